@@ -1,0 +1,1 @@
+//! Walkers of containers whose every byte may be hostile.

@@ -1,0 +1,109 @@
+//! Children of the host: the requests that they take, how they are started, and where they begin.
+//!
+//! A child is this same binary, re-executed with one word as its argument before any runtime has
+//! started; it is single-threaded. It takes exactly one request on its standard input, answers, and
+//! exits. Standard error carries our faults as text. Build children (`replay`) and parsing children
+//! (`inspect`, `compare`) are different requests with different privileges: a parsing child locks
+//! itself in ([`crate::sandbox::confine`]) before it reads its first untrusted byte.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compare::{CompareLimits, Comparison};
+use crate::environment::Capabilities;
+use crate::outcome::{Ended, EnvironmentFound};
+use crate::plan::{Limits, Plan, ToolVersion};
+use crate::recipe::{Evidence, InspectRequest};
+use crate::sandbox::Profile;
+
+/// The argument that makes the binary a builder child.
+pub const ARGUMENT: &str = "builder-child";
+
+/// The first message to a builder child.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// Reads a source tree and a published artifact. Descriptors: the tree's folder, then the
+    /// artifact where there is one. Answered by one [`Answer::Evidence`].
+    Inspect(InspectRequest),
+    /// Builds. Descriptor: the tree's folder. Answered by [`Answer::Started`], then frames of bytes
+    /// with the log as it comes, ended by an empty one, then [`Answer::Ended`], then for each output
+    /// an [`Answer::Output`] and its bytes, ended by an empty frame, then [`Answer::Finished`].
+    Replay(Box<ReplayRequest>),
+    /// Compares two files. Descriptors: published, then rebuilt. Answered by [`Answer::Comparison`].
+    Compare {
+        /// The published file's name, which decides nothing but the words.
+        file_name: String,
+        /// What the comparison may use.
+        limits: CompareLimits,
+    },
+    /// Says what this machine can do, by doing it. Answered by [`Answer::Capabilities`].
+    Probe {
+        /// Folders with toolchains beside `/usr`.
+        toolchains: Vec<String>,
+        /// Tools whose versions are wanted, each with the arguments that make it print its version.
+        tools: BTreeMap<String, Vec<String>>,
+    },
+}
+
+/// What a build child needs beside the source.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReplayRequest {
+    /// What to do.
+    pub plan: Plan,
+    /// Tools that the host found to be there, at the versions that the plan wants.
+    pub tools: Vec<ToolVersion>,
+    /// Folders with toolchains beside `/usr`, each seen read-only as `/toolchains/N`.
+    pub toolchains: Vec<String>,
+    /// The values of settings that must not matter.
+    pub profile: Profile,
+    /// First host id of the range to map, when started by root.
+    pub id_base: u32,
+}
+
+/// A child's answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// See [`Request::Inspect`].
+    Evidence(Box<Evidence>),
+    /// The sandbox is up; steps begin.
+    Started(EnvironmentFound),
+    /// Everything in the sandbox is dead.
+    Ended {
+        /// How.
+        ended: Ended,
+        /// Log bytes beyond [`Limits::log_bytes`].
+        log_dropped_bytes: u64,
+        /// Milliseconds between start and end.
+        duration_ms: u64,
+    },
+    /// A collected file follows.
+    Output {
+        /// Path relative to the plan's `subdir`.
+        path: String,
+        /// Its length as the system reported it.
+        size_bytes: u64,
+    },
+    /// All outputs were sent; `ended` is final now.
+    Finished {
+        /// [`Ended::Completed`], or what the collector found.
+        ended: Ended,
+    },
+    /// See [`Request::Compare`].
+    Comparison(Box<Comparison>),
+    /// See [`Request::Probe`].
+    Capabilities(Box<Capabilities>),
+    /// The child could not do its work: our trouble, nothing about the release.
+    Fault {
+        /// What, with its causes.
+        message: String,
+    },
+}
+
+/// The outer bound on a child: its own limit and some grace, after which the host kills it.
+#[must_use]
+pub const fn outer_deadline_seconds(limits: &Limits) -> u64 {
+    limits.time_seconds.saturating_add(30)
+}

@@ -1,0 +1,1 @@
+//! The host environment: this machine's /usr and toolchains, read-only.

@@ -1,0 +1,60 @@
+//! What a build runs in, and what this machine can do, found by doing it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::IdMode;
+
+pub mod host;
+
+/// What this machine can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// `x86_64`, as Rust names it.
+    pub architecture: String,
+    /// How ids are mapped in a sandbox here; `None` where no sandbox works.
+    pub id_mode: Option<IdMode>,
+    /// Each thing that was tried.
+    pub checks: Vec<Check>,
+    /// Tools that run inside the sandbox, and the version each printed there.
+    pub tools: Vec<FoundTool>,
+}
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was tried, for people.
+    pub name: String,
+    /// Whether builds can do without it.
+    pub required: bool,
+    /// `None` when it works, else what happened.
+    pub problem: Option<String>,
+    /// What to do about it, where something can be done.
+    pub remedy: Option<String>,
+}
+
+/// A tool inside the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundTool {
+    /// The program's name, as in `PATH`.
+    pub name: String,
+    /// Its version, without a leading `v`.
+    pub version: String,
+}
+
+impl Capabilities {
+    /// Whether every required check works.
+    #[must_use]
+    pub fn can_build(&self) -> bool {
+        self.id_mode.is_some()
+            && self
+                .checks
+                .iter()
+                .all(|c| !c.required || c.problem.is_none())
+    }
+
+    /// The version of a tool, where it is there.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&FoundTool> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+}

@@ -1,0 +1,128 @@
+//! What one replay of a plan came to: recorded facts, no judgement.
+//!
+//! An [`Outcome`] is about the release. Whatever is our own trouble (a full disk, a kernel feature
+//! that is missing) is a fault and never becomes an outcome.
+
+use countersign_attest::digest::{Digests, Sha256};
+use countersign_attest::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Limits, ToolVersion};
+
+/// The facts of one replay. The host fills in every digest itself, from bytes it received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Digest of the plan's bytes.
+    pub plan: Sha256,
+    /// When the sandbox started.
+    pub started_on: Timestamp,
+    /// When everything in it was dead.
+    pub finished_on: Timestamp,
+    /// Milliseconds of wall time between the two, from the monotonic clock.
+    pub duration_ms: u64,
+    /// How the steps ended.
+    pub ended: Ended,
+    /// The log, raw, as stored.
+    pub log: LogRecord,
+    /// What was collected; empty unless the build ended well.
+    pub outputs: Vec<OutputFile>,
+    /// What it ran in.
+    pub environment: EnvironmentFound,
+}
+
+/// How the steps of a plan ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Ended {
+    /// Every step exited with 0 and the declared outputs were collected.
+    Completed,
+    /// A step exited with another code.
+    Exited {
+        /// Index of the step.
+        step: usize,
+        /// The code, 1 to 255.
+        code: i32,
+    },
+    /// A step was ended by a signal.
+    Signalled {
+        /// Index of the step.
+        step: usize,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// A step's program could not be started.
+    NotStarted {
+        /// Index of the step.
+        step: usize,
+        /// What the system said.
+        message: String,
+    },
+    /// The time limit passed and everything was killed.
+    TimedOut {
+        /// Index of the step that was running.
+        step: usize,
+    },
+    /// The steps ended well, but nothing matched a declared output.
+    OutputMissing {
+        /// The pattern without a match.
+        pattern: String,
+    },
+    /// A declared output is not a regular file, or a limit on outputs was passed.
+    OutputRejected {
+        /// What was found, escaped for display.
+        message: String,
+    },
+}
+
+/// One collected file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Path relative to the plan's `subdir`.
+    pub path: String,
+    /// Digests of the bytes that the host received.
+    pub digests: Digests,
+}
+
+impl OutputFile {
+    /// The last component of the path.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+/// What is known of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Digest of the bytes that were kept.
+    pub sha256: Sha256,
+    /// Bytes kept.
+    pub size_bytes: u64,
+    /// Bytes dropped beyond the limit.
+    pub dropped_bytes: u64,
+}
+
+/// What a build ran in, as found and not as wished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentFound {
+    /// `x86_64`, as Rust names it.
+    pub architecture: String,
+    /// Tools that the plan names, at the versions found.
+    pub tools: Vec<ToolVersion>,
+    /// Name and version of the sandbox profile.
+    pub profile: String,
+    /// How ids are mapped.
+    pub id_mode: IdMode,
+    /// The limits that were enforced.
+    pub limits: Limits,
+}
+
+/// How the sandbox maps user ids. Host uid 0 is never mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdMode {
+    /// Started by root: a range of 65,536 ids that belong to nobody.
+    RootRange,
+    /// Started by an ordinary user: that one id.
+    SingleId,
+}

@@ -1,0 +1,298 @@
+//! Candidates and plans: how to build, as data that a stranger can replay.
+//!
+//! A [`Candidate`] is a guess of a recipe; a [`Plan`] is a candidate with its source and its inputs
+//! pinned. The digest of a plan is the SHA-256 of its bytes as first written, so a plan is never
+//! re-serialized to be named. A plan holds no path of a host and no address of a local mirror.
+
+use std::collections::BTreeMap;
+
+use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::origin::Origin;
+use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::Reason;
+use serde::{Deserialize, Serialize};
+
+/// The schema of a plan file.
+pub const SCHEMA: &str = "countersign-plan/v0";
+
+/// A value of a plan and who chose it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Valued<T> {
+    /// The value itself.
+    pub value: T,
+    /// Who chose it.
+    pub origin: Origin,
+}
+
+impl<T> Valued<T> {
+    /// Pairs a value with its origin.
+    pub const fn new(value: T, origin: Origin) -> Self {
+        Self { value, origin }
+    }
+}
+
+/// One command, never a shell line: the program is looked up in the sandbox's `PATH`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Program and arguments, each with its origin. Never empty in a checked plan.
+    pub argv: Vec<Valued<String>>,
+}
+
+/// What a recipe wants to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// The recipe that made it: `generic` or `npm`.
+    pub recipe: String,
+    /// Where it runs and what must be there.
+    pub environment: EnvironmentSpec,
+    /// How the source enters the sandbox.
+    pub source_form: SourceForm,
+    /// The folder of the tree in which steps run, relative, without `..`; empty for the root.
+    pub subdir: String,
+    /// Commands in order; the first that fails ends the build.
+    pub steps: Vec<Step>,
+    /// Environment variables beside the sandbox profile's own.
+    pub variables: BTreeMap<String, Valued<String>>,
+    /// Files to collect, relative to `subdir`, without `..`; `*` stands for a run of characters
+    /// other than `/`.
+    pub outputs: Vec<Valued<String>>,
+    /// What the build may use.
+    pub limits: Limits,
+    /// Whether anything of a registry may be reached.
+    pub network: Network,
+    /// If content differs, this is why that says nothing about the release.
+    pub incomplete: Option<Reason>,
+}
+
+/// A candidate whose source and inputs are pinned: what is replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// What is built.
+    pub source: PlanSource,
+    /// How.
+    pub candidate: Candidate,
+    /// Files that a record run fetched; empty where the network is `none`.
+    pub inputs: Vec<PlanInput>,
+}
+
+/// The source of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanSource {
+    /// The signed source URI.
+    pub uri: String,
+    /// The full ref, `refs/tags/…`.
+    pub reference: String,
+    /// The peeled commit.
+    pub commit: GitOid,
+    /// Digest of all that enters the sandbox ([`crate::tree::digest`]).
+    pub tree_sha256: Sha256,
+    /// The committer's time: `SOURCE_DATE_EPOCH` and the files' modification time.
+    pub epoch: Timestamp,
+}
+
+/// One response that a record run got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanInput {
+    /// The typed request (registry, name, version, file).
+    pub request: String,
+    /// Digest of the response body.
+    pub sha256: Sha256,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+/// What a build runs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "kebab-case")]
+pub enum EnvironmentSpec {
+    /// This machine's `/usr` and toolchains, read-only.
+    Host {
+        /// Tools that must be there, at exactly these versions.
+        tools: Vec<ToolVersion>,
+    },
+}
+
+/// A tool and the exact version that it prints of itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolVersion {
+    /// The program's name, as in `PATH`.
+    pub name: String,
+    /// Its version, without a leading `v`.
+    pub version: String,
+    /// Who chose the version.
+    pub origin: Origin,
+}
+
+/// How the source enters the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceForm {
+    /// The files of the commit's tree and nothing of git.
+    Tree,
+}
+
+/// What network the replay has. There is one value until record runs exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// Loopback, with nobody on it.
+    None,
+}
+
+/// What a build may use. All are enforced by the launcher, never by the build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Seconds of wall time for all steps together.
+    pub time_seconds: u64,
+    /// Bytes of log that are kept; the rest is counted and dropped.
+    pub log_bytes: u64,
+    /// Bytes of the file system that holds source and outputs.
+    pub disk_bytes: u64,
+    /// Files and folders on it.
+    pub disk_inodes: u64,
+    /// Bytes of one file.
+    pub file_bytes: u64,
+    /// Processes and threads at once.
+    pub processes: u64,
+    /// Bytes of all outputs together.
+    pub output_bytes: u64,
+    /// Number of outputs.
+    pub output_files: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time_seconds: 3600,
+            log_bytes: 64 << 20,
+            disk_bytes: 4 << 30,
+            disk_inodes: 1_000_000,
+            file_bytes: 2 << 30,
+            processes: 2048,
+            output_bytes: 2 << 30,
+            output_files: 1000,
+        }
+    }
+}
+
+/// Says why a plan's bytes are not a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The bytes are not JSON of the right shape.
+    #[error("reading a plan")]
+    Json(#[from] serde_json::Error),
+    /// The schema is another one.
+    #[error("a plan of schema {0:?}, while this version reads {SCHEMA:?}")]
+    Schema(String),
+    /// A path leaves the source tree, or a step has no program.
+    #[error("a plan with {what}: {value:?}")]
+    Value {
+        /// What is wrong.
+        what: &'static str,
+        /// The offending text.
+        value: String,
+    },
+}
+
+impl Plan {
+    /// The bytes that are stored, served and named by their digest.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // a plan is made of strings, numbers and string-keyed maps: serde_json cannot fail on it
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads a plan that may come from a stranger.
+    ///
+    /// # Errors
+    /// When the bytes are not a plan of this schema, or a value in it could leave the source tree.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PlanError> {
+        let plan: Self = serde_json::from_slice(bytes)?;
+        if plan.schema != SCHEMA {
+            return Err(PlanError::Schema(plan.schema));
+        }
+        plan.candidate.check()?;
+        Ok(plan)
+    }
+
+    /// Every origin in the plan, for the rule that one `artifact` forbids `reproduced`.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Origin> {
+        let candidate = &self.candidate;
+        let EnvironmentSpec::Host { tools } = &candidate.environment;
+        let mut origins: Vec<Origin> = candidate
+            .steps
+            .iter()
+            .flat_map(|step| step.argv.iter().map(|a| a.origin))
+            .chain(candidate.variables.values().map(|v| v.origin))
+            .chain(candidate.outputs.iter().map(|o| o.origin))
+            .chain(tools.iter().map(|t| t.origin))
+            .collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins
+    }
+}
+
+impl Candidate {
+    /// Checks what no type says: relative paths without `..`, programs, variable names.
+    ///
+    /// # Errors
+    /// Names the first value that breaks a rule.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let refuse = |what, value: &str| {
+            Err(PlanError::Value {
+                what,
+                value: value.to_owned(),
+            })
+        };
+        if !self.subdir.is_empty() && !is_inside(&self.subdir) {
+            return refuse("a subdir that leaves the source tree", &self.subdir);
+        }
+        for output in &self.outputs {
+            if !is_inside(&output.value) {
+                return refuse("an output that leaves the source tree", &output.value);
+            }
+        }
+        for step in &self.steps {
+            let Some(program) = step.argv.first() else {
+                return refuse("a step without a program", "");
+            };
+            if program.value.is_empty() {
+                return refuse("a step without a program", "");
+            }
+            if let Some(bad) = step.argv.iter().find(|a| a.value.contains('\0')) {
+                return refuse("a NUL in an argument", &bad.value);
+            }
+        }
+        for (name, value) in &self.variables {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty() || !name.chars().all(plain) || value.value.contains('\0') {
+                return refuse("a variable that cannot be set", name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a relative path stays inside the folder that it starts from.
+#[must_use]
+pub fn is_inside(path: &str) -> bool {
+    !path.is_empty()
+        && !path.contains('\0')
+        && path
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..")
+}

@@ -1,0 +1,1 @@
+//! The generic recipe: commands, variables and outputs from the configuration.

@@ -1,0 +1,71 @@
+//! A release: a tag, the commit it names, and what was published for it.
+//!
+//! Plain data. Names, tags and URLs in here were written by strangers: print them escaped.
+
+use countersign_attest::digest::{Digests, GitOid, Sha256, Sha512};
+use countersign_attest::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A tag of a source repository, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The signed source URI: `git+https://…`, or `git+file:` and a folder's name.
+    pub source_uri: String,
+    /// The tag without `refs/tags/`.
+    pub tag: String,
+    /// The version that the tag spells, as the published artifact writes it.
+    pub version: String,
+    /// The tag object, where the tag is annotated.
+    pub tag_object: Option<GitOid>,
+    /// The peeled commit.
+    pub commit: GitOid,
+    /// The commit's tree.
+    pub tree: GitOid,
+    /// The committer's time, which becomes `SOURCE_DATE_EPOCH`.
+    pub commit_time: Timestamp,
+}
+
+/// What a registry or a project says of a published file, before or after we have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The file's name, one path component.
+    pub file_name: String,
+    /// The versioned package URL, where the project names one.
+    pub purl: Option<String>,
+    /// Where the bytes came from, where there are bytes.
+    pub download_location: Option<String>,
+    /// When we got them.
+    pub retrieved_on: Timestamp,
+    /// SHA-256 of the published bytes: the subject of every statement.
+    pub sha256: Sha256,
+    /// SHA-512, where we saw the bytes.
+    pub sha512: Option<Sha512>,
+    /// Number of bytes, where we saw them.
+    pub size_bytes: Option<u64>,
+    /// What the registry declared, checked to be equal to what came (`sha512-…` for npm).
+    pub declared: Option<String>,
+    /// Whether it is released already, or a candidate known by its digest.
+    pub stage: Stage,
+}
+
+/// Whether a published artifact is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Known by its digest only, perhaps before it is published.
+    Candidate,
+    /// Downloaded from where it was published.
+    Released,
+}
+
+impl Published {
+    /// The digests, where the bytes themselves are stored here.
+    #[must_use]
+    pub fn stored(&self) -> Option<Digests> {
+        Some(Digests {
+            sha256: self.sha256,
+            sha512: self.sha512?,
+            size_bytes: self.size_bytes?,
+        })
+    }
+}
