@@ -1,0 +1,100 @@
+//! `countersign daemon [--once]`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use tracing::info;
+
+use super::Exit;
+use crate::config::Config;
+use crate::http::Http;
+use crate::service::Service;
+use crate::signer::Signers;
+use crate::store::Store;
+use crate::trouble::Trouble;
+use crate::workshop::Workshop;
+use crate::{api, identity};
+
+/// Arguments of `daemon`.
+#[derive(Debug, Args)]
+pub(super) struct DaemonArguments {
+    /// Asks every repository once, rebuilds what is due, and exits: 0 when every due release has a
+    /// recorded verdict, whatever it is.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<Exit, Trouble> {
+    start_logging();
+    let config = Arc::new(config);
+    // the lock comes first: two daemons must not even start a signer on one folder
+    let store = Store::open(&config.data).await.map_err(|error| match error {
+        crate::store::StoreError::InUse { .. } => Trouble::refused("in-use", error),
+        error => Trouble::fault("store", error),
+    })?;
+    let signers = Arc::new(Signers::start(&config.key, config.rules.allow_local)?);
+    let http = Http::new(config.rules.allow_http).map_err(|e| Trouble::fault("http", e))?;
+    let workshop = Arc::new(Workshop::open(
+        &config.data,
+        http,
+        config.registries.clone(),
+        config.limits.clone(),
+        &config.toolchains,
+        Box::new(|_| {}),
+    )?);
+    let rebuilder = identity::rebuilder(&config.rebuilder.id);
+    let service =
+        Service::new(Arc::clone(&config), store.clone(), workshop, Arc::clone(&signers), rebuilder);
+    let server = match config.listen.filter(|_| !arguments.once) {
+        Some(address) => {
+            let listener = tokio::net::TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listening on {address} (the key `listen`)"))
+                .map_err(|error| Trouble::refused("listen", error))?;
+            info!(%address, "serving the API and the pages");
+            let about = identity::about(&config, &signers)?;
+            Some(tokio::spawn(api::serve(listener, store.clone(), about)))
+        }
+        None => None,
+    };
+    let summary = service.run(arguments.once).await;
+    if let Some(server) = server {
+        server.abort();
+    }
+    let summary = summary?;
+    if !arguments.once {
+        return Ok(Exit::Good);
+    }
+    info!(
+        faulted = summary.faulted,
+        refused = summary.refused,
+        failed_polls = summary.failed_polls,
+        "done"
+    );
+    if summary.faulted + summary.failed_polls > 0 {
+        return Ok(Exit::Fault);
+    }
+    if summary.refused > 0 {
+        let message = format!(
+            "{} {} refused and have no verdict; `countersign status` says why",
+            summary.refused,
+            if summary.refused == 1 { "release was" } else { "releases were" }
+        );
+        return Err(Trouble::refused("releases-refused", anyhow::anyhow!(message)));
+    }
+    Ok(Exit::Good)
+}
+
+/// Logs go to standard error; `RUST_LOG` chooses what.
+fn start_logging() {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,56 @@
+//! `countersign doctor`: what this machine can do, found by doing it, with the remedy for what is
+//! missing.
+
+use std::path::Path;
+
+use super::{Exit, Format, output, runtime};
+use crate::config::{Config, HostLimits, Registries};
+use crate::http::Http;
+use crate::trouble::Trouble;
+use crate::workshop::Workshop;
+
+pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
+    let toolchains = if path.exists() {
+        Config::load(path).map_err(Trouble::refusal)?.toolchains
+    } else {
+        Vec::new()
+    };
+    let folder = tempfile::tempdir().map_err(|error| Trouble::fault("disk", error))?;
+    let workshop = Workshop::open(
+        folder.path(),
+        Http::new(false).map_err(|e| Trouble::fault("http", e))?,
+        Registries::default(),
+        HostLimits::default(),
+        &toolchains,
+        Box::new(|_| {}),
+    )?;
+    let tools: Vec<String> =
+        ["node", "npm", "cargo", "python3", "make", "cc"].map(str::to_owned).to_vec();
+    let found = runtime()?.block_on(workshop.probe(&tools))?;
+    match format {
+        Format::Json => output::json(&found)?,
+        Format::Text => {
+            let mut text = format!("machine  {}\n", found.architecture);
+            for check in &found.checks {
+                match &check.problem {
+                    None => text.push_str(&format!("ok       {}\n", check.name)),
+                    Some(problem) => {
+                        let word = if check.required { "MISSING" } else { "absent " };
+                        text.push_str(&format!("{word}  {}: {problem}\n", check.name));
+                        if let Some(remedy) = &check.remedy {
+                            text.push_str(&format!("         remedy: {remedy}\n"));
+                        }
+                    }
+                }
+            }
+            for tool in &found.tools {
+                text.push_str(&format!("tool     {} {}\n", tool.name, tool.version));
+            }
+            for tool in tools.iter().filter(|name| found.tool(name).is_none()) {
+                text.push_str(&format!("absent   {tool} (in the sandbox's PATH)\n"));
+            }
+            output::text(&text)?;
+        }
+    }
+    Ok(if found.can_build() { Exit::Good } else { Exit::Fault })
+}

@@ -1,0 +1,76 @@
+//! `countersign init`: a commented configuration, a key, and what to do next. Never overwrites.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+
+use super::{Exit, Format, output};
+use crate::config::{self, Config};
+use crate::keys;
+use crate::trouble::Trouble;
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// The URI that names this rebuilder in every statement.
+    #[arg(long, value_name = "URI")]
+    rebuilder: Option<String>,
+}
+
+pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Result<Exit, Trouble> {
+    let mut text = config::TEMPLATE.to_owned();
+    if let Some(id) = &arguments.rebuilder {
+        url::Url::parse(id)
+            .map_err(|error| Trouble::refusal(anyhow!("--rebuilder: {id:?} is not a URI: {error}")))?;
+        text = text.replace("id: https://rebuilder.example", &format!("id: {id:?}"));
+    }
+    if path.exists() {
+        let message = format!("{} exists already; nothing was changed", path.display());
+        return Err(Trouble::refused("exists", anyhow!(message)));
+    }
+    let config = Config::parse(&text, path).map_err(Trouble::refusal)?;
+    let public = if config.key.exists() {
+        keys::load_public(&config.key)
+    } else {
+        keys::create(&config.key)
+    }
+    .map_err(keys::KeyFileError::into_trouble)?;
+    write(path, &text)?;
+    let fingerprint = public.fingerprint();
+    match format {
+        Format::Json => output::json(&serde_json::json!({
+            "configuration": path.display().to_string(),
+            "key": config.key.display().to_string(),
+            "publicKey": keys::public_path(&config.key).display().to_string(),
+            "fingerprint": fingerprint,
+            "data": config.data.display().to_string(),
+        }))?,
+        Format::Text => output::text(&format!(
+            "configuration  {}\nkey            {}\npublic key     {}\nfingerprint    {fingerprint}\n\
+             data           {}\n\n\
+             Say in the configuration what to watch, then:\n  countersign config check\n  countersign daemon --once\n",
+            path.display(),
+            config.key.display(),
+            keys::public_path(&config.key).display(),
+            config.data.display(),
+        ))?,
+    }
+    Ok(Exit::Good)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Trouble> {
+    let write = || -> std::io::Result<()> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = File::create_new(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write()
+        .with_context(|| format!("writing {}", path.display()))
+        .map_err(|error| Trouble::fault("disk", error))
+}

@@ -1,0 +1,143 @@
+//! The command line: a contract (DESIGN section 13). Data on standard output, talk on standard error.
+//!
+//! One file per subcommand. This file parses arguments, and is the only place that turns an error
+//! into an exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Config;
+use crate::trouble::Trouble;
+
+mod config_command;
+mod daemon_command;
+mod doctor;
+mod init;
+mod key;
+mod output;
+mod rebuild;
+mod release;
+mod status;
+mod verify;
+
+/// Checks that published binaries come from their source: rebuilds tagged releases in a sandbox,
+/// compares, and signs what it found.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, max_term_width = 100)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "COUNTERSIGN_CONFIG", default_value = "countersign.yaml")]
+    config: PathBuf,
+    /// How data is written to standard output.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How data is written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON value.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Writes a commented configuration and a key, and says what to do next.
+    Init(init::InitArguments),
+    /// Watches the configured repositories and rebuilds their releases.
+    Daemon(daemon_command::DaemonArguments),
+    /// Shows repositories, the queue and what waits for an operator.
+    Status,
+    /// Says what this machine can do, by doing it.
+    Doctor,
+    /// Checks or shows the configuration.
+    #[command(subcommand)]
+    Config(config_command::ConfigCommand),
+    /// Lists, shows, acknowledges and retries releases.
+    #[command(subcommand)]
+    Release(release::ReleaseCommand),
+    /// Rebuilds one release; needs no configuration file.
+    Rebuild(Box<rebuild::RebuildArguments>),
+    /// Says what an attestation says of a file.
+    Verify(verify::VerifyArguments),
+    /// Makes, shows and imports keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+}
+
+/// How a command ended, as the contract's exit codes have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// Reproduced, accepted, or done.
+    Good,
+    /// Not reproduced.
+    NotReproduced,
+    /// Build failed, unstable or indeterminate.
+    Undecided,
+    /// Nothing found, a bad signature, or a policy that is not met.
+    NotMet,
+    /// A fault of ours: try again.
+    Fault,
+}
+
+impl Exit {
+    /// The contract's number.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::NotReproduced => 1,
+            Self::Undecided => 3,
+            Self::NotMet => 4,
+            Self::Fault => 5,
+        }
+    }
+}
+
+/// Usage, configuration or input refused.
+const REFUSED: u8 = 2;
+
+/// Runs the command line.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse(); // exits with 2 on a usage error
+    let format = arguments.format;
+    match dispatch(arguments) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(trouble) => {
+            output::trouble(format, &trouble);
+            ExitCode::from(match trouble {
+                Trouble::Refusal { .. } => REFUSED,
+                Trouble::Fault { .. } => Exit::Fault.code(),
+            })
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
+    let Arguments { config, format, command } = arguments;
+    let load = || Config::load(&config).map_err(Trouble::refusal);
+    match command {
+        Command::Init(arguments) => init::run(&config, &arguments, format),
+        Command::Daemon(arguments) => runtime()?.block_on(daemon_command::run(load()?, &arguments)),
+        Command::Status => runtime()?.block_on(status::run(&load()?, format)),
+        Command::Doctor => doctor::run(&config, format),
+        Command::Config(command) => config_command::run(&command, &config, format),
+        Command::Release(command) => runtime()?.block_on(release::run(&command, &load()?, format)),
+        Command::Rebuild(arguments) => runtime()?.block_on(rebuild::run(*arguments, format)),
+        Command::Verify(arguments) => verify::run(&arguments, format),
+        Command::Key(command) => key::run(&command, &config, format),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::fault("runtime", anyhow::Error::new(error).context("starting the runtime")))
+}

@@ -1,0 +1,388 @@
+//! The operator's configuration: strict YAML, parsed at the edge into values that cannot be wrong.
+//! The one home of `serde_yaml`.
+//!
+//! Unknown keys are errors with file, line and column. Paths are relative to the file that names
+//! them. Nothing here touches the network or the store.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use countersign_builder::recipe::Hints;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::publish::PublishedSource;
+use crate::watch::location::{Location, LocationRules};
+
+/// The configuration that `init` writes, with comments.
+pub const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
+
+/// Longest configuration file in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Why a configuration is not used. The caller's doing, always.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not YAML of the right shape.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1; 0 where the parser does not say.
+        line: usize,
+        /// Column, from 1; 0 where the parser does not say.
+        column: usize,
+        /// What is wrong, with the key's path.
+        message: String,
+    },
+    /// A value is well-formed and still cannot be used.
+    #[error("{}: {key}: {message}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, as in `repositories[2].source`.
+        key: String,
+        /// What is wrong and what to write instead.
+        message: String,
+    },
+}
+
+/// A file's content, before its values are checked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    #[serde(default = "default_data")]
+    data: PathBuf,
+    #[serde(default = "default_key")]
+    key: PathBuf,
+    rebuilder: Rebuilder,
+    #[serde(default)]
+    listen: Option<std::net::SocketAddr>,
+    #[serde(default)]
+    allow_local: bool,
+    #[serde(default)]
+    allow_http: bool,
+    #[serde(default)]
+    registries: Registries,
+    #[serde(default)]
+    toolchains: Vec<PathBuf>,
+    #[serde(default)]
+    limits: HostLimits,
+    #[serde(default)]
+    repositories: Vec<RepositoryEntry>,
+}
+
+/// Who signs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rebuilder {
+    /// A URI that names this rebuilder in every statement.
+    pub id: String,
+}
+
+/// Endpoints of registries, where the ecosystem's client is not to be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registries {
+    /// The npm registry.
+    pub npm: Option<String>,
+    /// Other hosts that npm metadata may send downloads to.
+    pub npm_download_hosts: Vec<String>,
+}
+
+/// What the host may use to fetch; the limits of builds are in each repository's `limits`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostLimits {
+    /// Bytes of one published artifact.
+    pub artifact_bytes: u64,
+    /// Bytes of a registry's answer about one package.
+    pub metadata_bytes: u64,
+    /// Bytes that a fetch of one tag may bring.
+    pub fetch_bytes: u64,
+    /// Bytes of one source tree.
+    pub source_bytes: u64,
+    /// Files of one source tree.
+    pub source_files: u64,
+    /// Seconds for one fetch.
+    pub fetch_seconds: u64,
+    /// Tags that one repository may have.
+    pub tags: u64,
+    /// Times that a rebuild is tried again after faults of ours, before it waits for an operator.
+    pub attempts: u32,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            artifact_bytes: 2 << 30,
+            metadata_bytes: 64 << 20,
+            fetch_bytes: 4 << 30,
+            source_bytes: 4 << 30,
+            source_files: 500_000,
+            fetch_seconds: 1800,
+            tags: 100_000,
+            attempts: 20,
+        }
+    }
+}
+
+/// One repository as the file has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RepositoryEntry {
+    source: String,
+    #[serde(default)]
+    fetch_from: Option<String>,
+    #[serde(default = "default_tags")]
+    tags: String,
+    #[serde(deserialize_with = "one_or_more")]
+    published: Vec<String>,
+    #[serde(default)]
+    package: Option<String>,
+    #[serde(default)]
+    recipe: Option<String>,
+    #[serde(default = "default_interval")]
+    interval_seconds: u64,
+    #[serde(default = "default_backlog")]
+    backlog: usize,
+    #[serde(default)]
+    build: Hints,
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder of the store, blobs, mirrors and attestations.
+    pub data: PathBuf,
+    /// The file of the statement key.
+    pub key: PathBuf,
+    /// Who signs.
+    pub rebuilder: Rebuilder,
+    /// Where the API and the pages listen; `None` for nowhere.
+    pub listen: Option<std::net::SocketAddr>,
+    /// What kinds of location are allowed.
+    pub rules: LocationRules,
+    /// Registries.
+    pub registries: Registries,
+    /// Folders with toolchains beside `/usr`.
+    pub toolchains: Vec<PathBuf>,
+    /// Limits of the host.
+    pub limits: HostLimits,
+    /// What is watched, one per source URI.
+    pub repositories: Vec<Repository>,
+}
+
+/// A watched repository.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// Where the source is, as signed, and from where it is fetched.
+    pub location: Location,
+    /// Which tags are releases.
+    pub tags: String,
+    /// Where its published artifacts are.
+    pub published: Vec<PublishedSource>,
+    /// The package's name, which tags may carry.
+    pub package: Option<String>,
+    /// The recipe, where it is not read off the rest.
+    pub recipe: Option<String>,
+    /// Time between polls.
+    pub interval: Duration,
+    /// How many of the tags that are there at first sight are rebuilt, highest versions first.
+    pub backlog: usize,
+    /// How to build.
+    pub hints: Hints,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Says file, line, column and key of the first thing that is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a file's text; `path` is for messages and for relative paths.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file: File = serde_yaml::from_str(text).map_err(|error| syntax(path, &error))?;
+        if file.version != 1 {
+            let message = format!("version {} is not known; this program reads version 1", file.version);
+            return Err(value(path, "version", message));
+        }
+        if url::Url::parse(&file.rebuilder.id).is_err() {
+            let message = "write a URI that names this rebuilder, such as https://rebuilder.example";
+            return Err(value(path, "rebuilder.id", message.into()));
+        }
+        let base = path.parent().unwrap_or(Path::new("."));
+        let rules = LocationRules { allow_local: file.allow_local, allow_http: file.allow_http };
+        let repositories = checked_repositories(&file, rules, base, path)?;
+        Ok(Self {
+            data: base.join(&file.data),
+            key: base.join(&file.key),
+            rebuilder: file.rebuilder,
+            listen: file.listen,
+            rules,
+            registries: file.registries,
+            toolchains: file.toolchains.iter().map(|folder| base.join(folder)).collect(),
+            limits: file.limits,
+            repositories,
+        })
+    }
+
+    /// The watched repository with this signed URI.
+    #[must_use]
+    pub fn repository(&self, source_uri: &str) -> Option<&Repository> {
+        self.repositories.iter().find(|r| r.location.source_uri == source_uri)
+    }
+}
+
+fn checked_repositories(
+    file: &File,
+    rules: LocationRules,
+    base: &Path,
+    path: &Path,
+) -> Result<Vec<Repository>, ConfigError> {
+    let mut seen = BTreeSet::new();
+    let mut repositories = Vec::new();
+    for (index, entry) in file.repositories.iter().enumerate() {
+        let key = |name: &str| format!("repositories[{index}].{name}");
+        let location = Location::parse(&entry.source, entry.fetch_from.as_deref(), rules, base)
+            .map_err(|error| value(path, &key("source"), error.to_string()))?;
+        if !seen.insert(location.source_uri.clone()) {
+            let message = format!("{} is already watched above", location.source_uri);
+            return Err(value(path, &key("source"), message));
+        }
+        let mut published = Vec::new();
+        for text in &entry.published {
+            published.push(
+                PublishedSource::parse(text, rules, base)
+                    .map_err(|error| value(path, &key("published"), error.to_string()))?,
+            );
+        }
+        if published.is_empty() {
+            return Err(value(path, &key("published"), "say where the published files are".into()));
+        }
+        if entry.interval_seconds < 10 {
+            return Err(value(path, &key("interval_seconds"), "at least 10".into()));
+        }
+        let known = countersign_builder::recipe::names();
+        if let Some(recipe) = &entry.recipe
+            && !known.contains(&recipe.as_str())
+        {
+            let message = format!("no recipe {recipe:?}; there are: {}", known.join(", "));
+            return Err(value(path, &key("recipe"), message));
+        }
+        repositories.push(Repository {
+            location,
+            tags: entry.tags.clone(),
+            published,
+            package: entry.package.clone(),
+            recipe: entry.recipe.clone(),
+            interval: Duration::from_secs(entry.interval_seconds),
+            backlog: entry.backlog,
+            hints: entry.build.clone(),
+        });
+    }
+    Ok(repositories)
+}
+
+/// Reads build hints from a file of their own: what `rebuild --recipe FILE` takes.
+///
+/// # Errors
+/// Says file, line, column and key of the first thing that is wrong.
+pub fn load_hints(path: &Path) -> Result<Hints, ConfigError> {
+    serde_yaml::from_str(&read(path)?).map_err(|error| syntax(path, &error))
+}
+
+fn value(path: &Path, key: &str, message: String) -> ConfigError {
+    ConfigError::Value { path: path.to_owned(), key: key.to_owned(), message }
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match OneOrMore::deserialize(deserializer)? {
+        OneOrMore::One(text) => vec![text],
+        OneOrMore::More(texts) => texts,
+    })
+}
+
+fn default_data() -> PathBuf {
+    "data".into()
+}
+
+fn default_key() -> PathBuf {
+    "keys/statement.pem".into()
+}
+
+fn default_tags() -> String {
+    "*".into()
+}
+
+const fn default_interval() -> u64 {
+    900
+}
+
+const fn default_backlog() -> usize {
+    10
+}
+
+/// What `config show` prints: the file with every default filled in.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn show(path: &Path) -> Result<String, ConfigError> {
+    serde_yaml::to_string(&filled_in(path)?)
+        .map_err(|error| value(path, "file", error.to_string()))
+}
+
+/// The same as a JSON value.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn show_value(path: &Path) -> Result<serde_json::Value, ConfigError> {
+    serde_json::to_value(filled_in(path)?)
+        .map_err(|error| value(path, "file", error.to_string()))
+}
+
+fn filled_in(path: &Path) -> Result<File, ConfigError> {
+    let text = read(path)?;
+    Config::parse(&text, path)?;
+    serde_yaml::from_str(&text).map_err(|error| syntax(path, &error))
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let fault = |source| ConfigError::Read { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(fault)?.len();
+    if size > MAX_BYTES {
+        return Err(value(path, "file", format!("{size} bytes; at most {MAX_BYTES} are read")));
+    }
+    std::fs::read_to_string(path).map_err(fault)
+}
+
+fn syntax(path: &Path, error: &serde_yaml::Error) -> ConfigError {
+    let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
+    let text = error.to_string();
+    // the parser appends the place that we print in front
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    ConfigError::Syntax { path: path.to_owned(), line, column, message }
+}

@@ -1,0 +1,513 @@
+//! The flow (DESIGN section 2), one function per arrow, readable top to bottom.
+//!
+//! [`run`] is the only loop over candidates and second builds; `daemon` and `rebuild` share it. What
+//! is about the release comes back in the findings; what is about us or the caller is a [`Trouble`] and
+//! is never signed.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use anyhow::{Context as _, anyhow};
+use countersign_attest::digest::{Digests, GitOid, Sha256};
+use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::{Reason, Verdict};
+use countersign_builder::child;
+use countersign_builder::compare::{CompareLimits, Comparison};
+use countersign_builder::environment::Capabilities;
+use countersign_builder::judge::{self, Case, Judgement};
+use countersign_builder::outcome::{Ended, Outcome};
+use countersign_builder::plan::{Candidate, Plan, PlanSource, SCHEMA};
+use countersign_builder::recipe::{
+    self, Attempt, Evidence, Hints, InspectRequest, Next, Situation,
+};
+use countersign_builder::release::{Published, Release};
+use countersign_builder::sandbox::Profile;
+use countersign_builder::tree::{self, TreeDigest};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::publish::{self, PublishedSource};
+use crate::trouble::Trouble;
+use crate::watch::git;
+use crate::watch::location::Location;
+use crate::workshop::{Step, Workshop};
+
+pub mod facts;
+pub mod issue;
+pub mod replay;
+
+use replay::{Replay, RebuiltFile};
+
+/// Seconds that a parsing child may take.
+const PARSE_SECONDS: u64 = 600;
+
+/// One release to rebuild: all that the caller knows of it.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Where the source is.
+    pub location: Location,
+    /// The tag.
+    pub tag: String,
+    /// The object that the tag was seen to name; `None` asks the repository.
+    pub expected: Option<GitOid>,
+    /// Where the published artifacts are.
+    pub published: Vec<PublishedSource>,
+    /// The package's name, which tags may carry.
+    pub package: Option<String>,
+    /// The recipe, where it is not read off the rest.
+    pub recipe: Option<String>,
+    /// How to build.
+    pub hints: Hints,
+    /// A plan to replay instead of asking a recipe.
+    pub plan: Option<Plan>,
+    /// The object that the tag named before, where nobody has acknowledged the change.
+    pub moved_from: Option<GitOid>,
+}
+
+/// A tag, resolved, with its tree on disk.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The release, with the version still as guessed from the tag.
+    pub release: Release,
+    /// The exported tree; gone when this value is.
+    pub tree: TempDir,
+    /// Its digest, taken by the host.
+    pub digest: TreeDigest,
+    /// What the tree lacks: submodules and large-file objects.
+    pub missing: Vec<String>,
+}
+
+/// What was found for one artifact: the record behind a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactResult {
+    /// The release.
+    pub release: Release,
+    /// Digest of the source tree.
+    pub tree_sha256: Sha256,
+    /// The object that the tag named before, where it moved.
+    pub moved_from: Option<GitOid>,
+    /// What was published.
+    pub published: Published,
+    /// What was decided and why.
+    pub judgement: Judgement,
+    /// When.
+    pub decided_on: Timestamp,
+    /// The plan that decided, where one ran.
+    pub plan: Option<Sha256>,
+    /// Its length in bytes.
+    pub plan_bytes: u64,
+    /// What each run made for this artifact.
+    pub rebuilt: Vec<RebuiltFile>,
+    /// What looking inside gave, where bytes differ.
+    pub comparison: Option<Comparison>,
+    /// Everything that was tried, in order.
+    pub attempts: Vec<Attempted>,
+}
+
+/// One candidate that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempted {
+    /// What was tried.
+    pub candidate: Candidate,
+    /// Its plan.
+    pub plan: Sha256,
+    /// Its replays.
+    pub outcomes: Vec<Outcome>,
+    /// Milliseconds that the replays took.
+    pub duration_ms: u64,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// Everything that a task came to.
+#[derive(Debug)]
+pub struct Findings {
+    /// The release.
+    pub release: Release,
+    /// One for each published artifact.
+    pub artifacts: Vec<ArtifactResult>,
+    /// Every plan that ran.
+    pub plans: BTreeMap<Sha256, Plan>,
+    /// SHA-256 of every published file of the release.
+    pub known_published: Vec<Sha256>,
+}
+
+/// Takes a task all the way to its findings.
+///
+/// # Errors
+/// A fault or a refusal, never something about the release.
+pub async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Trouble> {
+    let mut resolved = resolve(workshop, task).await?;
+    let published = publish(workshop, task, &mut resolved).await?;
+    let known_published: Vec<Sha256> = published.iter().map(|p| p.sha256).collect();
+    let mut bench = Bench::default();
+    let mut artifacts = Vec::new();
+    for artifact in published {
+        let alone = known_published.len() == 1;
+        artifacts.push(one_artifact(workshop, task, &resolved, artifact, alone, &mut bench).await?);
+    }
+    Ok(Findings { release: resolved.release, artifacts, plans: bench.plans, known_published })
+}
+
+/// Replays of this task by plan, so that artifacts that share a plan share its builds.
+#[derive(Debug, Default)]
+struct Bench {
+    plans: BTreeMap<Sha256, Plan>,
+    replays: BTreeMap<Sha256, Vec<Replay>>,
+}
+
+/// The loop over candidates for one artifact: the best verdict stands, the first among equals.
+async fn one_artifact(
+    workshop: &Workshop,
+    task: &Task,
+    resolved: &Resolved,
+    published: Published,
+    alone: bool,
+    bench: &mut Bench,
+) -> Result<ArtifactResult, Trouble> {
+    let mut result = ArtifactResult {
+        release: resolved.release.clone(),
+        tree_sha256: resolved.digest.sha256,
+        moved_from: task.moved_from,
+        published,
+        judgement: Judgement::undecided(Reason::NoRecipe, None),
+        decided_on: workshop.now(),
+        plan: None,
+        plan_bytes: 0,
+        rebuilt: Vec::new(),
+        comparison: None,
+        attempts: Vec::new(),
+    };
+    if let Some(before) = task.moved_from {
+        let detail = format!("the tag named {before} before; `countersign release ack` accepts the change");
+        result.judgement = Judgement::undecided(Reason::TagMoved, Some(detail));
+        return Ok(result);
+    }
+    let capabilities = workshop.capabilities(&wanted_tools(&task.hints)).await?;
+    let recipe = recipe_name(task, &result.published)?;
+    let evidence = match &task.plan {
+        Some(_) => Evidence::Generic, // a given plan is replayed as it is
+        None => inspect(workshop, task, &recipe, resolved, &result.published).await?,
+    };
+    let mut attempts: Vec<Attempt> = Vec::new();
+    loop {
+        let candidate = match next(task, &recipe, resolved, &result.published, &evidence, &capabilities, &attempts) {
+            Next::Try(candidate) => *candidate,
+            Next::Enough => break,
+            Next::Cannot { reason, detail } => {
+                if attempts.is_empty() {
+                    result.judgement = Judgement::undecided(reason, Some(detail));
+                }
+                break;
+            }
+        };
+        let plan = plan(task, resolved, candidate.clone())?;
+        let bytes = plan.to_bytes();
+        let digest = Sha256::of(&bytes);
+        bench.plans.entry(digest).or_insert_with(|| plan.clone());
+        replay_twice(workshop, resolved, &plan, digest, &capabilities, bench).await?;
+        let replays = bench.replays.get(&digest).map_or(&[][..], Vec::as_slice);
+        let tried = judge_replays(workshop, &plan, &result.published, alone, &resolved.digest, replays).await?;
+        attempts.push(Attempt {
+            candidate: candidate.clone(),
+            outcomes: replays.iter().map(|r| r.outcome.clone()).collect(),
+            verdict: tried.judgement.verdict,
+        });
+        result.attempts.push(Attempted {
+            candidate,
+            plan: digest,
+            outcomes: replays.iter().map(|r| r.outcome.clone()).collect(),
+            duration_ms: replays.iter().map(|r| r.outcome.duration_ms).sum(),
+            verdict: tried.judgement.verdict,
+        });
+        if result.plan.is_none() || tried.judgement.verdict < result.judgement.verdict {
+            result.judgement = tried.judgement;
+            result.rebuilt = tried.rebuilt;
+            result.comparison = tried.comparison;
+            result.plan = Some(digest);
+            result.plan_bytes = bytes.len() as u64;
+        }
+    }
+    result.decided_on = workshop.now();
+    Ok(result)
+}
+
+/// `SeenTag -> Release`: fetches the tag in a child and exports its tree.
+async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> {
+    workshop.progress(Step::Fetching { tag: &task.tag });
+    let tree = workshop.scratch("source-")?;
+    let exported = git::obtain(workshop.git(), &task.location, &task.tag, task.expected, tree.path())
+        .await
+        .map_err(|error| error.into_trouble(&task.tag))?;
+    let folder = tree.path().to_owned();
+    let digest = blocking(move || tree::digest(&folder))
+        .await?
+        .map_err(|error| Trouble::fault("source-tree", anyhow::Error::new(error)))?;
+    let mut missing = exported.submodules;
+    missing.extend(exported.lfs_pointers);
+    let release = Release {
+        source_uri: task.location.source_uri.clone(),
+        tag: task.tag.clone(),
+        version: String::new(), // known once a published version matches
+        tag_object: exported.tag_object,
+        commit: exported.commit,
+        tree: exported.tree,
+        commit_time: exported.commit_time,
+    };
+    Ok(Resolved { release, tree, digest, missing })
+}
+
+/// `Release -> [Published]`: what was published under the version that the tag spells.
+async fn publish(
+    workshop: &Workshop,
+    task: &Task,
+    resolved: &mut Resolved,
+) -> Result<Vec<Published>, Trouble> {
+    workshop.progress(Step::Downloading);
+    let versions = crate::watch::tags::versions(&task.tag, task.package.as_deref());
+    let mut all: Vec<Published> = Vec::new();
+    for source in &task.published {
+        let (version, files) = publish::fetch(workshop, source, &task.tag, &versions)
+            .await
+            .map_err(publish::PublishError::into_trouble)?;
+        resolved.release.version = version;
+        all.extend(files);
+    }
+    if all.is_empty() {
+        return Err(Trouble::refused("nothing-published", anyhow!("nothing was published for {}", task.tag)));
+    }
+    Ok(all)
+}
+
+/// `[Published] -> Evidence`: reads tree and artifact in a parsing child.
+async fn inspect(
+    workshop: &Workshop,
+    task: &Task,
+    recipe: &str,
+    resolved: &Resolved,
+    published: &Published,
+) -> Result<Evidence, Trouble> {
+    let request = InspectRequest {
+        recipe: recipe.to_owned(),
+        subdir: task.hints.subdir.clone(),
+        limits: CompareLimits::default(),
+    };
+    let artifact = workshop.stored(published)?;
+    let tree = open_folder(resolved)?;
+    let binary = workshop.binary().to_owned();
+    blocking(move || child::inspect(&binary, &request, &tree, artifact.as_ref(), PARSE_SECONDS))
+        .await?
+        .map_err(child_fault)
+}
+
+/// `Evidence -> Candidate`: pure, but for a plan that was given.
+fn next(
+    task: &Task,
+    recipe: &str,
+    resolved: &Resolved,
+    published: &Published,
+    evidence: &Evidence,
+    capabilities: &Capabilities,
+    attempts: &[Attempt],
+) -> Next {
+    if let Some(plan) = &task.plan {
+        return if attempts.is_empty() {
+            Next::Try(Box::new(plan.candidate.clone()))
+        } else {
+            Next::Enough
+        };
+    }
+    recipe::next(
+        recipe,
+        &Situation {
+            release: &resolved.release,
+            published,
+            evidence,
+            source_incomplete: !resolved.missing.is_empty(),
+            capabilities,
+            hints: &task.hints,
+            attempts,
+        },
+    )
+}
+
+/// `Candidate -> Plan`: pins source and inputs. With `network: none` there is no record run.
+fn plan(task: &Task, resolved: &Resolved, candidate: Candidate) -> Result<Plan, Trouble> {
+    let release = &resolved.release;
+    let plan = Plan {
+        schema: SCHEMA.to_owned(),
+        source: PlanSource {
+            uri: release.source_uri.clone(),
+            reference: format!("refs/tags/{}", release.tag),
+            commit: release.commit,
+            tree_sha256: resolved.digest.sha256,
+            epoch: release.commit_time,
+        },
+        candidate,
+        inputs: Vec::new(),
+    };
+    plan.candidate.check().map_err(|error| Trouble::refused("plan", anyhow::Error::new(error)))?;
+    match &task.plan {
+        Some(given) if given.source != plan.source => Err(Trouble::refused(
+            "plan-source",
+            anyhow!(
+                "the plan is for commit {} of {}, while {} of {} is commit {}",
+                given.source.commit, given.source.uri, release.tag, release.source_uri, release.commit
+            ),
+        )),
+        Some(given) => Ok(given.clone()),
+        None => Ok(plan),
+    }
+}
+
+/// `Plan -> Outcome`, twice: the second time only where the first came to an end that it can confirm.
+async fn replay_twice(
+    workshop: &Workshop,
+    resolved: &Resolved,
+    plan: &Plan,
+    digest: Sha256,
+    capabilities: &Capabilities,
+    bench: &mut Bench,
+) -> Result<(), Trouble> {
+    if bench.replays.contains_key(&digest) {
+        return Ok(());
+    }
+    let mut replays = Vec::new();
+    for (run, profile) in [Profile::first(), Profile::second()].into_iter().enumerate() {
+        workshop.progress(Step::Building { run });
+        let replay = replay::replay(workshop, resolved, plan, digest, profile, capabilities).await?;
+        let completed = replay.outcome.ended == Ended::Completed;
+        replays.push(replay);
+        if !completed {
+            break;
+        }
+    }
+    bench.replays.insert(digest, replays);
+    Ok(())
+}
+
+/// What one plan came to for one artifact.
+struct Tried {
+    judgement: Judgement,
+    rebuilt: Vec<RebuiltFile>,
+    comparison: Option<Comparison>,
+}
+
+/// `Outcome -> Comparison -> Verdict` for one artifact.
+async fn judge_replays(
+    workshop: &Workshop,
+    plan: &Plan,
+    published: &Published,
+    alone: bool,
+    tree: &TreeDigest,
+    replays: &[Replay],
+) -> Result<Tried, Trouble> {
+    let rebuilt: Vec<RebuiltFile> = replays
+        .iter()
+        .enumerate()
+        .filter_map(|(run, replay)| replay.output_for(run, &published.file_name, alone))
+        .collect();
+    let comparison = match rebuilt.first() {
+        Some(first) if first.digests.sha256 != published.sha256 => {
+            compare(workshop, published, first).await?
+        }
+        _ => None,
+    };
+    let outcomes: Vec<Outcome> = replays.iter().map(|r| r.outcome.clone()).collect();
+    let digests: Vec<Digests> = rebuilt.iter().map(|file| file.digests).collect();
+    let judgement = judge::judge(&Case {
+        published,
+        plan,
+        outcomes: &outcomes,
+        rebuilt: &digests,
+        comparison: comparison.as_ref(),
+        prebuilt: digests.iter().any(|d| tree.files.binary_search(&d.sha256).is_ok()),
+    });
+    Ok(Tried { judgement, rebuilt, comparison })
+}
+
+/// `Outcome -> Comparison`: looks inside both files, in a parsing child, where we have both.
+async fn compare(
+    workshop: &Workshop,
+    published: &Published,
+    rebuilt: &RebuiltFile,
+) -> Result<Option<Comparison>, Trouble> {
+    let Some(theirs) = workshop.stored(published)? else {
+        return Ok(None); // only a digest is known
+    };
+    workshop.progress(Step::Comparing);
+    let ours = File::open(&rebuilt.path)
+        .with_context(|| format!("opening the rebuilt {}", rebuilt.path.display()))
+        .map_err(|error| Trouble::fault("scratch", error))?;
+    let binary = workshop.binary().to_owned();
+    let name = published.file_name.clone();
+    blocking(move || {
+        child::compare(&binary, &name, &CompareLimits::default(), &theirs, &ours, PARSE_SECONDS)
+    })
+    .await?
+    .map(Some)
+    .map_err(child_fault)
+}
+
+/// What a comparison found, a line each, for people and for the contract's `causes`.
+#[must_use]
+pub fn causes(comparison: &Comparison) -> Vec<String> {
+    match comparison {
+        Comparison::Equivalent { .. } => Vec::new(),
+        Comparison::Different { members, unlisted } => {
+            let mut lines: Vec<String> =
+                members.iter().map(|member| format!("{}: {}", member.what.word(), member.name)).collect();
+            if *unlisted > 0 {
+                lines.push(format!("and {unlisted} more"));
+            }
+            lines
+        }
+        Comparison::NotComparable { published_format, rebuilt_format } => {
+            vec![format!("published is {published_format}, rebuilt is {rebuilt_format}")]
+        }
+        Comparison::Failed { side, message } => vec![format!("the {side} file: {message}")],
+    }
+}
+
+fn recipe_name(task: &Task, published: &Published) -> Result<String, Trouble> {
+    if let Some(plan) = &task.plan {
+        return Ok(plan.candidate.recipe.clone());
+    }
+    if let Some(recipe) = &task.recipe {
+        return Ok(recipe.clone());
+    }
+    recipe::pick(published, &task.hints).map(str::to_owned).ok_or_else(|| {
+        Trouble::refused(
+            "no-recipe",
+            anyhow!("no recipe fits {}; name one, or give build steps and outputs", published.file_name),
+        )
+    })
+}
+
+fn wanted_tools(hints: &Hints) -> Vec<String> {
+    let mut tools = recipe::tools();
+    tools.extend(hints.tools.iter().cloned());
+    tools.sort();
+    tools.dedup();
+    tools
+}
+
+fn open_folder(resolved: &Resolved) -> Result<File, Trouble> {
+    File::open(resolved.tree.path())
+        .context("opening the exported source tree")
+        .map_err(|error| Trouble::fault("scratch", error))
+}
+
+fn child_fault(error: impl std::error::Error + Send + Sync + 'static) -> Trouble {
+    Trouble::fault("child", anyhow::Error::new(error))
+}
+
+/// Runs blocking work on a thread that lives as long as the work does (a child dies with the thread
+/// that started it).
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Trouble> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Trouble::fault("bug", anyhow::Error::new(error).context("a worker thread ended")))
+}

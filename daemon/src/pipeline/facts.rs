@@ -1,0 +1,233 @@
+//! `Verdict -> Facts`: says to the signer what was found. A translation, no decision, but for one:
+//! whether what we built gets provenance or a build record (ATTESTATION section 1).
+
+use std::collections::BTreeMap;
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::statement::{
+    self as attest, Build, Exit, Facts, Kind, Log, Normalization, PlanRef, Rebuilder, Rebuilt, Run,
+    SignatureState, Source, Tool,
+};
+use countersign_attest::verdict::Verdict;
+use countersign_builder::compare::{Comparison, DifferenceKind};
+use countersign_builder::outcome::{Ended, IdMode, Outcome};
+use countersign_builder::plan::Plan;
+use countersign_builder::release::Stage;
+
+use super::{ArtifactResult, Attempted};
+
+/// The facts of every statement that one artifact's result calls for, the verdict first.
+#[must_use]
+pub fn of(
+    result: &ArtifactResult,
+    plan: Option<&Plan>,
+    rebuilder: &Rebuilder,
+    known_published: &[Sha256],
+) -> Vec<Facts> {
+    let attempted = result.plan.and_then(|digest| {
+        let attempt = result.attempts.iter().find(|attempt| attempt.plan == digest)?;
+        Some((attempt, plan?))
+    });
+    let verdict = Facts {
+        kind: Kind::Verdict,
+        verdict: result.judgement.verdict,
+        reason: result.judgement.reason,
+        decided_on: result.decided_on,
+        rebuilder: rebuilder.clone(),
+        source: source(result),
+        published: published(result),
+        rebuilt: rebuilt(result),
+        assisted_by: Vec::new(), // no recipe copies anything from an artifact yet
+        comparison: result.comparison.as_ref().and_then(|c| comparison(c, result)),
+        build: attempted.map(|(attempt, _)| build(result, attempt)),
+        origins: attempted.map_or_else(Vec::new, |(_, plan)| plan.origins()),
+        known_published: known_published.to_vec(),
+    };
+    let mut all = vec![verdict.clone()];
+    if !verdict.rebuilt.is_empty() {
+        all.push(Facts { kind: record_kind(result, known_published), ..verdict });
+    }
+    all
+}
+
+/// An SLSA reader must not find provenance for bytes that we do not vouch for.
+fn record_kind(result: &ArtifactResult, known_published: &[Sha256]) -> Kind {
+    let ours_is_published = result
+        .rebuilt
+        .iter()
+        .any(|file| known_published.contains(&file.digests.sha256));
+    if result.judgement.verdict == Verdict::Reproduced || !ours_is_published {
+        Kind::Provenance
+    } else {
+        Kind::BuildRecord
+    }
+}
+
+fn source(result: &ArtifactResult) -> Source {
+    let release = &result.release;
+    Source {
+        uri: release.source_uri.clone(),
+        reference: format!("refs/tags/{}", release.tag),
+        commit: release.commit,
+        tree: release.tree,
+        tag_object: release.tag_object,
+        tree_sha256: Some(result.tree_sha256),
+        signature: SignatureState::Unchecked,
+        moved_from: result.moved_from,
+    }
+}
+
+fn published(result: &ArtifactResult) -> attest::Published {
+    let published = &result.published;
+    let is_web = |url: &&String| url.starts_with("https://") || url.starts_with("http://");
+    attest::Published {
+        file_name: published.file_name.clone(),
+        purl: published.purl.clone(),
+        stage: match published.stage {
+            Stage::Candidate => attest::Stage::Candidate,
+            Stage::Released => attest::Stage::Released,
+        },
+        sha256: published.sha256,
+        sha512: published.sha512,
+        size_bytes: published.size_bytes,
+        download_location: published.download_location.as_ref().filter(is_web).cloned(),
+        retrieved_on: match published.stage {
+            Stage::Candidate => None,
+            Stage::Released => Some(published.retrieved_on),
+        },
+        declared: published.declared.clone(),
+    }
+}
+
+fn rebuilt(result: &ArtifactResult) -> Vec<Rebuilt> {
+    result
+        .rebuilt
+        .iter()
+        .map(|file| Rebuilt {
+            run: u32::try_from(file.run).unwrap_or(u32::MAX), // there are two runs
+            file_name: file.file_name.clone(),
+            digests: file.digests,
+        })
+        .collect()
+}
+
+fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest::Comparison> {
+    let empty = attest::Comparison {
+        normalizations: Vec::new(),
+        normalized_digest: None,
+        differing_members: Vec::new(),
+        unlisted_members: 0,
+        causes: Vec::new(),
+    };
+    match (comparison, result.judgement.verdict) {
+        (Comparison::Equivalent { normalizations, normalized_digest }, Verdict::Equivalent) => {
+            let scope = &result.published.file_name;
+            let normalizations = normalizations
+                .iter()
+                .map(|applied| Normalization {
+                    id: applied.id.clone(),
+                    scope: scope.clone(),
+                    changed_published: applied.changed_published,
+                    changed_rebuilt: applied.changed_rebuilt,
+                })
+                .collect();
+            Some(attest::Comparison {
+                normalizations,
+                normalized_digest: Some(*normalized_digest),
+                ..empty
+            })
+        }
+        (Comparison::Different { members, unlisted }, Verdict::Differs) => {
+            let differing_members = members
+                .iter()
+                .map(|member| attest::MemberDifference {
+                    name: member.name.clone(),
+                    what: change(member.what),
+                    published: member.published,
+                    rebuilt: member.rebuilt,
+                })
+                .collect();
+            Some(attest::Comparison { differing_members, unlisted_members: *unlisted, ..empty })
+        }
+        // what a comparison found says nothing under another verdict
+        (
+            Comparison::Equivalent { .. }
+            | Comparison::Different { .. }
+            | Comparison::NotComparable { .. }
+            | Comparison::Failed { .. },
+            _,
+        ) => None,
+    }
+}
+
+const fn change(what: DifferenceKind) -> attest::MemberChange {
+    match what {
+        DifferenceKind::OnlyPublished => attest::MemberChange::OnlyPublished,
+        DifferenceKind::OnlyRebuilt => attest::MemberChange::OnlyRebuilt,
+        DifferenceKind::Content => attest::MemberChange::Content,
+        DifferenceKind::Type => attest::MemberChange::Type,
+        DifferenceKind::Mode => attest::MemberChange::Mode,
+        DifferenceKind::Order => attest::MemberChange::Order,
+        DifferenceKind::Container => attest::MemberChange::Container,
+    }
+}
+
+fn build(result: &ArtifactResult, attempt: &Attempted) -> Build {
+    let found = attempt.outcomes.first().map(|outcome| &outcome.environment);
+    let limits = attempt.candidate.limits;
+    Build {
+        plan: PlanRef { sha256: attempt.plan, size_bytes: result.plan_bytes },
+        runs: attempt.outcomes.iter().map(run).collect(),
+        network: match attempt.candidate.network {
+            countersign_builder::plan::Network::None => attest::Network::None,
+        },
+        architecture: found.map_or_else(String::new, |found| found.architecture.clone()),
+        toolchain: found.map_or_else(Vec::new, |found| {
+            let tool = |t: &countersign_builder::plan::ToolVersion| Tool {
+                name: t.name.clone(),
+                version: t.version.clone(),
+            };
+            found.tools.iter().map(tool).collect()
+        }),
+        profile: found.map_or_else(String::new, |found| found.profile.clone()),
+        id_mode: match found.map(|found| found.id_mode) {
+            Some(IdMode::RootRange) => attest::IdMode::RootRange,
+            Some(IdMode::SingleId) | None => attest::IdMode::SingleId,
+        },
+        limits: BTreeMap::from([
+            ("timeSeconds".to_owned(), limits.time_seconds),
+            ("logBytes".to_owned(), limits.log_bytes),
+            ("diskBytes".to_owned(), limits.disk_bytes),
+            ("diskInodes".to_owned(), limits.disk_inodes),
+            ("fileBytes".to_owned(), limits.file_bytes),
+            ("processes".to_owned(), limits.processes),
+            ("outputBytes".to_owned(), limits.output_bytes),
+            ("outputFiles".to_owned(), limits.output_files),
+        ]),
+        worker: None,
+    }
+}
+
+fn run(outcome: &Outcome) -> Run {
+    let index = |step: &usize| *step as u64;
+    Run {
+        started_on: outcome.started_on,
+        finished_on: outcome.finished_on,
+        exit: match &outcome.ended {
+            Ended::Completed => Exit::Completed,
+            Ended::Exited { step, code } => Exit::Exited { step: index(step), code: *code },
+            Ended::Signalled { step, signal } => {
+                Exit::Signalled { step: index(step), signal: *signal }
+            }
+            Ended::NotStarted { step, .. } => Exit::NotStarted { step: index(step) },
+            Ended::TimedOut { step } => Exit::TimedOut { step: index(step) },
+            Ended::OutputMissing { .. } => Exit::OutputMissing,
+            Ended::OutputRejected { .. } => Exit::OutputRejected,
+        },
+        log: Log {
+            sha256: outcome.log.sha256,
+            size_bytes: outcome.log.size_bytes,
+            dropped_bytes: outcome.log.dropped_bytes,
+        },
+    }
+}

@@ -1,0 +1,126 @@
+//! `Verdict -> Statement -> Envelope -> Entry -> store`: what happens to statements once drafted.
+//!
+//! The one routine, [`advance`], moves every pending statement as far as it goes. It runs after each
+//! rebuild and at every start, so recovery is not a second way. Each step repeats without harm:
+//! composing and signing are deterministic, an entry is given once, a file is renamed into place.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use countersign_attest::statement::{Facts, Kind};
+use countersign_attest::verdict::Verdict;
+
+use crate::crash;
+use crate::signer::Signers;
+use crate::store::queue::Draft;
+use crate::store::statements::{Pending, PendingState};
+use crate::store::{Store, StoreError};
+use crate::trouble::Trouble;
+
+/// `Facts -> Statement`: has the signer compose each statement. Nothing is signed here.
+///
+/// # Errors
+/// A contradiction in the facts is a fault of ours: nothing is recorded, nothing signed.
+pub async fn draft(signers: &Signers, facts: Vec<Facts>) -> Result<Vec<Draft>, Trouble> {
+    let mut drafts = Vec::new();
+    for facts in facts {
+        let bytes = signers.draft(&facts).await?;
+        drafts.push(Draft { facts, bytes });
+    }
+    Ok(drafts)
+}
+
+/// Moves every pending statement on: signs, enters, writes the file, marks it as served.
+///
+/// # Errors
+/// The first fault; what was done before stays done.
+pub async fn advance(store: &Store, signers: &Signers, folder: &Path) -> Result<u64, Trouble> {
+    let pending = store.pending_statements().await.map_err(store_fault)?;
+    let count = pending.len() as u64;
+    for statement in pending {
+        advance_one(store, signers, folder, statement).await?;
+    }
+    Ok(count)
+}
+
+async fn advance_one(
+    store: &Store,
+    signers: &Signers,
+    folder: &Path,
+    statement: Pending,
+) -> Result<(), Trouble> {
+    let (envelope, logged) = match statement.state {
+        PendingState::Drafted => {
+            let envelope = signers.sign(&statement.facts, &statement.bytes).await?;
+            crash::point("signed");
+            store.statement_signed(statement.id, &envelope).await.map_err(store_fault)?;
+            crash::point("signature-stored");
+            (envelope, false)
+        }
+        PendingState::Signed { envelope } => (envelope, false),
+        PendingState::Logged { envelope } => (envelope, true),
+    };
+    if !logged {
+        store.statement_logged(statement.id).await.map_err(store_fault)?;
+        crash::point("logged");
+    }
+    write_new(folder, &envelope_name(&statement.facts, &statement.sha256.to_string()), &envelope)?;
+    if let Some(link) = link(signers, &statement.facts).await? {
+        write_new(folder, &format!("{}.link", statement.sha256), &link)?;
+    }
+    crash::point("file-written");
+    store.statement_published(statement.id).await.map_err(store_fault)?;
+    crash::point("published");
+    Ok(())
+}
+
+/// The legacy link that goes with a `reproduced` verdict.
+///
+/// # Errors
+/// When the signer does not answer.
+pub async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<u8>>, Trouble> {
+    if facts.kind == Kind::Verdict && facts.verdict == Verdict::Reproduced {
+        signers.link(facts).await.map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// The file name of a statement's envelope.
+#[must_use]
+pub fn envelope_name(facts: &Facts, sha256: &str) -> String {
+    format!("{sha256}.{}.dsse.json", kind_word(facts.kind))
+}
+
+/// The word of a kind of statement, in file names, JSON and the store.
+#[must_use]
+pub const fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Verdict => "verdict",
+        Kind::Provenance => "provenance",
+        Kind::BuildRecord => "build-record",
+    }
+}
+
+/// Writes a file that is whole or not there, and durable once this returns.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
+    use std::io::Write as _;
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(folder.join(name)).map_err(|error| error.error)?;
+        std::fs::File::open(folder)?.sync_all()
+    };
+    write()
+        .with_context(|| format!("writing {} in {}", name, folder.display()))
+        .map_err(|error| Trouble::fault("disk", error))
+}
+
+pub(crate) fn store_fault(error: StoreError) -> Trouble {
+    Trouble::fault("store", error)
+}

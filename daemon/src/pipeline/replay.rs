@@ -1,0 +1,136 @@
+//! `Plan -> Outcome`: one build in a sandbox. Digests are taken here, of bytes that came out.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use countersign_attest::digest::{Digests, Sha256};
+use countersign_builder::child::{self, ReplayRequest, ReplaySink};
+use countersign_builder::environment::Capabilities;
+use countersign_builder::outcome::Outcome;
+use countersign_builder::plan::{EnvironmentSpec, Plan};
+use countersign_builder::sandbox::Profile;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::{Resolved, blocking, child_fault, open_folder};
+use crate::trouble::Trouble;
+use crate::workshop::Workshop;
+
+/// A build that ended, and what it left.
+#[derive(Debug)]
+pub struct Replay {
+    /// The facts.
+    pub outcome: Outcome,
+    /// The files, as `0`, `1`, … in the order of the outcome's outputs; gone when this value is.
+    files: TempDir,
+}
+
+/// A file that a build of ours made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebuiltFile {
+    /// Which run, from 0.
+    pub run: usize,
+    /// Its name.
+    pub file_name: String,
+    /// Digests of the bytes that we received.
+    pub digests: Digests,
+    /// Where it is until the findings are gone.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+impl Replay {
+    /// The output that stands for a published artifact: the one of its name, or the only one where
+    /// only one artifact was published.
+    pub(super) fn output_for(&self, run: usize, name: &str, alone: bool) -> Option<RebuiltFile> {
+        let outputs = &self.outcome.outputs;
+        let index = outputs
+            .iter()
+            .position(|output| output.file_name() == name)
+            .or_else(|| (alone && outputs.len() == 1).then_some(0))?;
+        let output = outputs.get(index)?;
+        Some(RebuiltFile {
+            run,
+            file_name: output.file_name().to_owned(),
+            digests: output.digests,
+            path: self.files.path().join(index.to_string()),
+        })
+    }
+}
+
+/// Runs a plan once.
+pub(super) async fn replay(
+    workshop: &Workshop,
+    resolved: &Resolved,
+    plan: &Plan,
+    digest: Sha256,
+    profile: Profile,
+    capabilities: &Capabilities,
+) -> Result<Replay, Trouble> {
+    let EnvironmentSpec::Host { tools } = &plan.candidate.environment;
+    let request = ReplayRequest {
+        plan: plan.clone(),
+        tools: found_tools(tools, capabilities)?,
+        toolchains: workshop.toolchains(),
+        profile,
+        id_base: workshop.id_base(),
+    };
+    let files = workshop.scratch("outputs-")?;
+    let log = workshop.log_file(digest, request.profile.reverse_order)?;
+    let mut sink = Sink { folder: files.path().to_owned(), count: 0, log };
+    let tree = open_folder(resolved)?;
+    let binary = workshop.binary().to_owned();
+    let started_on = workshop.now();
+    let clock = workshop.clock();
+    let outcome = blocking(move || {
+        child::replay(&binary, &request, digest, &tree, &mut sink, started_on, clock)
+    })
+    .await?
+    .map_err(child_fault)?;
+    Ok(Replay { outcome, files })
+}
+
+/// The tools that a plan wants, each at exactly the version that is here.
+fn found_tools(
+    wanted: &[countersign_builder::plan::ToolVersion],
+    capabilities: &Capabilities,
+) -> Result<Vec<countersign_builder::plan::ToolVersion>, Trouble> {
+    for tool in wanted {
+        let found = capabilities.tool(&tool.name).map(|t| t.version.as_str());
+        if found != Some(tool.version.as_str()) {
+            return Err(Trouble::refused(
+                "toolchain-unavailable",
+                anyhow::anyhow!(
+                    "the plan needs {} {}; this machine has {}",
+                    tool.name,
+                    tool.version,
+                    found.unwrap_or("none")
+                ),
+            ));
+        }
+    }
+    Ok(wanted.to_vec())
+}
+
+/// Keeps what a build sends: its log and its outputs.
+struct Sink {
+    folder: PathBuf,
+    count: usize,
+    log: Option<File>,
+}
+
+impl ReplaySink for Sink {
+    fn log(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.log {
+            Some(file) => file.write_all(bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn output(&mut self, _path: &str, _size_bytes: u64) -> io::Result<Box<dyn Write>> {
+        let path = self.folder.join(self.count.to_string());
+        self.count += 1;
+        Ok(Box::new(File::create_new(path)?))
+    }
+}

@@ -1,0 +1,386 @@
+//! `countersign daemon`: the one loop that waits. It polls, leases, runs the pipeline and keeps what
+//! comes out; everything that can wake it is one [`Event`].
+//!
+//! What a rebuild found is stored with its drafts in one transaction before anything is signed; after
+//! that only [`issue::advance`] moves statements on. A crash anywhere costs at most the running build.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_attest::statement::Rebuilder;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::clock::now;
+use crate::config::{Config, Repository};
+use crate::crash;
+use crate::pipeline::issue::{self, store_fault};
+use crate::pipeline::{self, Findings, Task, facts};
+use crate::signer::Signers;
+use crate::store::Store;
+use crate::store::queue::{Draft, Lease, PlanBytes};
+use crate::store::releases::SeenTag;
+use crate::trouble::Trouble;
+use crate::watch::{refs, schedule, tags};
+use crate::workshop::Workshop;
+
+/// Polls at once.
+const MAX_POLLS: usize = 4;
+/// Seconds that a rebuild may be leased; the lock of the data folder is what really protects it.
+const LEASE_SECONDS: i64 = 24 * 3600;
+
+/// Everything that can wake the loop.
+enum Event {
+    /// A poll came to its end; its result is in the store.
+    PollEnded { repository: usize },
+    /// A rebuild came to its end; its result is in the store.
+    RebuildEnded { refused: bool },
+    /// A store that cannot be used ends the daemon.
+    Broken(Trouble),
+    /// Something may be due.
+    Time,
+    /// An operator wants us to stop.
+    Shutdown,
+}
+
+/// How a run of `--once` ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Polls that failed.
+    pub failed_polls: u64,
+    /// Rebuilds that wait after a fault of ours.
+    pub faulted: u64,
+    /// Rebuilds that were refused in this run.
+    pub refused: u64,
+}
+
+/// The daemon's parts. Cheap to clone; all clones share one store and one signer.
+#[derive(Clone)]
+pub struct Service {
+    config: Arc<Config>,
+    store: Store,
+    workshop: Arc<Workshop>,
+    signers: Arc<Signers>,
+    rebuilder: Rebuilder,
+}
+
+impl Service {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        workshop: Arc<Workshop>,
+        signers: Arc<Signers>,
+        rebuilder: Rebuilder,
+    ) -> Self {
+        Self { config, store, workshop, signers, rebuilder }
+    }
+
+    /// Finishes what a dead daemon began, then works until nothing is due (`once`) or it is stopped.
+    ///
+    /// # Errors
+    /// Only when the store or the signer cannot be used.
+    pub async fn run(&self, once: bool) -> Result<Summary, Trouble> {
+        self.recover().await?;
+        let mut summary = Summary { failed_polls: 0, faulted: 0, refused: 0 };
+        let mut work = Work::default();
+        let mut polled = HashSet::new();
+        let mut shutdown = Box::pin(shutdown());
+        loop {
+            let wake = self.start_due(&mut work, once, &mut polled).await?;
+            if once && work.tasks.is_empty() {
+                break;
+            }
+            let event = tokio::select! {
+                Some(ended) = work.tasks.join_next() => ended.unwrap_or_else(|error| {
+                    Event::Broken(Trouble::fault("bug", anyhow::Error::new(error)))
+                }),
+                () = tokio::time::sleep(wake), if !once => Event::Time,
+                () = &mut shutdown => Event::Shutdown,
+            };
+            match event {
+                Event::PollEnded { repository } => {
+                    work.polling.remove(&repository);
+                }
+                Event::RebuildEnded { refused } => {
+                    work.building = false;
+                    summary.refused += u64::from(refused);
+                }
+                Event::Broken(trouble) => return Err(trouble),
+                Event::Time => {}
+                Event::Shutdown => {
+                    info!("stopping; what is being built is built again at the next start");
+                    break;
+                }
+            }
+        }
+        summary.faulted = self.store.troubled().await.map_err(store_fault)?.0;
+        summary.failed_polls = self.failed_polls().await?;
+        Ok(summary)
+    }
+
+    /// Takes up what a dead daemon left: interrupted builds are queued, statements are moved on.
+    async fn recover(&self) -> Result<(), Trouble> {
+        let requeued = self.store.requeue_interrupted().await.map_err(store_fault)?;
+        let moved = issue::advance(&self.store, &self.signers, &self.attestations()).await?;
+        self.store.finish_published(now()).await.map_err(store_fault)?;
+        if requeued + moved > 0 {
+            info!(requeued, statements = moved, "took up the work of an earlier run");
+        }
+        Ok(())
+    }
+
+    /// Starts whatever is due and says how long there is nothing else to do.
+    async fn start_due(
+        &self,
+        work: &mut Work,
+        once: bool,
+        polled: &mut HashSet<usize>,
+    ) -> Result<Duration, Trouble> {
+        let mut next = now().plus_seconds(3600);
+        for (index, repository) in self.config.repositories.iter().enumerate() {
+            let state = self
+                .store
+                .poll_state(&repository.location.source_uri, now())
+                .await
+                .map_err(store_fault)?;
+            // `--once` is an operator's "now": it asks every repository exactly once
+            let due = if once { !polled.contains(&index) } else { state.next_poll_on <= now() };
+            if due && !work.polling.contains(&index) && work.polling.len() < MAX_POLLS {
+                polled.insert(index);
+                work.polling.insert(index);
+                let service = self.clone();
+                work.tasks.spawn(async move { service.poll(index).await });
+            } else if !due {
+                next = next.min(state.next_poll_on);
+            }
+        }
+        if !work.building && (!once || work.polling.is_empty()) {
+            let until = now().plus_seconds(LEASE_SECONDS);
+            if let Some(lease) = self.store.lease(now(), until).await.map_err(store_fault)? {
+                work.building = true;
+                let service = self.clone();
+                work.tasks.spawn(async move { service.rebuild(lease).await });
+            } else if let Some(due) = self.store.next_due().await.map_err(store_fault)? {
+                next = next.min(due);
+            }
+        }
+        let seconds = next.unix_seconds() - now().unix_seconds();
+        Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1)))
+    }
+
+    /// `watch -> SeenTag`: asks one repository for its tags and records what is new.
+    async fn poll(&self, index: usize) -> Event {
+        let ended = Event::PollEnded { repository: index };
+        let Some(repository) = self.config.repositories.get(index) else { return ended };
+        let uri = &repository.location.source_uri;
+        let state = match self.store.poll_state(uri, now()).await {
+            Ok(state) => state,
+            Err(error) => return Event::Broken(store_fault(error)),
+        };
+        let listing = refs::list(self.workshop.git(), &repository.location, state.speaks_v2).await;
+        let moment = now();
+        let recorded = match listing {
+            Ok(listing) => {
+                for finding in &listing.findings {
+                    warn!(source = %uri, finding = %finding, "a tag was left out");
+                }
+                let seen = seen_tags(repository, &listing.tags, state.seen_before);
+                let next = schedule::after_success(moment, repository.interval, random());
+                let change = self
+                    .store
+                    .poll_succeeded(uri, &seen, listing.speaks_v2, moment, next)
+                    .await;
+                change.map(|change| {
+                    if change.new + change.moved > 0 {
+                        info!(source = %uri, new = change.new, moved = change.moved, "polled");
+                    }
+                })
+            }
+            Err(error) => {
+                let problem = format!("{:#}", anyhow::Error::new(error));
+                warn!(source = %uri, problem = %problem, "a poll failed");
+                let next = schedule::after_failure(
+                    moment,
+                    repository.interval,
+                    state.failures.saturating_add(1),
+                    random(),
+                );
+                self.store.poll_failed(uri, moment, next, &problem).await
+            }
+        };
+        crash::point("polled");
+        match recorded {
+            Ok(()) => ended,
+            Err(error) => Event::Broken(store_fault(error)),
+        }
+    }
+
+    /// Runs the pipeline for one lease and records what it came to.
+    async fn rebuild(&self, lease: Lease) -> Event {
+        crash::point("leased");
+        let result = match self.findings(&lease).await {
+            Ok(findings) => self.keep(&lease, findings).await,
+            Err(trouble) => Err(trouble),
+        };
+        let (refused, recorded) = match result {
+            Ok(()) => (false, Ok(())),
+            Err(trouble) => self.record_trouble(&lease, trouble).await,
+        };
+        match recorded {
+            Ok(()) => Event::RebuildEnded { refused },
+            Err(trouble) => Event::Broken(trouble),
+        }
+    }
+
+    async fn findings(&self, lease: &Lease) -> Result<Findings, Trouble> {
+        let stored = self.store.release(lease.release_id).await.map_err(store_fault)?;
+        let gone = || {
+            let message = "the release's repository is not in the configuration any more";
+            Trouble::refused("not-configured", anyhow::anyhow!(message))
+        };
+        let release = stored.ok_or_else(gone)?;
+        let repository = self.config.repository(&release.source_uri).ok_or_else(gone)?;
+        info!(source = %release.source_uri, tag = %release.tag, attempt = lease.attempt, "rebuilding");
+        let task = Task {
+            location: repository.location.clone(),
+            tag: release.tag,
+            expected: Some(release.advertised_oid),
+            published: repository.published.clone(),
+            package: repository.package.clone(),
+            recipe: repository.recipe.clone(),
+            hints: repository.hints.clone(),
+            plan: None,
+            moved_from: release.moved_from,
+        };
+        pipeline::run(&self.workshop, &task).await
+    }
+
+    /// Stores findings, plans and drafts in one transaction, then issues the statements.
+    async fn keep(&self, lease: &Lease, findings: Findings) -> Result<(), Trouble> {
+        self.store.set_resolved(lease.release_id, &findings.release).await.map_err(store_fault)?;
+        let mut rows: Vec<(i64, pipeline::ArtifactResult, Vec<Draft>)> = Vec::new();
+        for result in findings.artifacts {
+            let plan = result.plan.and_then(|digest| findings.plans.get(&digest));
+            let facts = facts::of(&result, plan, &self.rebuilder, &findings.known_published);
+            let drafts = issue::draft(&self.signers, facts).await?;
+            let artifact = self
+                .store
+                .add_artifact(lease.release_id, &result.published)
+                .await
+                .map_err(store_fault)?;
+            info!(
+                source = %findings.release.source_uri,
+                tag = %findings.release.tag,
+                artifact = %result.published.file_name,
+                verdict = %result.judgement.verdict,
+                "decided"
+            );
+            rows.push((artifact, result, drafts));
+        }
+        let plans: Vec<PlanBytes> = findings
+            .plans
+            .iter()
+            .map(|(sha256, plan)| PlanBytes { sha256: *sha256, bytes: plan.to_bytes() })
+            .collect();
+        crash::point("built");
+        self.store.judged(lease.rebuild_id, &rows, &plans, now()).await.map_err(store_fault)?;
+        crash::point("judged");
+        issue::advance(&self.store, &self.signers, &self.attestations()).await?;
+        self.store.finish_published(now()).await.map_err(store_fault)?;
+        Ok(())
+    }
+
+    async fn record_trouble(
+        &self,
+        lease: &Lease,
+        trouble: Trouble,
+    ) -> (bool, Result<(), Trouble>) {
+        let problem = trouble.to_string();
+        warn!(rebuild = lease.rebuild_id, code = trouble.code(), problem = %problem, "no verdict");
+        let give_up = match trouble {
+            // a tag often comes before what is published for it
+            Trouble::Refusal { code, .. } => code != "not-published",
+            Trouble::Fault { .. } => lease.attempt >= self.config.limits.attempts,
+        };
+        let recorded = if give_up {
+            self.store.give_up(lease.rebuild_id, &problem, now()).await
+        } else {
+            let wait = schedule::retry_seconds(lease.attempt, random());
+            self.store.fault(lease.rebuild_id, &problem, now().plus_seconds(wait)).await
+        };
+        (give_up, recorded.map_err(store_fault))
+    }
+
+    async fn failed_polls(&self) -> Result<u64, Trouble> {
+        let mut failed = 0;
+        for repository in &self.config.repositories {
+            let uri = &repository.location.source_uri;
+            let state = self.store.poll_state(uri, now()).await.map_err(store_fault)?;
+            failed += u64::from(state.failures > 0);
+        }
+        Ok(failed)
+    }
+
+    fn attestations(&self) -> PathBuf {
+        self.config.data.join("attestations")
+    }
+}
+
+#[derive(Default)]
+struct Work {
+    tasks: JoinSet<Event>,
+    polling: HashSet<usize>,
+    building: bool,
+}
+
+/// Which advertised tags are releases, and which of them are rebuilt at first sight.
+fn seen_tags(
+    repository: &Repository,
+    advertised: &[refs::AdvertisedTag],
+    seen_before: bool,
+) -> Vec<SeenTag> {
+    let mut matching: Vec<&refs::AdvertisedTag> =
+        advertised.iter().filter(|tag| tags::matches(&repository.tags, &tag.name)).collect();
+    matching.sort_by(|a, b| tags::compare_versions(&b.name, &a.name));
+    matching
+        .into_iter()
+        .enumerate()
+        .map(|(rank, tag)| SeenTag {
+            name: tag.name.clone(),
+            oid: tag.oid,
+            wanted: seen_before || rank < repository.backlog,
+        })
+        .collect()
+}
+
+/// A number from 0 up to 1, for jitter only.
+fn random() -> f64 {
+    use ring::rand::SecureRandom as _;
+    let mut bytes = [0u8; 4];
+    match ring::rand::SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0),
+        Err(_) => 0.5, // no jitter is better than no poll
+    }
+}
+
+/// Ends when an operator asks the process to stop.
+async fn shutdown() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => {
+                stream.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+

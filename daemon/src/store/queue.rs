@@ -1,0 +1,240 @@
+//! The queue of rebuilds: leases, faults and results.
+//!
+//! `queued -> running -> judged -> done`. A rebuild that is `running` when its daemon dies is queued
+//! again at the next start; one that is `judged` has its drafts stored and is only finished, never
+//! built again.
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::statement::Facts;
+use countersign_attest::time::Timestamp;
+use sqlx::Row;
+
+use super::releases::time;
+use super::{Store, StoreError, to_json};
+use crate::pipeline::ArtifactResult;
+use crate::pipeline::issue::kind_word;
+
+/// A rebuild that this daemon has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The rebuild.
+    pub rebuild_id: i64,
+    /// Its release.
+    pub release_id: i64,
+    /// How often it was taken, this time included.
+    pub attempt: u32,
+}
+
+/// A statement that was composed and is to be kept before it is signed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// What it was composed from.
+    pub facts: Facts,
+    /// Its final bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A plan's bytes, named by their digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanBytes {
+    /// SHA-256 of the bytes.
+    pub sha256: Sha256,
+    /// The bytes as first written.
+    pub bytes: Vec<u8>,
+}
+
+impl Store {
+    /// Takes the rebuild that is due first.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn lease(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        let row = sqlx::query(
+            "UPDATE rebuild SET state = 'running', attempt = attempt + 1, lease_until = ?
+             WHERE id = (SELECT id FROM rebuild WHERE state = 'queued' AND run_on <= ?
+                         ORDER BY run_on, id LIMIT 1)
+             RETURNING id, release_id, attempt",
+        )
+        .bind(lease_until.unix_seconds())
+        .bind(now.unix_seconds())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| {
+            Ok(Lease {
+                rebuild_id: row.try_get(0)?,
+                release_id: row.try_get(1)?,
+                attempt: row.try_get(2)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Queues again what a dead daemon was running. The lock of the data folder says that it is dead.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn requeue_interrupted(&self) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "UPDATE rebuild SET state = 'queued', lease_until = NULL, attempt = attempt - 1
+             WHERE state = 'running'",
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Records a fault of ours: the rebuild is tried again later. Nothing is signed.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn fault(
+        &self,
+        rebuild_id: i64,
+        problem: &str,
+        run_on: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE rebuild SET state = 'queued', problem = ?, run_on = ?, lease_until = NULL
+             WHERE id = ? AND state = 'running'",
+        )
+        .bind(problem)
+        .bind(run_on.unix_seconds())
+        .bind(rebuild_id)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Gives a rebuild up until an operator asks again: it was refused, or failed too often.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn give_up(
+        &self,
+        rebuild_id: i64,
+        problem: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let release: Option<i64> = sqlx::query_scalar(
+            "UPDATE rebuild SET state = 'cancelled', problem = ?, finished_on = ?, lease_until = NULL
+             WHERE id = ? AND state = 'running' RETURNING release_id",
+        )
+        .bind(problem)
+        .bind(now.unix_seconds())
+        .bind(rebuild_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO event (happened_on, release_id, kind, message) VALUES (?, ?, 'given-up', ?)",
+        )
+        .bind(now.unix_seconds())
+        .bind(release)
+        .bind(problem)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Records what a rebuild found, its plans, and every statement's final bytes, in one transaction.
+    /// From here on the rebuild is only finished, never run again.
+    ///
+    /// # Errors
+    /// When the database refuses; then nothing is recorded.
+    pub async fn judged(
+        &self,
+        rebuild_id: i64,
+        findings: &[(i64, ArtifactResult, Vec<Draft>)],
+        plans: &[PlanBytes],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        for plan in plans {
+            sqlx::query("INSERT INTO plan (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                .bind(plan.sha256.to_string())
+                .bind(&plan.bytes)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for (artifact_id, result, drafts) in findings {
+            sqlx::query("INSERT INTO finding (rebuild_id, artifact_id, result) VALUES (?, ?, ?)")
+                .bind(rebuild_id)
+                .bind(artifact_id)
+                .bind(to_json(result, "finding")?)
+                .execute(&mut *transaction)
+                .await?;
+            for draft in drafts {
+                sqlx::query(
+                    "INSERT INTO statement
+                       (rebuild_id, artifact_id, kind, state, facts, bytes, sha256, issued_on)
+                     VALUES (?, ?, ?, 'drafted', ?, ?, ?, ?)",
+                )
+                .bind(rebuild_id)
+                .bind(artifact_id)
+                .bind(kind_word(draft.facts.kind))
+                .bind(to_json(&draft.facts, "facts")?)
+                .bind(&draft.bytes)
+                .bind(Sha256::of(&draft.bytes).to_string())
+                .bind(now.unix_seconds())
+                .execute(&mut *transaction)
+                .await?;
+            }
+        }
+        sqlx::query(
+            "UPDATE rebuild SET state = 'judged', problem = NULL, lease_until = NULL WHERE id = ?",
+        )
+        .bind(rebuild_id)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Marks every judged rebuild whose statements are all published as done.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn finish_published(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "UPDATE rebuild SET state = 'done', finished_on = ? WHERE state = 'judged' AND NOT EXISTS
+               (SELECT 1 FROM statement s WHERE s.rebuild_id = rebuild.id AND s.state <> 'published')",
+        )
+        .bind(now.unix_seconds())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// When the next rebuild in the queue is due.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let due: Option<i64> =
+            sqlx::query_scalar("SELECT min(run_on) FROM rebuild WHERE state = 'queued'")
+                .fetch_one(&self.pool)
+                .await?;
+        due.map(time).transpose()
+    }
+
+    /// Number of rebuilds that wait after a fault of ours, and of those that were given up.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn troubled(&self) -> Result<(u64, u64), StoreError> {
+        let row = sqlx::query(
+            "SELECT count(*) FILTER (WHERE state = 'queued' AND problem IS NOT NULL),
+                    count(*) FILTER (WHERE state = 'cancelled' AND id =
+                      (SELECT max(id) FROM rebuild other WHERE other.release_id = rebuild.release_id))
+             FROM rebuild",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+}

@@ -1,0 +1,355 @@
+//! Repositories, the tags seen in them, and what moved.
+
+use countersign_attest::digest::GitOid;
+use countersign_attest::time::Timestamp;
+use countersign_builder::release::{Published, Release};
+use sqlx::Row;
+
+use super::{Store, StoreError, from_json, parsed, to_json};
+
+/// What is known of a repository between polls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollState {
+    /// When the next poll is due.
+    pub next_poll_on: Timestamp,
+    /// Polls that failed in a row.
+    pub failures: u32,
+    /// Whether the server is known to speak protocol version 2.
+    pub speaks_v2: bool,
+    /// Whether a poll has ever succeeded: tags seen before that are the backlog.
+    pub seen_before: bool,
+}
+
+/// A tag as a poll saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTag {
+    /// The tag without `refs/tags/`.
+    pub name: String,
+    /// The object that the tag names.
+    pub oid: GitOid,
+    /// Whether it is to be rebuilt at first sight.
+    pub wanted: bool,
+}
+
+/// A release as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRelease {
+    /// The row.
+    pub id: i64,
+    /// The signed source URI.
+    pub source_uri: String,
+    /// The tag.
+    pub tag: String,
+    /// The object that the tag names now.
+    pub advertised_oid: GitOid,
+    /// The object that it named before, until acknowledged.
+    pub moved_from: Option<GitOid>,
+    /// What it was resolved to last.
+    pub resolved: Option<Release>,
+}
+
+/// What a poll changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PollChange {
+    /// Releases that are new, wanted or not.
+    pub new: u64,
+    /// Releases whose tag names another object now.
+    pub moved: u64,
+}
+
+impl Store {
+    /// What is known of a repository; a new one is due at once.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn poll_state(
+        &self,
+        source_uri: &str,
+        now: Timestamp,
+    ) -> Result<PollState, StoreError> {
+        let row = sqlx::query(
+            "INSERT INTO repository (source_uri, next_poll_on) VALUES (?, ?)
+             ON CONFLICT (source_uri) DO UPDATE SET source_uri = excluded.source_uri
+             RETURNING next_poll_on, failures, speaks_v2, seen_before",
+        )
+        .bind(source_uri)
+        .bind(now.unix_seconds())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(PollState {
+            next_poll_on: time(row.try_get(0)?)?,
+            failures: row.try_get(1)?,
+            speaks_v2: row.try_get(2)?,
+            seen_before: row.try_get(3)?,
+        })
+    }
+
+    /// Records a poll that failed, and when to try again.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn poll_failed(
+        &self,
+        source_uri: &str,
+        now: Timestamp,
+        next: Timestamp,
+        problem: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE repository SET failures = failures + 1, problem = ?, last_poll_on = ?, next_poll_on = ?
+             WHERE source_uri = ?",
+        )
+        .bind(problem)
+        .bind(now.unix_seconds())
+        .bind(next.unix_seconds())
+        .bind(source_uri)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Records all that a poll saw, in one transaction: new tags become releases (queued if wanted),
+    /// a tag that names another object becomes an event, and is queued so that its verdict says so.
+    ///
+    /// # Errors
+    /// When the database refuses; then nothing of the poll is recorded.
+    pub async fn poll_succeeded(
+        &self,
+        source_uri: &str,
+        tags: &[SeenTag],
+        speaks_v2: bool,
+        now: Timestamp,
+        next: Timestamp,
+    ) -> Result<PollChange, StoreError> {
+        let mut change = PollChange::default();
+        let mut transaction = self.pool.begin().await?;
+        let known: std::collections::HashMap<String, (i64, String)> = sqlx::query_as(
+            "SELECT tag, id, advertised_oid FROM release WHERE source_uri = ?",
+        )
+        .bind(source_uri)
+        .fetch_all(&mut *transaction)
+        .await?
+        .into_iter()
+        .map(|(tag, id, oid): (String, i64, String)| (tag, (id, oid)))
+        .collect();
+        for tag in tags {
+            let oid = tag.oid.to_string();
+            match known.get(&tag.name) {
+                Some((_, before)) if *before == oid => {}
+                Some((id, before)) => {
+                    change.moved += 1;
+                    record_move(&mut transaction, *id, before, &oid, now).await?;
+                }
+                None => {
+                    change.new += 1;
+                    record_new(&mut transaction, source_uri, tag, now).await?;
+                }
+            }
+        }
+        sqlx::query(
+            "UPDATE repository SET failures = 0, problem = NULL, last_poll_on = ?, next_poll_on = ?,
+                    speaks_v2 = ?, seen_before = 1
+             WHERE source_uri = ?",
+        )
+        .bind(now.unix_seconds())
+        .bind(next.unix_seconds())
+        .bind(speaks_v2)
+        .bind(source_uri)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(change)
+    }
+
+    /// One release.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn release(&self, id: i64) -> Result<Option<StoredRelease>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, source_uri, tag, advertised_oid, moved_from, resolved FROM release WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| {
+            let moved: Option<String> = row.try_get(4)?;
+            let resolved: Option<String> = row.try_get(5)?;
+            Ok(StoredRelease {
+                id: row.try_get(0)?,
+                source_uri: row.try_get(1)?,
+                tag: row.try_get(2)?,
+                advertised_oid: parsed(row.try_get(3)?, "object name")?,
+                moved_from: moved.map(|oid| parsed(&oid, "object name")).transpose()?,
+                resolved: resolved.map(|json| from_json(&json, "release")).transpose()?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Records what a tag was resolved to.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_resolved(&self, id: i64, release: &Release) -> Result<(), StoreError> {
+        sqlx::query("UPDATE release SET resolved = ? WHERE id = ?")
+            .bind(to_json(release, "release")?)
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Records a published artifact of a release, once.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn add_artifact(
+        &self,
+        release_id: i64,
+        published: &Published,
+    ) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(
+            "INSERT INTO artifact (release_id, file_name, sha256, sha512, published)
+             VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (release_id, file_name, sha256)
+             DO UPDATE SET sha512 = coalesce(excluded.sha512, sha512)
+             RETURNING id",
+        )
+        .bind(release_id)
+        .bind(&published.file_name)
+        .bind(published.sha256.to_string())
+        .bind(published.sha512.map(|digest| digest.to_string()))
+        .bind(to_json(published, "published artifact")?)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Accepts that a tag moved: the release is rebuilt at its new commit. `false` where it had not.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn acknowledge_move(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let moved = sqlx::query(
+            "UPDATE release SET moved_from = NULL WHERE id = ? AND moved_from IS NOT NULL",
+        )
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected()
+            == 1;
+        if moved {
+            let message = "an operator acknowledged that the tag names another object now";
+            add_event(&mut transaction, now, id, "move-acknowledged", message).await?;
+            queue(&mut transaction, id, now, "queued").await?;
+        }
+        transaction.commit().await?;
+        Ok(moved)
+    }
+
+    /// Queues another rebuild of a release unless one is waiting. `false` where one was.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn retry(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let queued = queue(&mut transaction, id, now, "queued").await?;
+        transaction.commit().await?;
+        Ok(queued)
+    }
+}
+
+type Transaction<'a> = sqlx::Transaction<'a, sqlx::Sqlite>;
+
+async fn record_new(
+    transaction: &mut Transaction<'_>,
+    source_uri: &str,
+    tag: &SeenTag,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO release (source_uri, tag, advertised_oid, first_seen_on) VALUES (?, ?, ?, ?)
+         RETURNING id",
+    )
+    .bind(source_uri)
+    .bind(&tag.name)
+    .bind(tag.oid.to_string())
+    .bind(now.unix_seconds())
+    .fetch_one(&mut **transaction)
+    .await?;
+    queue(transaction, id, now, if tag.wanted { "queued" } else { "skipped" }).await?;
+    Ok(())
+}
+
+async fn record_move(
+    transaction: &mut Transaction<'_>,
+    id: i64,
+    before: &str,
+    after: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // a tag that moves twice keeps the object that it named when it was last trusted
+    sqlx::query(
+        "UPDATE release SET moved_from = coalesce(moved_from, advertised_oid), advertised_oid = ?
+         WHERE id = ?",
+    )
+    .bind(after)
+    .bind(id)
+    .execute(&mut **transaction)
+    .await?;
+    let message = format!("the tag named {before} and names {after} now");
+    add_event(transaction, now, id, "tag-moved", &message).await?;
+    queue(transaction, id, now, "queued").await?;
+    Ok(())
+}
+
+/// Adds a rebuild in a first state, unless one is waiting already.
+async fn queue(
+    transaction: &mut Transaction<'_>,
+    release_id: i64,
+    now: Timestamp,
+    state: &str,
+) -> Result<bool, StoreError> {
+    sqlx::query(
+        "UPDATE rebuild SET run_on = ? WHERE release_id = ? AND state = 'queued'",
+    )
+    .bind(now.unix_seconds())
+    .bind(release_id)
+    .execute(&mut **transaction)
+    .await?;
+    let added = sqlx::query(
+        "INSERT INTO rebuild (release_id, state, run_on)
+         SELECT ?, ?, ? WHERE NOT EXISTS
+           (SELECT 1 FROM rebuild WHERE release_id = ? AND state = 'queued')",
+    )
+    .bind(release_id)
+    .bind(state)
+    .bind(now.unix_seconds())
+    .bind(release_id)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(added.rows_affected() == 1)
+}
+
+async fn add_event(
+    transaction: &mut Transaction<'_>,
+    now: Timestamp,
+    release_id: i64,
+    kind: &str,
+    message: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO event (happened_on, release_id, kind, message) VALUES (?, ?, ?, ?)")
+        .bind(now.unix_seconds())
+        .bind(release_id)
+        .bind(kind)
+        .bind(message)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+pub(super) fn time(seconds: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_unix_seconds(seconds)
+        .map_err(|source| StoreError::Corrupt { what: "time", source: source.into() })
+}

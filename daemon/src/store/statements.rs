@@ -1,0 +1,119 @@
+//! Statements on their way: drafted -> signed -> logged -> published.
+//!
+//! Every step is one row update that repeats without harm: signing is deterministic, an entry is
+//! given once, and publishing writes the same file again. On every start the daemon runs the same
+//! steps as after a rebuild, so that the way of recovery is the way of every day.
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::statement::Facts;
+use sqlx::Row;
+
+use super::{Store, StoreError, from_json, parsed};
+
+/// A statement that is not published yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// The row.
+    pub id: i64,
+    /// Which step comes next.
+    pub state: PendingState,
+    /// What it was composed from.
+    pub facts: Facts,
+    /// Its final bytes.
+    pub bytes: Vec<u8>,
+    /// Digest of the bytes.
+    pub sha256: Sha256,
+}
+
+/// Where a pending statement is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PendingState {
+    /// Not signed.
+    Drafted,
+    /// Signed, without an entry.
+    Signed {
+        /// The signed envelope.
+        envelope: Vec<u8>,
+    },
+    /// Signed and entered, not served.
+    Logged {
+        /// The signed envelope.
+        envelope: Vec<u8>,
+    },
+}
+
+impl Store {
+    /// Every statement that is not published, oldest first.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn pending_statements(&self) -> Result<Vec<Pending>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, state, facts, bytes, sha256, envelope FROM statement
+             WHERE state <> 'published' ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let state: String = row.try_get(1)?;
+                let envelope: Option<Vec<u8>> = row.try_get(5)?;
+                let state = match (state.as_str(), envelope) {
+                    ("signed", Some(envelope)) => PendingState::Signed { envelope },
+                    ("logged", Some(envelope)) => PendingState::Logged { envelope },
+                    _ => PendingState::Drafted,
+                };
+                Ok(Pending {
+                    id: row.try_get(0)?,
+                    state,
+                    facts: from_json(row.try_get(2)?, "facts")?,
+                    bytes: row.try_get(3)?,
+                    sha256: parsed(row.try_get(4)?, "digest")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Stores a signature. Not served yet.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn statement_signed(&self, id: i64, envelope: &[u8]) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE statement SET state = 'signed', envelope = ? WHERE id = ? AND state = 'drafted'",
+        )
+        .bind(envelope)
+        .bind(id)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Gives a signed statement the next entry of the operator's sequence, without a gap.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn statement_logged(&self, id: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE statement SET state = 'logged',
+                    entry = (SELECT coalesce(max(entry) + 1, 0) FROM statement)
+             WHERE id = ? AND state = 'signed'",
+        )
+        .bind(id)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Marks a statement as served.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn statement_published(&self, id: i64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE statement SET state = 'published' WHERE id = ? AND state = 'logged'")
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}

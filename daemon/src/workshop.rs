@@ -1,0 +1,249 @@
+//! What the arrows of the pipeline need from this machine: a client, stored blobs, scratch folders,
+//! the binary that children are made of, and what this machine can do.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use countersign_attest::time::Timestamp;
+use countersign_builder::child;
+use countersign_builder::environment::Capabilities;
+use countersign_builder::release::Published;
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use crate::blobs::Blobs;
+use crate::config::{Config, HostLimits, Registries};
+use crate::http::Http;
+use crate::trouble::Trouble;
+use crate::watch::git::GitSettings;
+
+/// Seconds that finding out about this machine may take.
+const PROBE_SECONDS: u64 = 120;
+
+/// First host id of the range that a build started by root gets. Nobody is expected to have it.
+const ID_BASE: u32 = 100_000;
+
+/// What the pipeline is doing, for progress on a terminal.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// Getting the tag's commit.
+    Fetching {
+        /// The tag.
+        tag: &'a str,
+    },
+    /// Getting what was published.
+    Downloading,
+    /// Building.
+    Building {
+        /// Which run, from 0.
+        run: usize,
+    },
+    /// Looking inside two files.
+    Comparing,
+}
+
+/// Called with each step.
+pub type Progress = Box<dyn Fn(Step<'_>) + Send + Sync>;
+
+/// The parts, shared by all rebuilds of a process.
+pub struct Workshop {
+    http: Http,
+    blobs: Blobs,
+    git: GitSettings,
+    registries: Registries,
+    limits: HostLimits,
+    toolchains: Vec<String>,
+    scratch: PathBuf,
+    binary: PathBuf,
+    progress: Progress,
+    capabilities: Mutex<Option<(Vec<String>, Capabilities)>>,
+}
+
+impl Workshop {
+    /// Puts the parts together in a folder that this process owns.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn open(
+        folder: &Path,
+        http: Http,
+        registries: Registries,
+        limits: HostLimits,
+        toolchains: &[PathBuf],
+        progress: Progress,
+    ) -> Result<Self, Trouble> {
+        let fault = |error: std::io::Error| {
+            let error = anyhow::Error::new(error)
+                .context(format!("using the data folder {}", folder.display()));
+            Trouble::fault("disk", error)
+        };
+        let scratch = folder.join("scratch");
+        // what an earlier process left behind is of no use to anybody
+        match std::fs::remove_dir_all(&scratch) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault(error)),
+            _ => {}
+        }
+        std::fs::create_dir_all(&scratch).map_err(fault)?;
+        let blobs = Blobs::open(&folder.join("blobs")).map_err(fault)?;
+        let binary = std::env::current_exe()
+            .context("finding this program's own file")
+            .map_err(|error| Trouble::fault("binary", error))?;
+        let git = GitSettings::new(&binary, &folder.join("git"), http.clone(), &limits);
+        let mut folders = Vec::new();
+        for toolchain in toolchains {
+            let real = std::fs::canonicalize(toolchain).map_err(|error| {
+                let error = anyhow::Error::new(error)
+                    .context(format!("toolchains: {}", toolchain.display()));
+                Trouble::refused("toolchain", error)
+            })?;
+            folders.push(real.display().to_string());
+        }
+        Ok(Self {
+            http,
+            blobs,
+            git,
+            registries,
+            limits,
+            toolchains: folders,
+            scratch,
+            binary,
+            progress,
+            capabilities: Mutex::new(None),
+        })
+    }
+
+    /// What this machine can do, with the versions of these tools; found once.
+    ///
+    /// # Errors
+    /// When no sandbox works here: says what is missing and the remedy.
+    pub async fn capabilities(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
+        let mut known = self.capabilities.lock().await;
+        if let Some((asked, found)) = &*known
+            && tools.iter().all(|tool| asked.contains(tool))
+        {
+            return Ok(found.clone());
+        }
+        let found = self.probe(tools).await?;
+        if !found.can_build() {
+            let problems: Vec<String> = found
+                .checks
+                .iter()
+                .filter(|check| check.required)
+                .filter_map(|check| {
+                    let problem = check.problem.as_ref()?;
+                    let remedy = check.remedy.as_deref().unwrap_or("see `countersign doctor`");
+                    Some(format!("{}: {problem}; {remedy}", check.name))
+                })
+                .collect();
+            let text = format!("no sandbox works on this machine: {}", problems.join("; "));
+            return Err(Trouble::fault("sandbox", anyhow::anyhow!(text)));
+        }
+        *known = Some((tools.to_vec(), found.clone()));
+        Ok(found)
+    }
+
+    /// Finds out what this machine can do, whether or not that is enough to build.
+    ///
+    /// # Errors
+    /// When the child that tries cannot be started.
+    pub async fn probe(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
+        let binary = self.binary.clone();
+        let toolchains = self.toolchains.clone();
+        let wanted: BTreeMap<String, Vec<String>> =
+            tools.iter().map(|tool| (tool.clone(), vec!["--version".to_owned()])).collect();
+        tokio::task::spawn_blocking(move || {
+            child::probe(&binary, &toolchains, &wanted, PROBE_SECONDS)
+        })
+        .await
+        .map_err(|error| Trouble::fault("bug", error))?
+        .map_err(|error| Trouble::fault("child", error))
+    }
+
+    /// A fresh folder that is gone when the value is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn scratch(&self, prefix: &str) -> Result<TempDir, Trouble> {
+        tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir_in(&self.scratch)
+            .with_context(|| format!("making a folder in {}", self.scratch.display()))
+            .map_err(|error| Trouble::fault("disk", error))
+    }
+
+    /// The stored bytes of a published artifact, where there are any.
+    ///
+    /// # Errors
+    /// When bytes that were stored cannot be opened.
+    pub fn stored(&self, published: &Published) -> Result<Option<File>, Trouble> {
+        if published.stored().is_none() {
+            return Ok(None);
+        }
+        self.blobs
+            .open_blob(published.sha256)
+            .with_context(|| format!("opening the stored {}", published.file_name))
+            .map_err(|error| Trouble::fault("disk", error))
+            .map(Some)
+    }
+
+    /// Says what happens.
+    pub fn progress(&self, step: Step<'_>) {
+        (self.progress)(step);
+    }
+
+    /// The current moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        crate::clock::now()
+    }
+
+    /// How sources are fetched.
+    #[must_use]
+    pub const fn git(&self) -> &GitSettings {
+        &self.git
+    }
+
+    /// The outgoing client.
+    #[must_use]
+    pub const fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// Where bytes are kept by their digest.
+    #[must_use]
+    pub const fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// Registries of the configuration.
+    #[must_use]
+    pub const fn registries(&self) -> &Registries {
+        &self.registries
+    }
+
+    /// Limits of the host.
+    #[must_use]
+    pub const fn limits(&self) -> &HostLimits {
+        &self.limits
+    }
+
+    /// Folders with toolchains beside `/usr`.
+    #[must_use]
+    pub fn toolchains(&self) -> Vec<String> {
+        self.toolchains.clone()
+    }
+
+    /// The program that children are made of.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// First host id of a build's range.
+    #[must_use]
+    pub const fn id_base(&self) -> u32 {
+        ID_BASE
+    }
+}
