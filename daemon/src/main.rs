@@ -1,1 +1,12 @@
+//! The `countersign` program.
+
+#![forbid(unsafe_code)]
+
+#[allow(dead_code)]
+mod blobs;
+#[allow(dead_code)]
+mod http;
+#[allow(dead_code)]
+mod publish;
+
 fn main() {}

@@ -1,0 +1,154 @@
+//! One 512-byte tar header (v7, ustar, GNU): its sum, its fields, and which bytes are times or owners.
+//!
+//! Fields are only set apart when they are well-formed: whatever is written in another way stays in
+//! the remainder, where it has to be equal.
+
+use std::ops::Range;
+
+use super::{Detail, Field};
+
+/// Length of a header and of the unit that content is padded to.
+pub(super) const BLOCK: usize = 512;
+
+/// A header as it stands in the archive.
+pub(super) type Block = [u8; BLOCK];
+
+const NAME: Range<usize> = 0..100;
+const MODE: Range<usize> = 100..108;
+const UID: Range<usize> = 108..116;
+const GID: Range<usize> = 116..124;
+const SIZE: Range<usize> = 124..136;
+const MTIME: Range<usize> = 136..148;
+const SUM: Range<usize> = 148..156;
+const TYPE: usize = 156;
+const LINK: Range<usize> = 157..257;
+const MAGIC: Range<usize> = 257..263;
+const UNAME: Range<usize> = 265..297;
+const GNAME: Range<usize> = 297..329;
+const PREFIX: Range<usize> = 345..500;
+
+/// Whether a block carries the right sum: unsigned, as every present writer makes it.
+pub(super) fn is_header(block: &Block) -> bool {
+    let sum: u64 = block
+        .iter()
+        .enumerate()
+        .map(|(index, byte)| {
+            if SUM.contains(&index) {
+                32
+            } else {
+                u64::from(*byte)
+            }
+        })
+        .sum();
+    // a block of zeros has a sum of blanks and no digits: it is no header
+    octal(&block[SUM]) == Some(sum) && block[SUM].iter().any(u8::is_ascii_digit) // constant ranges inside 512
+}
+
+/// The type flag.
+pub(super) const fn type_flag(block: &Block) -> u8 {
+    block[TYPE] // 156 < 512
+}
+
+/// The length of what follows; `None` where it is not a number.
+pub(super) fn size(block: &Block) -> Option<u64> {
+    number(&block[SIZE]) // constant range inside 512
+}
+
+/// The permission bits; `None` where the field is not a number.
+pub(super) fn mode(block: &Block) -> Option<u32> {
+    number(&block[MODE]).and_then(|mode| u32::try_from(mode).ok()) // constant range inside 512
+}
+
+/// The name in the header alone: with the prefix in ustar, without it in GNU and v7.
+pub(super) fn name(block: &Block) -> Vec<u8> {
+    let name = until_nul(&block[NAME]); // constant range inside 512
+    let prefix = until_nul(&block[PREFIX]); // constant range inside 512
+    if &block[MAGIC] == b"ustar\0" && !prefix.is_empty() {
+        [prefix, b"/", name].concat()
+    } else {
+        name.to_vec()
+    }
+}
+
+/// The link target in the header alone.
+pub(super) fn link(block: &Block) -> &[u8] {
+    until_nul(&block[LINK]) // constant range inside 512
+}
+
+/// Sets times and owners apart: the details, and the header without them and without the digits of
+/// its sum.
+pub(super) fn split(block: &Block) -> (Vec<Detail>, Block) {
+    let mut rest = *block;
+    let mut details = Vec::with_capacity(5);
+    for (range, field) in [
+        (MTIME, Field::TarTime),
+        (UID, Field::TarOwnerId),
+        (GID, Field::TarOwnerId),
+    ] {
+        let value = &block[range.clone()]; // constant ranges inside 512
+        let marked = value.first().is_some_and(|b| *b == 0x80 || *b == 0xff);
+        if marked || octal(value).is_some() {
+            details.push(Detail::new(field, value));
+            rest[range].fill(0); // constant ranges inside 512
+        }
+    }
+    // v7 has no owner names: there, these bytes are nobody's
+    if block[MAGIC].starts_with(b"ustar") {
+        for range in [UNAME, GNAME] {
+            let value = &block[range.clone()]; // constant ranges inside 512
+            let text = until_nul(value);
+            if value.iter().skip(text.len()).all(|b| *b == 0) {
+                details.push(Detail::new(Field::TarOwnerName, text));
+                rest[range].fill(0); // constant ranges inside 512
+            }
+        }
+    }
+    for byte in &mut rest[SUM] {
+        if byte.is_ascii_digit() {
+            *byte = b'0';
+        }
+    }
+    (details, rest)
+}
+
+/// Blanks the length too, for a pax header whose records were set apart.
+pub(super) fn without_size(mut block: Block) -> Block {
+    block[SIZE].fill(0); // constant range inside 512
+    block
+}
+
+fn until_nul(field: &[u8]) -> &[u8] {
+    let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
+    field.get(..end).unwrap_or(field)
+}
+
+/// Octal as POSIX has it, or GNU's base 256 where the first bit is set.
+fn number(field: &[u8]) -> Option<u64> {
+    match field.split_first() {
+        Some((0x80, rest)) => {
+            let (high, low) = rest.split_at_checked(rest.len().checked_sub(8)?)?;
+            let low: [u8; 8] = low.try_into().ok()?;
+            high.iter()
+                .all(|b| *b == 0)
+                .then_some(u64::from_be_bytes(low))
+        }
+        _ => octal(field),
+    }
+}
+
+/// Octal digits between blanks, and nothing but NUL and blanks after them.
+fn octal(field: &[u8]) -> Option<u64> {
+    let start = field.iter().position(|b| *b != b' ').unwrap_or(field.len());
+    let field = field.get(start..)?;
+    let digits = field
+        .iter()
+        .position(|b| !matches!(b, b'0'..=b'7'))
+        .unwrap_or(field.len());
+    let (digits, rest) = field.split_at_checked(digits)?;
+    if !rest.iter().all(|b| matches!(b, 0 | b' ')) {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |value, digit| {
+        value.checked_mul(8)?.checked_add(u64::from(digit - b'0'))
+    })
+}

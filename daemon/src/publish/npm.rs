@@ -1,0 +1,341 @@
+//! Artifacts of an npm registry: package document, version, tarball, integrity.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_attest::digest::Digests;
+use countersign_attest::time::Timestamp;
+use serde::Deserialize;
+use url::Url;
+
+use super::endpoints::{KEY_METADATA_BYTES, SlashUrl};
+use super::error::{ParseSourceError, PublishError};
+use super::file::store_url;
+use super::name::{self, percent_decoded, percent_encoded};
+use super::{Fetcher, Found, released};
+use crate::http::{Ask, HttpError, authority, may_reach};
+
+/// Longest name of a package, as registries have it.
+const LONGEST_NAME: usize = 214;
+
+/// The smaller document that registries make for installing; others send the whole one.
+const ACCEPT: &str = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8";
+
+/// A package of an npm registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NpmPackage {
+    /// `name` or `@scope/name`, with URL-safe characters only.
+    name: String,
+    /// The one version that the user wants, instead of what the tag spells.
+    version: Option<String>,
+}
+
+impl NpmPackage {
+    /// Reads what stands after `pkg:npm/`. `text` is the whole, for errors.
+    pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseSourceError> {
+        let refuse = |problem| {
+            Err(ParseSourceError::Npm {
+                text: text.to_owned(),
+                problem,
+            })
+        };
+        if rest.contains(['?', '#']) {
+            return refuse("qualifiers and subpaths have no meaning here");
+        }
+        // a scope's own @ stands at the start
+        let (name, version) = match rest.char_indices().rfind(|(at, c)| *at > 0 && *c == '@') {
+            Some((at, _)) => (&rest[..at], Some(&rest[at + 1..])), // both sides of an ASCII character
+            None => (rest, None),
+        };
+        let Some(name) = percent_decoded(name) else {
+            return refuse("its name is not percent-encoded UTF-8");
+        };
+        if !is_package_name(&name) {
+            return refuse("its name is not name or @scope/name of URL-safe characters");
+        }
+        let version = match version {
+            None | Some("{version}") => None,
+            Some(version) => match percent_decoded(version) {
+                Some(version) if is_version(&version) => Some(version),
+                _ => return refuse("its version is neither {version} nor a version"),
+            },
+        };
+        Ok(Self { name, version })
+    }
+
+    /// The purl of a version, in canonical form.
+    fn purl(&self, version: &str) -> String {
+        // packages are lower-case but for old ones, which must keep their case
+        let name = percent_encoded(&self.name, b"/");
+        format!("pkg:npm/{name}@{}", percent_encoded(version, b":"))
+    }
+}
+
+impl fmt::Display for NpmPackage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => f.write_str(&self.purl(version)),
+            None => write!(f, "pkg:npm/{}", percent_encoded(&self.name, b"/")),
+        }
+    }
+}
+
+fn is_package_name(name: &str) -> bool {
+    let part = |part: &str| {
+        let safe = |b: u8| b.is_ascii_alphanumeric() || b"-._~!'()*".contains(&b);
+        !part.is_empty() && !part.starts_with('.') && part.bytes().all(safe)
+    };
+    name.len() <= LONGEST_NAME
+        && match name.strip_prefix('@') {
+            Some(scoped) => scoped
+                .split_once('/')
+                .is_some_and(|(s, n)| part(s) && part(n)),
+            None => part(name),
+        }
+}
+
+fn is_version(version: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._+~:!".contains(&b);
+    !version.is_empty() && version.len() <= 256 && version.bytes().all(plain)
+}
+
+/// A package document, as much of it as we read. Old entries may lack anything.
+#[derive(Debug, Deserialize)]
+struct Document {
+    name: Option<String>,
+    #[serde(default)]
+    versions: BTreeMap<String, Manifest>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Manifest {
+    version: Option<String>,
+    dist: Option<Dist>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dist {
+    tarball: Option<String>,
+    integrity: Option<String>,
+}
+
+/// Finds the version in the package's document, downloads its tarball and checks its integrity.
+pub(super) async fn fetch(
+    fetcher: &Fetcher<'_>,
+    package: &NpmPackage,
+    versions: &[String],
+    now: Timestamp,
+) -> Result<Found, PublishError> {
+    let registry = fetcher
+        .endpoints
+        .npm
+        .as_ref()
+        .ok_or(PublishError::NoEndpoint)?;
+    let versions = package
+        .version
+        .as_ref()
+        .map_or(versions, std::slice::from_ref);
+    let (url, document) = document(fetcher, registry, package).await?;
+    let problem = |problem: String| PublishError::Document {
+        url: url.clone(),
+        problem,
+    };
+    if document
+        .name
+        .as_ref()
+        .is_some_and(|name| *name != package.name)
+    {
+        return Err(problem(format!(
+            "it is about {:?}",
+            document.name.unwrap_or_default()
+        )));
+    }
+    let found = versions
+        .iter()
+        .find_map(|v| document.versions.get(v).map(|m| (v, m)));
+    let (version, manifest) = found.ok_or_else(|| PublishError::VersionMissing {
+        package: package.name.clone(),
+        tried: versions.to_vec(),
+    })?;
+    if manifest
+        .version
+        .as_ref()
+        .is_some_and(|other| other != version)
+    {
+        return Err(problem(format!(
+            "version {version:?} calls itself otherwise"
+        )));
+    }
+    let dist = manifest.dist.as_ref();
+    let tarball = dist.and_then(|d| d.tarball.as_deref());
+    let tarball: Url = tarball
+        .and_then(|t| t.parse().ok())
+        .ok_or_else(|| problem(format!("version {version:?} has no usable tarball URL")))?;
+    if !may_reach(registry.url(), &tarball, &fetcher.endpoints.allowed_hosts) {
+        return Err(PublishError::OtherHost {
+            url,
+            host: authority(&tarball),
+        });
+    }
+    let file_name = name::of_url(&tarball)?;
+    let declared = Declared::parse(dist.and_then(|d| d.integrity.as_deref()));
+    let declared = declared
+        .map_err(|text| problem(format!("version {version:?} has the integrity {text:?}")))?;
+
+    let stored = store_url(fetcher, &tarball, |came| declared.check(&tarball, came)).await;
+    let digests = match stored {
+        Err(PublishError::Http(HttpError::Missing { url, .. })) => {
+            return Err(PublishError::TarballMissing { tarball: url });
+        }
+        stored => stored?,
+    };
+    let mut artifact = released(file_name, digests, tarball.to_string(), now);
+    artifact.purl = Some(package.purl(version));
+    artifact.declared = declared.text();
+    Ok(Found {
+        version: version.clone(),
+        artifacts: vec![artifact],
+    })
+}
+
+async fn document(
+    fetcher: &Fetcher<'_>,
+    registry: &SlashUrl,
+    package: &NpmPackage,
+) -> Result<(Url, Document), PublishError> {
+    // the whole name is one segment, spelled as npm's own client spells it
+    let segment = package.name.replace('/', "%2f");
+    let url = registry.join(&segment);
+    let ask = Ask {
+        limit_bytes: fetcher.limits.metadata_bytes,
+        allowed_hosts: &fetcher.endpoints.allowed_hosts,
+        accept: Some(ACCEPT),
+    };
+    let bytes = match fetcher.http.read(&url, &ask).await {
+        Ok(bytes) => bytes,
+        Err(HttpError::Missing { .. }) => {
+            return Err(PublishError::PackageUnknown {
+                package: package.name.clone(),
+                registry: authority(registry.url()),
+            });
+        }
+        Err(error) => return Err(PublishError::from_http(error, KEY_METADATA_BYTES)),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(document) => Ok((url, document)),
+        Err(source) => Err(PublishError::Metadata { url, source }),
+    }
+}
+
+/// What a registry declares of a tarball (Subresource Integrity §3): SHA-512 digests if there are
+/// any, else SHA-256. SHA-1 counts as nothing declared.
+#[derive(Debug, PartialEq, Eq)]
+struct Declared(Vec<String>);
+
+impl Declared {
+    /// Takes the text apart; the error is a part that is malformed.
+    fn parse(integrity: Option<&str>) -> Result<Self, String> {
+        let mut declared: Vec<String> = Vec::new();
+        for part in integrity.unwrap_or_default().split_ascii_whitespace() {
+            // options after a question mark have no meaning yet
+            let part = part.split('?').next().unwrap_or_default();
+            let (kind, digest) = part.split_once('-').ok_or(part)?;
+            let length = match kind {
+                "sha512" => 64,
+                "sha256" => 32,
+                _ => continue,
+            };
+            let bytes = STANDARD.decode(digest).map_err(|_| part)?;
+            if bytes.len() != length {
+                return Err(part.to_owned());
+            }
+            declared.push(part.to_owned());
+        }
+        if declared.iter().any(|d| d.starts_with("sha512-")) {
+            declared.retain(|d| d.starts_with("sha512-"));
+        }
+        Ok(Self(declared))
+    }
+
+    fn check(&self, tarball: &Url, came: &Digests) -> Result<(), PublishError> {
+        let Some(first) = self.0.first() else {
+            return Ok(());
+        };
+        let came = if first.starts_with("sha512-") {
+            format!("sha512-{}", STANDARD.encode(came.sha512.as_bytes()))
+        } else {
+            format!("sha256-{}", STANDARD.encode(came.sha256.as_bytes()))
+        };
+        if self.0.contains(&came) {
+            return Ok(());
+        }
+        Err(PublishError::Mismatch {
+            what: tarball.to_string(),
+            declared: self.0.join(" "),
+            came,
+        })
+    }
+
+    /// What a statement carries: what was declared, which is now known to be what came.
+    fn text(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(rest: &str) -> NpmPackage {
+        NpmPackage::parse(rest, rest).unwrap()
+    }
+
+    #[test]
+    fn purls_are_canonical() {
+        for (text, version, expect) in [
+            ("left", "1.0.0", "pkg:npm/left@1.0.0"),
+            (
+                "@s/left",
+                "1.0.0-rc.1+b",
+                "pkg:npm/%40s/left@1.0.0-rc.1%2Bb",
+            ),
+            ("%40s%2Fleft", "1.0.0", "pkg:npm/%40s/left@1.0.0"),
+            ("JSONStream", "1.0.0", "pkg:npm/JSONStream@1.0.0"),
+        ] {
+            assert_eq!(package(text).purl(version), expect);
+        }
+    }
+
+    #[test]
+    fn integrity_is_the_strongest_that_is_declared() {
+        let digests = Digests::of(b"abc");
+        let of = |kind: &str, bytes: &[u8]| format!("{kind}-{}", STANDARD.encode(bytes));
+        let s512 = of("sha512", digests.sha512.as_bytes());
+        let s256 = of("sha256", digests.sha256.as_bytes());
+        let other = of("sha512", Digests::of(b"abd").sha512.as_bytes());
+        let sha1 = of("sha1", &[0; 20]);
+        let url: Url = "https://h.example/x".parse().unwrap();
+        for (text, good, kept) in [
+            (s512.clone(), true, Some(s512.clone())),
+            (format!("{sha1} {s512}?foo"), true, Some(s512.clone())),
+            (format!("{s256} {other}"), false, Some(other.clone())),
+            (
+                format!("{other} {s512}"),
+                true,
+                Some(format!("{other} {s512}")),
+            ),
+            (s256.clone(), true, Some(s256.clone())),
+            (sha1, true, None),
+            (String::new(), true, None),
+        ] {
+            let declared = Declared::parse(Some(&text)).unwrap();
+            assert_eq!(declared.check(&url, &digests).is_ok(), good, "{text}");
+            assert_eq!(declared.text(), kept);
+        }
+        for bad in ["sha512", "sha512-", "sha512-!!", &s512[..80], "sha256-YWJj"] {
+            assert!(Declared::parse(Some(bad)).is_err(), "{bad}");
+        }
+    }
+}
