@@ -1,0 +1,11 @@
+//! The end-to-end tests: a module per promise, all over the real binary.
+
+mod bad_input;
+mod crash;
+mod hostile;
+mod once;
+mod serve;
+mod third_party;
+mod tidy;
+mod verdicts;
+mod watching;
