@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod digest;
+pub mod escape;
 pub mod json;
 pub mod origin;
 pub mod time;

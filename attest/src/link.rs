@@ -1,1 +1,330 @@
-//! placeholder
+//! Legacy in-toto links for `reproduced`, for software that knows nothing newer. The one home of the
+//! in-toto crate, of which only building and signing a link is used.
+//!
+//! That crate signs its canonical JSON after replacing backslash-n by a line end, so strings with
+//! either are refused before; and what it yields is verified here by code of ours before it leaves.
+
+use std::collections::{BTreeMap, HashMap};
+
+use in_toto::crypto::{HashAlgorithm, HashValue};
+use in_toto::interchange::Json;
+use in_toto::models::byproducts::ByProducts;
+use in_toto::models::step::Command;
+use in_toto::models::{LinkMetadataBuilder, TargetDescription, VirtualTargetPath};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::digest::{Digests, hex, unhex};
+use crate::key::{PrivateKey, PublicKey, Signature};
+use crate::statement::{Contradiction, Custody, Facts, Kind, compose};
+use crate::verdict::Verdict;
+
+/// The step name that a layout of a verifier refers to.
+pub const STEP: &str = "rebuild";
+
+/// Says why no link is made.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// A link has no words for anything but the same bytes.
+    #[error("a link for the verdict {0}; there is one for reproduced only")]
+    Verdict(Verdict),
+    /// The facts would not give a verdict statement either.
+    #[error("facts that contradict each other")]
+    Contradiction(#[source] Contradiction),
+    /// A control character, or a backslash before an n, which the format does not sign faithfully.
+    #[error("a string that a link cannot carry: {0:?}")]
+    Text(String),
+    /// The in-toto crate refuses.
+    #[error("building a link")]
+    Build(#[source] in_toto::Error),
+    /// What the in-toto crate made is not what was meant, or its signature is not ours.
+    #[error("a link that does not verify after it was made")]
+    NotVerified,
+}
+
+impl LinkError {
+    /// Whether the facts are to blame; else it is a fault of ours.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Verdict(_) | Self::Contradiction(_) | Self::Text(_) => true,
+            Self::Build(_) | Self::NotVerified => false,
+        }
+    }
+}
+
+/// Makes the link for a reproduced artifact and signs it under both key ids that are in use: the
+/// modern one first, then the one of older software. One line of JSON.
+///
+/// # Errors
+/// When the facts do not say `reproduced`, or a string cannot be carried.
+pub fn sign(facts: &Facts, custody: Custody, key: &PrivateKey) -> Result<Vec<u8>, LinkError> {
+    if facts.verdict != Verdict::Reproduced {
+        return Err(LinkError::Verdict(facts.verdict));
+    }
+    let facts = Facts {
+        kind: Kind::Verdict,
+        ..facts.clone()
+    };
+    compose(&facts, custody).map_err(LinkError::Contradiction)?;
+    let products = products(&facts);
+    for text in products.keys().chain(&command(&facts)) {
+        check_text(text)?;
+    }
+    let signed = sign_with_crate(&facts, &products, key)?;
+    let finished = add_legacy_key_id(signed, key.public()).ok_or(LinkError::NotVerified)?;
+    verify(&finished, key.public(), &products).ok_or(LinkError::NotVerified)?;
+    Ok(finished)
+}
+
+/// Every rebuilt file under its name; all of them are the published bytes.
+fn products(facts: &Facts) -> BTreeMap<String, Digests> {
+    facts
+        .rebuilt
+        .iter()
+        .map(|rebuilt| (rebuilt.file_name.clone(), rebuilt.digests))
+        .collect()
+}
+
+/// What a reader would run to get the same bytes.
+fn command(facts: &Facts) -> Vec<String> {
+    let source = &facts.source;
+    let tag = source
+        .reference
+        .strip_prefix("refs/tags/")
+        .unwrap_or(&source.reference);
+    let words = [
+        "countersign",
+        "rebuild",
+        "--source",
+        &source.uri,
+        "--tag",
+        tag,
+    ];
+    words.map(str::to_owned).to_vec()
+}
+
+fn check_text(text: &str) -> Result<(), LinkError> {
+    if text.contains(char::is_control) || text.contains("\\n") {
+        return Err(LinkError::Text(text.to_owned()));
+    }
+    Ok(())
+}
+
+fn sign_with_crate(
+    facts: &Facts,
+    products: &BTreeMap<String, Digests>,
+    key: &PrivateKey,
+) -> Result<Value, LinkError> {
+    let both: Zeroizing<[u8; 64]> = key.seed_and_public();
+    let private = in_toto::crypto::PrivateKey::from_ed25519(&both[..]).map_err(LinkError::Build)?;
+    let mut targets = BTreeMap::new();
+    for (name, digests) in products {
+        let path = VirtualTargetPath::new(name.clone()).map_err(LinkError::Build)?;
+        targets.insert(path, target(digests));
+    }
+    let block = LinkMetadataBuilder::new()
+        .name(STEP.to_owned())
+        .products(targets)
+        .env(Some(BTreeMap::new()))
+        .byproducts(ByProducts::new())
+        .command(Command::from(command(facts)))
+        .signed::<Json>(&private)
+        .map_err(LinkError::Build)?;
+    serde_json::to_value(&block).map_err(|_| LinkError::NotVerified)
+}
+
+fn target(digests: &Digests) -> TargetDescription {
+    HashMap::from([
+        (
+            HashAlgorithm::Sha256,
+            HashValue::new(digests.sha256.as_bytes().to_vec()),
+        ),
+        (
+            HashAlgorithm::Sha512,
+            HashValue::new(digests.sha512.as_bytes().to_vec()),
+        ),
+    ])
+}
+
+/// Repeats the one signature under the other key id. Ed25519 is deterministic: signing the same bytes
+/// with the same key again would give the same signature.
+fn add_legacy_key_id(mut block: Value, key: PublicKey) -> Option<Vec<u8>> {
+    let signatures = block.get_mut("signatures")?.as_array_mut()?;
+    let mut second = signatures.first()?.clone();
+    *second.get_mut("keyid")? = Value::String(key.legacy_key_id());
+    signatures.push(second);
+    let mut line = canonical_json(&block)?;
+    line.push(b'\n');
+    Some(line)
+}
+
+/// Verifies a finished link with nothing of the in-toto crate: both signatures over our own canonical
+/// JSON of what stands there, and exactly the products that were meant.
+fn verify(line: &[u8], key: PublicKey, products: &BTreeMap<String, Digests>) -> Option<()> {
+    let block: Value = crate::json::from_slice(line, &crate::json::Limits::default()).ok()?;
+    let signed = block.get("signed")?;
+    let bytes = canonical_json(signed)?;
+    let ids = [key.key_id(), key.legacy_key_id()];
+    let signatures = block.get("signatures")?.as_array()?;
+    if signatures.len() != ids.len() {
+        return None;
+    }
+    for (signature, id) in signatures.iter().zip(&ids) {
+        let value = Signature::from_slice(&unhex(signature.get("sig")?.as_str()?)?)?;
+        if signature.get("keyid")?.as_str()? != id || !key.verifies(&bytes, &value) {
+            return None;
+        }
+    }
+    let said = signed.get("products")?.as_object()?;
+    let as_meant = said.len() == products.len()
+        && products.iter().all(|(name, digests)| {
+            let meant = serde_json::json!({
+                "sha256": hex(digests.sha256.as_bytes()),
+                "sha512": hex(digests.sha512.as_bytes()),
+            });
+            said.get(name) == Some(&meant)
+        });
+    let is_link =
+        signed.get("_type")?.as_str()? == "link" && signed.get("environment")?.is_object();
+    (as_meant && is_link).then_some(())
+}
+
+/// OLPC canonical JSON, which in-toto signs: sorted keys, no spaces, only quote and backslash escaped.
+/// `None` for a fraction, which has no canonical form.
+fn canonical_json(value: &Value) -> Option<Vec<u8>> {
+    let mut out = String::new();
+    write_canonical(value, &mut out)?;
+    Some(out.into_bytes())
+}
+
+fn write_canonical(value: &Value, out: &mut String) -> Option<()> {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => {
+            if number.is_f64() {
+                return None;
+            }
+            out.push_str(&number.to_string());
+        }
+        Value::String(text) => write_string(text, out),
+        Value::Array(values) => {
+            out.push('[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_canonical(value, out)?;
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
+            out.push('{');
+            for (index, (key, value)) in sorted.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_string(key, out);
+                out.push(':');
+                write_canonical(value, out)?;
+            }
+            out.push('}');
+        }
+    }
+    Some(())
+}
+
+fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::statement::tests::{facts, golden};
+
+    fn key() -> PrivateKey {
+        PrivateKey::from_seed(Zeroizing::new([7; 32])).unwrap()
+    }
+
+    #[test]
+    fn a_reproduced_artifact_has_a_link_under_both_key_ids() {
+        let facts = facts(Verdict::Reproduced);
+        let link = sign(&facts, Custody::Operator, &key()).unwrap();
+        assert_eq!(link, sign(&facts, Custody::Operator, &key()).unwrap());
+        golden("link.json", &link);
+        assert!(verify(&link, key().public(), &products(&facts)).is_some());
+    }
+
+    #[test]
+    fn no_tampered_link_verifies() {
+        let facts = facts(Verdict::Reproduced);
+        let link = sign(&facts, Custody::Operator, &key()).unwrap();
+        let other = PrivateKey::from_seed(Zeroizing::new([8; 32])).unwrap();
+        assert!(verify(&link, other.public(), &products(&facts)).is_none());
+        for at in 0..link.len() - 1 {
+            let mut bytes = link.clone();
+            bytes[at] ^= 1;
+            assert!(
+                verify(&bytes, key().public(), &products(&facts)).is_none(),
+                "{at}"
+            );
+        }
+        let mut swapped = products(&facts);
+        swapped
+            .values_mut()
+            .for_each(|digests| digests.sha256 = Sha256::of(b"other"));
+        assert!(verify(&link, key().public(), &swapped).is_none());
+    }
+
+    #[test]
+    fn links_exist_for_reproduced_only() {
+        for verdict in Verdict::ALL {
+            let result = sign(&facts(verdict), Custody::Operator, &key());
+            match verdict {
+                Verdict::Reproduced => assert!(result.is_ok()),
+                _ => assert!(matches!(result, Err(LinkError::Verdict(v)) if v == verdict)),
+            }
+        }
+        let mut lying = facts(Verdict::Differs);
+        lying.verdict = Verdict::Reproduced;
+        lying.reason = None;
+        let result = sign(&lying, Custody::Operator, &key());
+        assert!(matches!(result, Err(LinkError::Contradiction(_))));
+    }
+
+    #[test]
+    fn strings_that_would_be_signed_as_others_are_refused() {
+        for bad in ["v1\\n2", "v1\\\\n"] {
+            let mut facts = facts(Verdict::Reproduced);
+            facts.source.reference = format!("refs/tags/{bad}");
+            let error = sign(&facts, Custody::Operator, &key()).unwrap_err();
+            assert!(
+                matches!(&error, LinkError::Text(text) if text == bad),
+                "{error}"
+            );
+            assert!(error.is_refusal());
+        }
+        let mut quoted = facts(Verdict::Reproduced);
+        quoted.source.reference = "refs/tags/v1\"\\x".to_owned();
+        assert!(sign(&quoted, Custody::Operator, &key()).is_ok());
+    }
+
+    #[test]
+    fn canonical_json_is_sorted_and_bare() {
+        let value = serde_json::json!({"b": [1, -2, null, true], "a": "q\"b\\é/\u{1}"});
+        let text = String::from_utf8(canonical_json(&value).unwrap()).unwrap();
+        assert_eq!(text, "{\"a\":\"q\\\"b\\\\é/\u{1}\",\"b\":[1,-2,null,true]}");
+        assert!(canonical_json(&serde_json::json!([1.5])).is_none());
+    }
+}

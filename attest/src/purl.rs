@@ -1,1 +1,178 @@
-//! placeholder
+//! Package URLs that name one version. The one home of `packageurl`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use packageurl::PackageUrl;
+
+/// Longest package URL that is looked at, in bytes.
+const MAX_BYTES: usize = 2048;
+
+/// Says why a text is not the package URL of one version.
+#[derive(Debug, thiserror::Error)]
+pub enum PurlError {
+    /// Longer than any package URL in use.
+    #[error("a package URL of more than {MAX_BYTES} bytes")]
+    TooLong,
+    /// Not a package URL.
+    #[error("reading a package URL")]
+    Syntax(#[source] packageurl::Error),
+    /// No version is named, so that it could mean any file.
+    #[error("a package URL without a version")]
+    NoVersion,
+    /// A control character, in the open or behind a percent sign.
+    #[error("a package URL with a control character")]
+    Control,
+}
+
+/// A package URL with a version, in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purl {
+    text: String,
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    version: String,
+}
+
+impl Purl {
+    /// The type: `npm`, `pypi`, ….
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The namespace, decoded: an npm scope with its `@`, a Debian distribution.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// The name, decoded.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version, decoded; never empty.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for Purl {
+    type Err = PurlError;
+
+    fn from_str(text: &str) -> Result<Self, PurlError> {
+        if text.len() > MAX_BYTES {
+            return Err(PurlError::TooLong);
+        }
+        let purl = PackageUrl::from_str(text).map_err(PurlError::Syntax)?;
+        let version = purl
+            .version()
+            .filter(|v| !v.is_empty())
+            .ok_or(PurlError::NoVersion)?;
+        let qualifiers = purl
+            .qualifiers()
+            .iter()
+            .flat_map(|(key, value)| [&**key, &**value]);
+        let parts = [
+            Some(purl.name()),
+            purl.namespace(),
+            purl.subpath(),
+            Some(version),
+        ];
+        if parts
+            .into_iter()
+            .flatten()
+            .chain(qualifiers)
+            .any(|p| p.contains(char::is_control))
+        {
+            return Err(PurlError::Control);
+        }
+        Ok(Self {
+            text: purl.to_string(),
+            kind: purl.ty().to_owned(),
+            namespace: purl.namespace().map(str::to_owned),
+            name: purl.name().to_owned(),
+            version: version.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Purl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The package URL of a tool that is known by its name and version only.
+///
+/// # Errors
+/// When either is empty or cannot stand in a package URL.
+pub fn of_tool(name: &str, version: &str) -> Result<String, PurlError> {
+    let mut purl = PackageUrl::new("generic", name).map_err(PurlError::Syntax)?;
+    purl.with_version(version).map_err(PurlError::Syntax)?;
+    // read back, so that it obeys the same rules as one of a stranger
+    purl.to_string().parse::<Purl>().map(|purl| purl.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_needed_and_the_form_is_canonical() {
+        for (text, canonical) in [
+            ("pkg:npm/yocto-queue@1.2.2", "pkg:npm/yocto-queue@1.2.2"),
+            ("pkg:npm/@babel/core@7.0.0", "pkg:npm/%40babel/core@7.0.0"),
+            ("pkg:npm/%40babel/core@7.0.0", "pkg:npm/%40babel/core@7.0.0"),
+            ("pkg:pypi/Foo_Bar@1?b=2&a=1", "pkg:pypi/foo-bar@1?a=1&b=2"),
+        ] {
+            let purl: Purl = text.parse().unwrap();
+            assert_eq!(purl.as_str(), canonical);
+            assert_eq!(purl.as_str().parse::<Purl>().unwrap(), purl);
+        }
+        let purl: Purl = "pkg:npm/%40babel/core@7.0.0".parse().unwrap();
+        assert_eq!(
+            (purl.kind(), purl.namespace(), purl.name()),
+            ("npm", Some("@babel"), "core")
+        );
+        assert_eq!(purl.version(), "7.0.0");
+    }
+
+    #[test]
+    fn what_names_no_version_is_refused() {
+        let error = |text: &str| text.parse::<Purl>().unwrap_err();
+        assert!(matches!(error("pkg:npm/yocto-queue"), PurlError::NoVersion));
+        assert!(matches!(
+            error("pkg:npm/yocto-queue@"),
+            PurlError::NoVersion
+        ));
+        assert!(matches!(error("yocto-queue@1.2.2"), PurlError::Syntax(_)));
+        assert!(matches!(error("pkg:npm/a%0ab@1"), PurlError::Control));
+        assert!(matches!(error("pkg:npm/a@1%1b"), PurlError::Control));
+        assert!(matches!(
+            error(&format!("pkg:npm/{}@1", "a".repeat(2048))),
+            PurlError::TooLong
+        ));
+    }
+
+    #[test]
+    fn tools_have_package_urls() {
+        assert_eq!(
+            of_tool("node", "20.1.0").unwrap(),
+            "pkg:generic/node@20.1.0"
+        );
+        assert!(of_tool("node", "").is_err());
+        assert!(of_tool("", "1").is_err());
+        assert!(of_tool("node", "1\n").is_err());
+    }
+}

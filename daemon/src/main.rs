@@ -1,12 +1,37 @@
-//! The `countersign` program.
+//! The `countersign` program: the command line, the daemon, and the processes that it is made of.
+//!
+//! A child is this binary again, with one word as its argument; it begins here, before any runtime,
+//! and never reaches the command line.
 
 #![forbid(unsafe_code)]
 
-#[allow(dead_code)]
-mod blobs;
-#[allow(dead_code)]
-mod http;
-#[allow(dead_code)]
-mod publish;
+use std::process::ExitCode;
 
-fn main() {}
+mod trouble;
+mod clock;
+mod crash;
+mod identity;
+
+mod config;
+
+mod http;
+mod blobs;
+mod publish;
+mod watch;
+
+mod keys;
+mod signer;
+
+mod store;
+mod workshop;
+mod pipeline;
+mod service;
+
+mod consult;
+mod api;
+mod web;
+mod cli;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod process;
 pub mod sys;
 
 /// Values of settings that must not matter. The second build of a verdict gets other ones.

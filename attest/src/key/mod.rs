@@ -1,0 +1,160 @@
+//! Ed25519 keys: signing, verifying, the names of keys. The files around them are in [`pem`].
+//!
+//! A secret is never printed, compared or copied out; only [`PrivateKey::to_pem`] writes it, for the
+//! one place that stores it.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use zeroize::Zeroizing;
+
+use crate::digest::{Sha256, hex};
+
+mod pem;
+#[cfg(test)]
+mod tests;
+
+pub use pem::{KeyError, MAX_PEM_BYTES};
+
+/// An Ed25519 signature (RFC 8032). The same key and message always give the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signature([u8; 64]);
+
+impl Signature {
+    /// Takes the bytes of a signature; `None` when there are not 64.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The raw bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
+/// A secret key and its public half. The secret is wiped from memory when the value goes away.
+pub struct PrivateKey {
+    seed: Zeroizing<[u8; 32]>,
+    public: PublicKey,
+}
+
+impl PrivateKey {
+    /// Takes the 32 secret bytes, which must come from the system's random source.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses them, which it does for no seed known.
+    pub fn from_seed(seed: Zeroizing<[u8; 32]>) -> Result<Self, KeyError> {
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(&seed[..]).map_err(|_| KeyError::Rejected)?;
+        let public = PublicKey::from_slice(pair.public_key().as_ref()).ok_or(KeyError::Rejected)?;
+        Ok(Self { seed, public })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub const fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    /// Signs a message.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses the key, which it did not when the key was made.
+    pub fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(&self.seed[..]).map_err(|_| KeyError::Rejected)?;
+        Signature::from_slice(pair.sign(message).as_ref()).ok_or(KeyError::Rejected)
+    }
+
+    /// Seed and public key, as the in-toto crate takes them.
+    pub(crate) fn seed_and_public(&self) -> Zeroizing<[u8; 64]> {
+        let mut both = Zeroizing::new([0; 64]);
+        let (seed, public) = both.split_at_mut(32);
+        seed.copy_from_slice(&self.seed[..]);
+        public.copy_from_slice(&self.public.0);
+        both
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey(of {:?})", self.public)
+    }
+}
+
+/// A public key: 32 bytes. Two keys are one key exactly when these bytes are equal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey([u8; 32]);
+
+impl PublicKey {
+    /// Takes the raw bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The raw bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether this key made the signature over exactly this message.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.0)
+            .verify(message, &signature.0)
+            .is_ok()
+    }
+
+    /// The key id of in-toto and securesystemslib: SHA-256 over the canonical JSON of the key.
+    #[must_use]
+    pub fn key_id(&self) -> String {
+        let text = format!(
+            r#"{{"keytype":"ed25519","keyval":{{"public":"{}"}},"scheme":"ed25519"}}"#,
+            hex(&self.0)
+        );
+        Sha256::of(text.as_bytes()).to_string()
+    }
+
+    /// The key id of older in-toto software, which counts two more fields of the key.
+    #[must_use]
+    pub fn legacy_key_id(&self) -> String {
+        let text = format!(
+            r#"{{"keyid_hash_algorithms":["sha256","sha512"],"keytype":"ed25519","keyval":{{"public":"{}"}},"scheme":"ed25519"}}"#,
+            hex(&self.0)
+        );
+        Sha256::of(text.as_bytes()).to_string()
+    }
+
+    /// The key id of Sigstore bundles: base64 of the SHA-256 of the key's DER.
+    #[must_use]
+    pub fn spki_key_id(&self) -> String {
+        STANDARD.encode(Sha256::of(&pem::spki(self)).as_bytes())
+    }
+
+    /// All 256 bits of [`Self::key_id`] in groups that people can compare.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let id = self.key_id();
+        let groups: Vec<&str> = (0..id.len())
+            .step_by(4)
+            .filter_map(|at| id.get(at..at + 4))
+            .collect();
+        groups.join(" ")
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ed25519:{}", hex(&self.0))
+    }
+}

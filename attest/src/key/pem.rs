@@ -1,0 +1,197 @@
+//! Reads and writes key files: PKCS#8 and SubjectPublicKeyInfo for Ed25519 (RFC 8410) in PEM
+//! (RFC 7468), as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
+//!
+//! There is no general DER parser: an Ed25519 key has one encoding, which is compared byte by byte.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::{PrivateKey, PublicKey};
+
+/// Longest key file that is looked at, in bytes. Ours have less than 200.
+pub const MAX_PEM_BYTES: usize = 16 << 10;
+
+/// Everything before the 32 secret bytes in PKCS#8 version 1.
+const PKCS8_V1: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+/// The same in version 2 (RFC 5958) with the public key as its only further field, in the two
+/// spellings that are in use: a primitive context tag, and a constructed one around a BIT STRING.
+const PKCS8_V2: &[u8] = b"\x30\x51\x02\x01\x01\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+const V2_PUBLIC: &[u8] = b"\x81\x21\x00";
+const PKCS8_V2_NESTED: &[u8] = b"\x30\x53\x02\x01\x01\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+const V2_NESTED_PUBLIC: &[u8] = b"\xa1\x23\x03\x21\x00";
+/// Everything before the 32 public bytes.
+const SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+/// The same with the NULL parameter that some software writes against RFC 8410.
+const SPKI_NULL: &[u8] = b"\x30\x2c\x30\x07\x06\x03\x2b\x65\x70\x05\x00\x03\x21\x00";
+/// The object identifier of Ed25519.
+const OID: &[u8] = b"\x06\x03\x2b\x65\x70";
+
+const PRIVATE: &str = "PRIVATE KEY";
+const PUBLIC: &str = "PUBLIC KEY";
+
+/// Says why bytes are not a key that we use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Longer than any key file.
+    #[error("a key file of more than {MAX_PEM_BYTES} bytes")]
+    TooLong,
+    /// There is no complete PEM block.
+    #[error("no complete PEM block (-----BEGIN … to -----END …)")]
+    NoPem,
+    /// The block is the secret half encrypted under a pass phrase.
+    #[error("an encrypted private key; decrypt it first: openssl pkey -in OLD -out NEW")]
+    Encrypted,
+    /// A public key where a private one is needed, or the other way round.
+    #[error("a {found} where a {wanted} is needed")]
+    OtherHalf {
+        /// What the block's label says.
+        found: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// Another kind of key, or another container.
+    #[error(
+        "not an Ed25519 key in PKCS#8 or SubjectPublicKeyInfo; make one: countersign key new, or openssl genpkey -algorithm ed25519"
+    )]
+    OtherKind,
+    /// The base64 or the DER inside is damaged or cut off.
+    #[error("a damaged or truncated Ed25519 key")]
+    Damaged,
+    /// The file names a public key that does not belong to its secret.
+    #[error("the public key in the file does not belong to the private key")]
+    Mismatch,
+    /// The cryptographic library refuses it.
+    #[error("the cryptographic library refuses this key")]
+    Rejected,
+}
+
+impl PrivateKey {
+    /// Reads PKCS#8 in PEM, version 1 or 2, unencrypted.
+    ///
+    /// # Errors
+    /// Says what else was found.
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
+        let der = decode(text, PRIVATE)?;
+        let (rest, middle) = if let Some(rest) = der.strip_prefix(PKCS8_V1) {
+            (rest, None)
+        } else if let Some(rest) = der.strip_prefix(PKCS8_V2) {
+            (rest, Some(V2_PUBLIC))
+        } else if let Some(rest) = der.strip_prefix(PKCS8_V2_NESTED) {
+            (rest, Some(V2_NESTED_PUBLIC))
+        } else {
+            return Err(unlike(&der));
+        };
+        let (seed, rest) = rest.split_first_chunk::<32>().ok_or(KeyError::Damaged)?;
+        let key = Self::from_seed(Zeroizing::new(*seed))?;
+        let named = match middle {
+            None if rest.is_empty() => return Ok(key),
+            None => None,
+            Some(middle) => rest.strip_prefix(middle).and_then(PublicKey::from_slice),
+        };
+        match named {
+            None => Err(KeyError::Damaged),
+            Some(public) if public == key.public => Ok(key),
+            Some(_) => Err(KeyError::Mismatch),
+        }
+    }
+
+    /// Writes PKCS#8 version 1 in PEM, byte for byte as OpenSSL does.
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        let mut der = Zeroizing::new([0u8; 48]);
+        let (head, seed) = der.split_at_mut(PKCS8_V1.len());
+        head.copy_from_slice(PKCS8_V1);
+        seed.copy_from_slice(&self.seed[..]);
+        encode(&der[..], PRIVATE)
+    }
+}
+
+impl PublicKey {
+    /// Reads SubjectPublicKeyInfo in PEM.
+    ///
+    /// # Errors
+    /// Says what else was found.
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
+        let der = decode(text, PUBLIC)?;
+        let rest = der
+            .strip_prefix(SPKI)
+            .or_else(|| der.strip_prefix(SPKI_NULL));
+        match rest {
+            Some(bytes) => Self::from_slice(bytes).ok_or(KeyError::Damaged),
+            None => Err(unlike(&der)),
+        }
+    }
+
+    /// Writes SubjectPublicKeyInfo in PEM, byte for byte as OpenSSL does.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        encode(&spki(self), PUBLIC).to_string()
+    }
+}
+
+/// SubjectPublicKeyInfo in DER.
+pub(super) fn spki(key: &PublicKey) -> Vec<u8> {
+    [SPKI, key.as_bytes()].concat()
+}
+
+fn unlike(der: &[u8]) -> KeyError {
+    if der.windows(OID.len()).take(16).any(|window| window == OID) {
+        KeyError::Damaged
+    } else {
+        KeyError::OtherKind
+    }
+}
+
+/// 48 bytes are 64 characters, which is one line of PEM: no folding is ever needed.
+fn encode(der: &[u8], label: &str) -> Zeroizing<String> {
+    let body = Zeroizing::new(STANDARD.encode(der));
+    Zeroizing::new(format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        *body
+    ))
+}
+
+/// Finds the first block and decodes it. Text before and after is allowed (RFC 7468 section 2).
+fn decode(text: &[u8], wanted: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    if text.len() > MAX_PEM_BYTES {
+        return Err(KeyError::TooLong);
+    }
+    let text = str::from_utf8(text).map_err(|_| KeyError::NoPem)?;
+    let mut lines = text.lines().map(str::trim_end);
+    let label = lines
+        .find_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
+        .ok_or(KeyError::NoPem)?;
+    match label {
+        _ if label == wanted => {}
+        PRIVATE => {
+            return Err(KeyError::OtherHalf {
+                found: "private key",
+                wanted: "public key",
+            });
+        }
+        PUBLIC => {
+            return Err(KeyError::OtherHalf {
+                found: "public key",
+                wanted: "private key",
+            });
+        }
+        "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
+        _ => return Err(KeyError::OtherKind),
+    }
+    let mut body = Zeroizing::new(String::with_capacity(text.len()));
+    for line in lines {
+        if line
+            .strip_prefix("-----END ")
+            .and_then(|l| l.strip_suffix("-----"))
+            == Some(label)
+        {
+            return STANDARD
+                .decode(body.as_bytes())
+                .map(Zeroizing::new)
+                .map_err(|_| KeyError::Damaged);
+        }
+        body.push_str(line.trim());
+    }
+    Err(KeyError::NoPem)
+}

@@ -1,0 +1,359 @@
+//! The facts from which the signer composes a statement: plain data, no judgement.
+//!
+//! The host fills these in from digests that it took itself. Names and texts in here were written by
+//! strangers; composing checks them, this file does not.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digests, GitOid, Sha256, Sha512};
+use crate::origin::{AssistKind, Origin};
+use crate::time::Timestamp;
+use crate::verdict::{Reason, Verdict};
+
+/// Everything that one statement may be composed from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Which statement is wanted. All kinds of one judgement are composed from the same facts.
+    pub kind: Kind,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Why; exactly where the verdict's predicate has room for it (differs and not-rebuilt).
+    pub reason: Option<Reason>,
+    /// When it was decided.
+    pub decided_on: Timestamp,
+    /// Who decided.
+    pub rebuilder: Rebuilder,
+    /// What was built.
+    pub source: Source,
+    /// The artifact that the verdict is about.
+    pub published: Published,
+    /// What our builds made for this artifact, at most one for each run, in the order of the runs.
+    pub rebuilt: Vec<Rebuilt>,
+    /// What was copied from the artifact; non-empty exactly for `assisted`.
+    pub assisted_by: Vec<Assist>,
+    /// What looking inside gave, where bytes differ and both sides could be read.
+    pub comparison: Option<Comparison>,
+    /// How it was built, whenever a plan ran.
+    pub build: Option<Build>,
+    /// Every origin of a value in the plan; empty only where no plan was made.
+    pub origins: Vec<Origin>,
+    /// SHA-256 of every published file known for this release, so that no provenance is issued for
+    /// bytes we do not vouch for. The artifact itself counts without being listed.
+    pub known_published: Vec<Sha256>,
+}
+
+/// Which statement is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The verdict on the published artifact.
+    Verdict,
+    /// SLSA provenance of the files that we built.
+    Provenance,
+    /// The same content under our own type, where provenance would claim too much.
+    BuildRecord,
+}
+
+/// The rebuilder that signs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebuilder {
+    /// URI of this rebuilder.
+    pub id: String,
+    /// Component name to version.
+    pub version: BTreeMap<String, String>,
+    /// How the key is kept.
+    pub key_isolation: KeyIsolation,
+}
+
+/// How a signing key is kept from what handles strangers' bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyIsolation {
+    /// The signer runs as a user of its own.
+    SeparateUid,
+    /// The signer is a process of its own under the daemon's user.
+    SameUid,
+    /// The key never leaves a device.
+    Hardware,
+}
+
+/// Where the source came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// `git+https://…`, or `git+file:` and a folder's name.
+    pub uri: String,
+    /// The full ref, `refs/tags/…`.
+    pub reference: String,
+    /// The peeled commit.
+    pub commit: GitOid,
+    /// The commit's tree.
+    pub tree: GitOid,
+    /// The tag object; present exactly where the tag is annotated.
+    pub tag_object: Option<GitOid>,
+    /// Digest of all that entered the sandbox; needed wherever something was built.
+    pub tree_sha256: Option<Sha256>,
+    /// What is known of the tag's signature.
+    pub signature: SignatureState,
+    /// The commit that the tag named before, where it was seen to move.
+    pub moved_from: Option<GitOid>,
+}
+
+/// What is known of a tag's signature. Only a checked one will ever count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SignatureState {
+    /// Nobody looked.
+    Unchecked,
+}
+
+/// The published artifact: the subject of a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// One path component.
+    pub file_name: String,
+    /// The versioned package URL, where the project names one.
+    pub purl: Option<String>,
+    /// Whether it is out.
+    pub stage: Stage,
+    /// Taken by us while downloading, or given by the caller where only a digest is known.
+    pub sha256: Sha256,
+    /// Where we saw the bytes.
+    pub sha512: Option<Sha512>,
+    /// Where we saw the bytes.
+    pub size_bytes: Option<u64>,
+    /// `https://…` or `http://…`; a path of this machine is never signed, so `None` for local files.
+    pub download_location: Option<String>,
+    /// When the bytes were fetched.
+    pub retrieved_on: Option<Timestamp>,
+    /// What the registry declared and the bytes were checked against.
+    pub declared: Option<String>,
+}
+
+/// Whether a published artifact is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Known by its digest only, perhaps before it is published.
+    Candidate,
+    /// Downloaded from where it was published.
+    Released,
+}
+
+/// One file that one of our builds made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rebuilt {
+    /// Index into [`Build::runs`].
+    pub run: u32,
+    /// One path component.
+    pub file_name: String,
+    /// Taken by us from the bytes that came out.
+    pub digests: Digests,
+}
+
+/// Something that was copied from the artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Assist {
+    /// What.
+    pub kind: AssistKind,
+    /// Digest of the member or value that it came from.
+    pub sha256: Sha256,
+}
+
+/// What looking inside both files gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// What was needed to make both sides equal; non-empty exactly for `equivalent`.
+    pub normalizations: Vec<Normalization>,
+    /// Digest of the normalized form that both sides share; for `equivalent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalized_digest: Option<Sha256>,
+    /// The first members that differ, in the order of their names; for `differs`.
+    pub differing_members: Vec<MemberDifference>,
+    /// Differing members that are not listed.
+    pub unlisted_members: u64,
+    /// Why they differ, as far as known.
+    pub causes: Vec<String>,
+}
+
+/// A normalization that was needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Normalization {
+    /// `name/vN`.
+    pub id: String,
+    /// What it was applied to, for instance the file's name or a member's.
+    pub scope: String,
+    /// Places that it changed in the published file.
+    pub changed_published: u64,
+    /// Places that it changed in the rebuilt file.
+    pub changed_rebuilt: u64,
+}
+
+/// A member that is not the same on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberDifference {
+    /// The member's name, percent-encoded where it is not printable.
+    pub name: String,
+    /// What differs.
+    pub what: MemberChange,
+    /// Digest of the published content, where there is content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<Sha256>,
+    /// Digest of the rebuilt content, where there is content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<Sha256>,
+}
+
+/// What differs about a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberChange {
+    /// The published file has it, ours has not.
+    OnlyPublished,
+    /// Ours has it, the published file has not.
+    OnlyRebuilt,
+    /// Other bytes.
+    Content,
+    /// Other type.
+    Type,
+    /// Other permission bits.
+    Mode,
+    /// Another position or another number of members of this name.
+    Order,
+    /// Something beside the members.
+    Container,
+}
+
+/// How it was built: one plan, its runs, and what they ran in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// The plan, by the digest of its bytes.
+    pub plan: PlanRef,
+    /// Each replay, in order.
+    pub runs: Vec<Run>,
+    /// What network the replays had.
+    pub network: Network,
+    /// `x86_64`, as Rust names it.
+    pub architecture: String,
+    /// Tools that the plan names, at the versions found.
+    pub toolchain: Vec<Tool>,
+    /// Name and version of the sandbox profile, `name/vN`.
+    pub profile: String,
+    /// How user ids are mapped.
+    pub id_mode: IdMode,
+    /// The limits that were enforced: name with its unit to value.
+    pub limits: BTreeMap<String, u64>,
+    /// Which machine of the rebuilder did it, where it has several.
+    pub worker: Option<String>,
+}
+
+/// A plan by the digest of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRef {
+    /// Of the file as first written.
+    pub sha256: Sha256,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+/// One replay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// When the sandbox started.
+    pub started_on: Timestamp,
+    /// When everything in it was dead.
+    pub finished_on: Timestamp,
+    /// How it ended.
+    pub exit: Exit,
+    /// Its log.
+    pub log: Log,
+}
+
+/// How a replay ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Exit {
+    /// Every step exited with 0 and the declared outputs were collected.
+    Completed,
+    /// A step exited with another code.
+    Exited {
+        /// Index of the step.
+        step: u64,
+        /// The code.
+        code: i32,
+    },
+    /// A step was ended by a signal.
+    Signalled {
+        /// Index of the step.
+        step: u64,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// A step's program could not be started.
+    NotStarted {
+        /// Index of the step.
+        step: u64,
+    },
+    /// The time limit passed.
+    TimedOut {
+        /// Index of the step that was running.
+        step: u64,
+    },
+    /// Nothing matched a declared output.
+    OutputMissing,
+    /// A declared output is not a regular file, or a limit on outputs was passed.
+    OutputRejected,
+}
+
+/// What is known of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Digest of the bytes that were kept.
+    pub sha256: Sha256,
+    /// Bytes kept.
+    pub size_bytes: u64,
+    /// Bytes dropped beyond the limit.
+    pub dropped_bytes: u64,
+}
+
+/// What network a replay had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// Loopback, with nobody on it.
+    None,
+}
+
+/// A tool at the version found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// The program's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// How the sandbox maps user ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdMode {
+    /// A range of ids that belong to nobody.
+    RootRange,
+    /// One id of an ordinary user.
+    SingleId,
+}

@@ -1,0 +1,24 @@
+//! Statements: what they say, how they are composed from facts, and when one is refused.
+//!
+//! The signer composes a statement from [`Facts`] and refuses contradictions; it never signs bytes
+//! that somebody else composed. A reader refuses the same list ([`Statement::parse`]).
+
+mod compose;
+mod facts;
+mod parse;
+pub mod predicate;
+mod rules;
+mod text;
+pub mod types;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use compose::{Custody, MAX_STATEMENT_BYTES, companion, compose};
+pub use facts::{
+    Assist, Build, Comparison, Exit, Facts, IdMode, KeyIsolation, Kind, Log, MemberChange,
+    MemberDifference, Network, Normalization, PlanRef, Published, Rebuilder, Rebuilt, Run,
+    SignatureState, Source, Stage, Tool,
+};
+pub use parse::{BuildStatement, Statement, StatementError, VerdictStatement};
+pub use rules::Contradiction;

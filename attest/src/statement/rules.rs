@@ -1,0 +1,343 @@
+//! What must hold in a verdict. The signer refuses to sign, and a reader refuses to believe, exactly
+//! the same contradictions.
+
+use std::collections::BTreeSet;
+
+use super::facts::Exit;
+use super::predicate::{DigestSet, Subject, TagKind, VerdictPredicate};
+use super::text;
+use super::types;
+use crate::digest::Sha256;
+use crate::origin::Origin;
+use crate::purl::{Purl, PurlError};
+use crate::verdict::{Reason, Verdict};
+
+/// Facts or fields that cannot all be true, or that no statement may carry.
+#[derive(Debug, thiserror::Error)]
+pub enum Contradiction {
+    /// A text is empty, too long, or has a control character.
+    #[error("{field} {problem}")]
+    Text {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The package URL is not one of a version.
+    #[error("published.purl")]
+    Purl(#[source] PurlError),
+    /// A tool's name or version cannot be written.
+    #[error("a tool in build.toolchain")]
+    Tool(#[source] PurlError),
+    /// The predicate type belongs to another verdict.
+    #[error("the verdict {verdict} under the predicate type {predicate_type}")]
+    PredicateType {
+        /// The verdict.
+        verdict: Verdict,
+        /// What the statement says.
+        predicate_type: String,
+    },
+    /// Subject and `published` name different files or digests.
+    #[error("subject and published are not the same file")]
+    Subject,
+    /// A reason is needed and absent.
+    #[error("the verdict {0} without a reason")]
+    ReasonMissing(Verdict),
+    /// A reason explains another verdict.
+    #[error("the verdict {verdict} with the reason {reason}")]
+    ReasonOfAnother {
+        /// The verdict.
+        verdict: Verdict,
+        /// The reason.
+        reason: Reason,
+    },
+    /// The reason says something that the other facts deny.
+    #[error("the reason {0}, which the facts deny")]
+    ReasonDenied(Reason),
+    /// Too few builds.
+    #[error("the verdict {verdict} on {found} rebuilt files, two are needed")]
+    TooFewRebuilt {
+        /// The verdict.
+        verdict: Verdict,
+        /// How many rebuilt files there are.
+        found: usize,
+    },
+    /// The bytes are not the published ones.
+    #[error("the verdict {0} with a rebuilt file that is not the published one")]
+    NotPublishedBytes(Verdict),
+    /// The bytes are the published ones.
+    #[error("the verdict {0} with a rebuilt file that is the published one, byte for byte")]
+    PublishedBytes(Verdict),
+    /// Our builds disagree, which is `unstable`.
+    #[error("the verdict {0} on rebuilt files that disagree")]
+    RebuiltDisagree(Verdict),
+    /// Our builds agree, which is not `unstable`.
+    #[error("the verdict unstable on rebuilt files that agree")]
+    RebuiltAgree,
+    /// A rebuilt file comes from no run, from a run that failed, or two come from one run.
+    #[error("a rebuilt file of run {0}, which made none for it")]
+    Run(u32),
+    /// Something was copied from the artifact.
+    #[error("the verdict {0} with a plan that copies from the artifact")]
+    ArtifactOrigin(Verdict),
+    /// Nobody knows where the values of the plan came from.
+    #[error("the verdict {0} without the origins of the plan's values")]
+    OriginsMissing(Verdict),
+    /// `assisted` without saying what was copied.
+    #[error("the verdict assisted without saying what was copied")]
+    AssistMissing,
+    /// Something was copied, under another verdict than `assisted`.
+    #[error("the verdict {0} with something that was copied from the artifact")]
+    AssistUnexpected(Verdict),
+    /// The comparison does not say what the verdict says.
+    #[error("the verdict {verdict} {problem}")]
+    Comparison {
+        /// The verdict.
+        verdict: Verdict,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// How it was built is needed and absent.
+    #[error("the verdict {0} without a build")]
+    BuildMissing(Verdict),
+    /// Something was built from a source that is not pinned.
+    #[error("a build without source.treeSha256")]
+    TreeMissing,
+    /// The kind of tag and the tag object disagree.
+    #[error("source.tag.kind and source.digest.gitTag disagree")]
+    Tag,
+    /// Provenance is asked for bytes that we do not vouch for.
+    #[error("provenance for a published file under the verdict {0}")]
+    ProvenanceOfUnvouched(Verdict),
+    /// A build record is asked for where provenance is due.
+    #[error("a build record where provenance is due")]
+    ProvenanceDue,
+    /// A statement about what we built, and we built nothing.
+    #[error("a statement about built files, and there are none")]
+    NothingBuilt,
+    /// The statement does not fit into the limits of readers.
+    #[error("a statement of {0} bytes, more than readers take")]
+    TooLong(usize),
+    /// A source on this machine, to be signed with a key that others trust.
+    #[error("a source that only this machine can read is never signed with an operator's key")]
+    LocalSource,
+}
+
+/// Checks a verdict's predicate against its subject and its type.
+pub(super) fn check(
+    predicate_type: &str,
+    subject: &Subject,
+    predicate: &VerdictPredicate,
+) -> Result<(), Contradiction> {
+    if types::of_verdict(predicate.verdict) != predicate_type {
+        return Err(Contradiction::PredicateType {
+            verdict: predicate.verdict,
+            predicate_type: predicate_type.to_owned(),
+        });
+    }
+    let published = &predicate.published;
+    if subject.name != published.file_name || subject.digest != published.digest {
+        return Err(Contradiction::Subject);
+    }
+    if let Some(purl) = &published.purl {
+        purl.parse::<Purl>().map_err(Contradiction::Purl)?;
+    }
+    text::check_verdict(predicate)?;
+    let tag_object = predicate.source.digest.git_tag.is_some();
+    if tag_object != (predicate.source.tag.kind == TagKind::Annotated) {
+        return Err(Contradiction::Tag);
+    }
+    check_runs(predicate)?;
+    check_reason(predicate)?;
+    check_assisted_by(predicate)?;
+    check_bytes(predicate)?;
+    check_comparison(predicate)
+}
+
+/// Checks what only the signer knows: where the values of the plan came from.
+pub(super) fn check_origins(verdict: Verdict, origins: &[Origin]) -> Result<(), Contradiction> {
+    match verdict {
+        Verdict::Reproduced | Verdict::Assisted | Verdict::Equivalent if origins.is_empty() => {
+            Err(Contradiction::OriginsMissing(verdict))
+        }
+        Verdict::Reproduced | Verdict::Equivalent if origins.contains(&Origin::Artifact) => {
+            Err(Contradiction::ArtifactOrigin(verdict))
+        }
+        Verdict::Reproduced
+        | Verdict::Assisted
+        | Verdict::Equivalent
+        | Verdict::Differs
+        | Verdict::Unstable
+        | Verdict::BuildFailed
+        | Verdict::Indeterminate => Ok(()),
+    }
+}
+
+/// Every rebuilt file has a run of its own that ended well, and whatever was built was pinned.
+fn check_runs(predicate: &VerdictPredicate) -> Result<(), Contradiction> {
+    let runs = predicate
+        .build
+        .as_ref()
+        .map_or(&[][..], |build| &build.runs);
+    let mut used = BTreeSet::new();
+    for rebuilt in &predicate.rebuilt {
+        let run = rebuilt.annotations.run;
+        let index = usize::try_from(run).unwrap_or(usize::MAX);
+        let completed = runs
+            .get(index)
+            .is_some_and(|run| run.exit == Exit::Completed);
+        if !completed || !used.insert(run) {
+            return Err(Contradiction::Run(run));
+        }
+    }
+    if predicate.build.is_some() && predicate.source.tree_sha256.is_none() {
+        return Err(Contradiction::TreeMissing);
+    }
+    Ok(())
+}
+
+fn check_reason(predicate: &VerdictPredicate) -> Result<(), Contradiction> {
+    let verdict = predicate.verdict;
+    let Some(reason) = predicate.reason else {
+        return match verdict {
+            Verdict::Reproduced | Verdict::Assisted | Verdict::Equivalent => Ok(()),
+            Verdict::Differs
+            | Verdict::Unstable
+            | Verdict::BuildFailed
+            | Verdict::Indeterminate => Err(Contradiction::ReasonMissing(verdict)),
+        };
+    };
+    if reason.verdict() != verdict {
+        return Err(Contradiction::ReasonOfAnother { verdict, reason });
+    }
+    if is_denied(reason, predicate) {
+        return Err(Contradiction::ReasonDenied(reason));
+    }
+    Ok(())
+}
+
+/// Whether the facts deny a reason. Where the facts say nothing of it, they do not.
+fn is_denied(reason: Reason, predicate: &VerdictPredicate) -> bool {
+    let ended = |like: fn(&Exit) -> bool| {
+        predicate
+            .build
+            .as_ref()
+            .is_some_and(|build| build.runs.iter().any(|run| like(&run.exit)))
+    };
+    let digest = &predicate.published.digest;
+    let same_bytes = predicate
+        .rebuilt
+        .iter()
+        .any(|rebuilt| is_same(&rebuilt.digest, digest));
+    match reason {
+        Reason::StepFailed => !ended(|exit| {
+            matches!(
+                exit,
+                Exit::Exited { .. } | Exit::Signalled { .. } | Exit::NotStarted { .. }
+            )
+        }),
+        Reason::TimedOut => !ended(|exit| matches!(exit, Exit::TimedOut { .. })),
+        Reason::OutputRejected => !ended(|exit| matches!(exit, Exit::OutputRejected)),
+        // a build can complete and leave other files than the one that was published
+        Reason::OutputMissing => {
+            !ended(|exit| matches!(exit, Exit::OutputMissing | Exit::Completed))
+        }
+        Reason::TagMoved => predicate.source.tag.moved_from.is_none(),
+        Reason::NotComparable | Reason::ComparisonFailed | Reason::DigestOnly => same_bytes,
+        Reason::ContentDiffers
+        | Reason::RebuildsDisagree
+        | Reason::Prebuilt
+        | Reason::EvidenceContradicts
+        | Reason::BuildStepUnsupported
+        | Reason::SourceIncomplete
+        | Reason::NoRecipe
+        | Reason::ToolchainUnavailable
+        | Reason::InputsChosenByArtifact => false,
+    }
+}
+
+fn check_assisted_by(predicate: &VerdictPredicate) -> Result<(), Contradiction> {
+    let verdict = predicate.verdict;
+    let is_assisted = verdict == Verdict::Assisted;
+    let nothing_copied = predicate.assisted_by.is_empty();
+    refuse_if(is_assisted && nothing_copied, Contradiction::AssistMissing)?;
+    refuse_if(
+        !is_assisted && !nothing_copied,
+        Contradiction::AssistUnexpected(verdict),
+    )
+}
+
+/// The equality of bytes, from which `reproduced` and `assisted` come and nothing else.
+fn check_bytes(predicate: &VerdictPredicate) -> Result<(), Contradiction> {
+    let verdict = predicate.verdict;
+    let digest = &predicate.published.digest;
+    let equal = predicate
+        .rebuilt
+        .iter()
+        .filter(|r| is_same(&r.digest, digest))
+        .count();
+    let found = predicate.rebuilt.len();
+    let distinct: BTreeSet<Sha256> = predicate.rebuilt.iter().map(|r| r.digest.sha256).collect();
+    if verdict == Verdict::Indeterminate {
+        return Ok(());
+    }
+    refuse_if(
+        predicate.build.is_none(),
+        Contradiction::BuildMissing(verdict),
+    )?;
+    if verdict != Verdict::BuildFailed {
+        refuse_if(found < 2, Contradiction::TooFewRebuilt { verdict, found })?;
+    }
+    match verdict {
+        Verdict::Reproduced | Verdict::Assisted => {
+            refuse_if(equal < found, Contradiction::NotPublishedBytes(verdict))
+        }
+        Verdict::Equivalent | Verdict::Differs => {
+            refuse_if(equal > 0, Contradiction::PublishedBytes(verdict))?;
+            refuse_if(distinct.len() > 1, Contradiction::RebuiltDisagree(verdict))
+        }
+        Verdict::Unstable => refuse_if(distinct.len() < 2, Contradiction::RebuiltAgree),
+        Verdict::BuildFailed => refuse_if(equal > 0, Contradiction::PublishedBytes(verdict)),
+        Verdict::Indeterminate => Ok(()),
+    }
+}
+
+fn check_comparison(predicate: &VerdictPredicate) -> Result<(), Contradiction> {
+    let verdict = predicate.verdict;
+    let wrong = |problem| Err(Contradiction::Comparison { verdict, problem });
+    let Some(comparison) = &predicate.comparison else {
+        return match verdict {
+            Verdict::Equivalent | Verdict::Differs => wrong("without a comparison"),
+            Verdict::Reproduced
+            | Verdict::Assisted
+            | Verdict::Unstable
+            | Verdict::BuildFailed
+            | Verdict::Indeterminate => Ok(()),
+        };
+    };
+    let differing = !comparison.differing_members.is_empty() || comparison.unlisted_members > 0;
+    let normalized = !comparison.normalizations.is_empty();
+    let shared = comparison.normalized_digest.is_some();
+    match verdict {
+        Verdict::Equivalent if !normalized => wrong("without a normalization"),
+        Verdict::Equivalent if !shared => wrong("without the digest of what is the same"),
+        Verdict::Equivalent if differing => wrong("with members that differ"),
+        Verdict::Differs if !differing => wrong("without a member that differs"),
+        Verdict::Differs | Verdict::Indeterminate if normalized || shared => {
+            wrong("with normalizations that make both sides equal")
+        }
+        Verdict::Equivalent | Verdict::Differs | Verdict::Indeterminate => Ok(()),
+        Verdict::Reproduced | Verdict::Assisted | Verdict::Unstable | Verdict::BuildFailed => {
+            wrong("with a comparison")
+        }
+    }
+}
+
+fn refuse_if(wrong: bool, error: Contradiction) -> Result<(), Contradiction> {
+    if wrong { Err(error) } else { Ok(()) }
+}
+
+/// Whether every digest that both sides list is the same.
+fn is_same(a: &DigestSet, b: &DigestSet) -> bool {
+    a.sha256 == b.sha256 && !matches!((a.sha512, b.sha512), (Some(a), Some(b)) if a != b)
+}

@@ -1,0 +1,630 @@
+//! Golden bytes of each kind, and each contradiction refused by the signer and by a reader.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::digest::{Digests, GitOid, Sha256};
+use crate::json;
+use crate::origin::{AssistKind, Origin};
+use crate::time::Timestamp;
+use crate::verdict::{Reason, Verdict};
+
+const PUBLISHED: &[u8] = b"published bytes";
+const OTHER: &[u8] = b"other bytes";
+const THIRD: &[u8] = b"third bytes";
+
+/// Compares with a golden file, or writes it where `COUNTERSIGN_BLESS` is set.
+pub(crate) fn golden(name: &str, found: &[u8]) {
+    let path = format!("{}/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("COUNTERSIGN_BLESS").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read(&path).unwrap();
+    let [expected, found] = [&expected[..], found].map(String::from_utf8_lossy);
+    assert_eq!(expected, found, "{name}: what others read has changed");
+}
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(1_700_000_000 + seconds).unwrap()
+}
+
+fn run(seconds: i64, exit: Exit) -> Run {
+    Run {
+        started_on: time(seconds),
+        finished_on: time(seconds + 7),
+        exit,
+        log: Log {
+            sha256: Sha256::of(b"log"),
+            size_bytes: 3,
+            dropped_bytes: 0,
+        },
+    }
+}
+
+fn rebuilt(run: u32, bytes: &[u8]) -> Rebuilt {
+    Rebuilt {
+        run,
+        file_name: "lib-1.2.3.tgz".into(),
+        digests: Digests::of(bytes),
+    }
+}
+
+fn comparison() -> Comparison {
+    Comparison {
+        normalizations: Vec::new(),
+        normalized_digest: None,
+        differing_members: Vec::new(),
+        unlisted_members: 0,
+        causes: Vec::new(),
+    }
+}
+
+fn base() -> Facts {
+    let digests = Digests::of(PUBLISHED);
+    let completed = || Exit::Completed;
+    Facts {
+        kind: Kind::Verdict,
+        verdict: Verdict::Reproduced,
+        reason: None,
+        decided_on: time(100),
+        rebuilder: Rebuilder {
+            id: "https://rebuilder.example/".into(),
+            version: BTreeMap::from([("countersign".into(), "0.1.0".into())]),
+            key_isolation: KeyIsolation::SameUid,
+        },
+        source: Source {
+            uri: "git+https://forge.example/owner/lib".into(),
+            reference: "refs/tags/v1.2.3".into(),
+            commit: GitOid::from_bytes([0x11; 20]),
+            tree: GitOid::from_bytes([0x22; 20]),
+            tag_object: Some(GitOid::from_bytes([0x33; 20])),
+            tree_sha256: Some(Sha256::of(b"tree")),
+            signature: SignatureState::Unchecked,
+            moved_from: None,
+        },
+        published: Published {
+            file_name: "lib-1.2.3.tgz".into(),
+            purl: Some("pkg:npm/@scope/lib@1.2.3".into()),
+            stage: Stage::Released,
+            sha256: digests.sha256,
+            sha512: Some(digests.sha512),
+            size_bytes: Some(digests.size_bytes),
+            download_location: Some("https://files.example/lib-1.2.3.tgz".into()),
+            retrieved_on: Some(time(1)),
+            declared: Some("sha512-…".into()),
+        },
+        rebuilt: vec![rebuilt(0, PUBLISHED), rebuilt(1, PUBLISHED)],
+        assisted_by: Vec::new(),
+        comparison: None,
+        build: Some(Build {
+            plan: PlanRef {
+                sha256: Sha256::of(b"plan"),
+                size_bytes: 4,
+            },
+            runs: vec![run(10, completed()), run(20, completed())],
+            network: Network::None,
+            architecture: "x86_64".into(),
+            toolchain: vec![Tool {
+                name: "npm".into(),
+                version: "10.8.2".into(),
+            }],
+            profile: "countersign-sandbox/v0".into(),
+            id_mode: IdMode::SingleId,
+            limits: BTreeMap::from([("timeSeconds".into(), 3600)]),
+            worker: None,
+        }),
+        origins: vec![Origin::Source, Origin::Operator],
+        known_published: Vec::new(),
+    }
+}
+
+/// Facts that hold, for each verdict.
+pub(crate) fn facts(verdict: Verdict) -> Facts {
+    let mut facts = Facts { verdict, ..base() };
+    let build = facts.build.as_mut().unwrap();
+    match verdict {
+        Verdict::Reproduced => {}
+        Verdict::Assisted => {
+            facts.origins.push(Origin::Artifact);
+            facts.assisted_by = vec![Assist {
+                kind: AssistKind::FileTimes,
+                sha256: Sha256::of(b"times"),
+            }];
+        }
+        Verdict::Equivalent => {
+            facts.rebuilt = vec![rebuilt(0, OTHER), rebuilt(1, OTHER)];
+            facts.comparison = Some(Comparison {
+                normalizations: vec![Normalization {
+                    id: "gzip-encoding/v0".into(),
+                    scope: "lib-1.2.3.tgz".into(),
+                    changed_published: 1,
+                    changed_rebuilt: 1,
+                }],
+                normalized_digest: Some(Sha256::of(b"normalized")),
+                ..comparison()
+            });
+        }
+        Verdict::Differs => {
+            facts.reason = Some(Reason::ContentDiffers);
+            facts.rebuilt = vec![rebuilt(0, OTHER), rebuilt(1, OTHER)];
+            facts.comparison = Some(Comparison {
+                differing_members: vec![MemberDifference {
+                    name: "package/index.js".into(),
+                    what: MemberChange::Content,
+                    published: Some(Sha256::of(b"a")),
+                    rebuilt: Some(Sha256::of(b"b")),
+                }],
+                ..comparison()
+            });
+        }
+        Verdict::Unstable => {
+            facts.reason = Some(Reason::RebuildsDisagree);
+            facts.rebuilt = vec![rebuilt(0, OTHER), rebuilt(1, THIRD)];
+        }
+        Verdict::BuildFailed => {
+            facts.reason = Some(Reason::StepFailed);
+            facts.rebuilt.clear();
+            build.runs = vec![run(10, Exit::Exited { step: 1, code: 2 })];
+        }
+        Verdict::Indeterminate => {
+            facts.reason = Some(Reason::TagMoved);
+            facts.rebuilt.clear();
+            facts.build = None;
+            facts.origins.clear();
+            facts.source.tree_sha256 = None;
+            facts.source.tag_object = None;
+            facts.source.moved_from = Some(GitOid::from_bytes([0x44; 20]));
+        }
+    }
+    facts
+}
+
+fn parse(bytes: &[u8]) -> Result<Statement, StatementError> {
+    Statement::parse(bytes, &json::Limits::default())
+}
+
+fn composed(facts: &Facts) -> Vec<u8> {
+    compose(facts, Custody::Operator).unwrap()
+}
+
+#[test]
+fn the_bytes_of_each_kind_are_golden_and_read_back() {
+    for verdict in Verdict::ALL {
+        let facts = facts(verdict);
+        let bytes = composed(&facts);
+        golden(&format!("statements/{verdict}.json"), &bytes);
+        golden(
+            &format!("facts/{verdict}.json"),
+            &serde_json::to_vec(&facts).unwrap(),
+        );
+        let Statement::Verdict(read) = parse(&bytes).unwrap() else {
+            panic!("{verdict} read as something else");
+        };
+        assert_eq!(read.predicate.verdict, verdict);
+        assert_eq!(read.subject.digest.sha256, facts.published.sha256);
+        let again: Facts = serde_json::from_slice(&serde_json::to_vec(&facts).unwrap()).unwrap();
+        assert_eq!(composed(&again), bytes);
+    }
+}
+
+#[test]
+fn provenance_is_for_bytes_we_vouch_for_and_a_build_record_for_the_rest() {
+    for (verdict, due) in [
+        (Verdict::Reproduced, Some(Kind::Provenance)),
+        (Verdict::Assisted, Some(Kind::BuildRecord)),
+        (Verdict::Equivalent, Some(Kind::Provenance)),
+        (Verdict::Differs, Some(Kind::Provenance)),
+        (Verdict::Unstable, Some(Kind::Provenance)),
+        (Verdict::BuildFailed, None),
+        (Verdict::Indeterminate, None),
+    ] {
+        let mut facts = facts(verdict);
+        assert_eq!(companion(&facts), due, "{verdict}");
+        for kind in [Kind::Provenance, Kind::BuildRecord] {
+            facts.kind = kind;
+            match compose(&facts, Custody::Operator) {
+                Ok(bytes) => {
+                    assert_eq!(due, Some(kind), "{verdict}");
+                    let word = if kind == Kind::Provenance {
+                        "provenance"
+                    } else {
+                        "build-record"
+                    };
+                    golden(&format!("statements/{verdict}.{word}.json"), &bytes);
+                    let Statement::Build(read) = parse(&bytes).unwrap() else {
+                        panic!("{verdict} read as a verdict");
+                    };
+                    assert_eq!(read.is_provenance, kind == Kind::Provenance);
+                }
+                Err(error) => {
+                    assert_ne!(due, Some(kind), "{verdict}: {error}");
+                    let expected = match due {
+                        None => matches!(error, Contradiction::NothingBuilt),
+                        Some(Kind::Provenance) => matches!(error, Contradiction::ProvenanceDue),
+                        Some(_) => matches!(error, Contradiction::ProvenanceOfUnvouched(_)),
+                    };
+                    assert!(expected, "{verdict}: {error}");
+                }
+            }
+        }
+    }
+    // what we built differs from the artifact and equals another published file of the release
+    let mut other = facts(Verdict::Differs);
+    other.known_published.push(Sha256::of(OTHER));
+    assert_eq!(companion(&other), Some(Kind::BuildRecord));
+}
+
+type Change = fn(&mut Facts);
+
+fn refusal(verdict: Verdict, change: Change) -> String {
+    let mut facts = facts(verdict);
+    change(&mut facts);
+    match compose(&facts, Custody::Operator) {
+        Err(error) => error.to_string(),
+        Ok(bytes) => panic!(
+            "{verdict} was composed: {}",
+            String::from_utf8_lossy(&bytes)
+        ),
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    use Verdict::{
+        Assisted, BuildFailed, Differs, Equivalent, Indeterminate, Reproduced, Unstable,
+    };
+    let cases: &[(Verdict, Change, &str)] = &[
+        (
+            Reproduced,
+            |f| f.rebuilt[1] = rebuilt(1, OTHER),
+            "not the published one",
+        ),
+        (
+            Reproduced,
+            |f| f.rebuilt[0] = rebuilt(0, OTHER),
+            "not the published one",
+        ),
+        (Reproduced, |f| f.rebuilt.truncate(1), "on 1 rebuilt files"),
+        (Reproduced, |f| f.rebuilt.clear(), "on 0 rebuilt files"),
+        (
+            Reproduced,
+            |f| f.published.sha256 = Sha256::of(OTHER),
+            "not the published one",
+        ),
+        (
+            Reproduced,
+            |f| f.published.sha512 = Some(Digests::of(OTHER).sha512),
+            "not the published one",
+        ),
+        (
+            Reproduced,
+            |f| f.origins.push(Origin::Artifact),
+            "copies from the artifact",
+        ),
+        (Reproduced, |f| f.origins.clear(), "without the origins"),
+        (
+            Reproduced,
+            |f| f.reason = Some(Reason::Prebuilt),
+            "with the reason prebuilt",
+        ),
+        (
+            Reproduced,
+            |f| f.assisted_by = facts(Assisted).assisted_by,
+            "copied from the artifact",
+        ),
+        (
+            Reproduced,
+            |f| f.comparison = Some(comparison()),
+            "with a comparison",
+        ),
+        (Reproduced, |f| f.build = None, "of run 0"),
+        (
+            Reproduced,
+            |f| f.source.tree_sha256 = None,
+            "without source.treeSha256",
+        ),
+        (Reproduced, |f| f.rebuilt[1].run = 0, "of run 0"),
+        (Reproduced, |f| f.rebuilt[1].run = 2, "of run 2"),
+        (
+            Reproduced,
+            |f| f.build.as_mut().unwrap().runs[1].exit = Exit::TimedOut { step: 0 },
+            "of run 1",
+        ),
+        (
+            Assisted,
+            |f| f.assisted_by.clear(),
+            "without saying what was copied",
+        ),
+        (Assisted, |f| f.rebuilt.truncate(1), "on 1 rebuilt files"),
+        (
+            Assisted,
+            |f| f.rebuilt[0] = rebuilt(0, OTHER),
+            "not the published one",
+        ),
+        (Equivalent, |f| f.comparison = None, "without a comparison"),
+        (
+            Equivalent,
+            |f| f.comparison = Some(comparison()),
+            "without a normalization",
+        ),
+        (
+            Equivalent,
+            |f| f.comparison.as_mut().unwrap().normalized_digest = None,
+            "the digest of what is the same",
+        ),
+        (
+            Equivalent,
+            |f| f.comparison.as_mut().unwrap().unlisted_members = 1,
+            "with members that differ",
+        ),
+        (
+            Equivalent,
+            |f| f.origins.push(Origin::Artifact),
+            "copies from the artifact",
+        ),
+        (
+            Equivalent,
+            |f| f.rebuilt[1] = rebuilt(1, THIRD),
+            "that disagree",
+        ),
+        (
+            Equivalent,
+            |f| f.rebuilt[0] = rebuilt(0, PUBLISHED),
+            "byte for byte",
+        ),
+        (Differs, |f| f.rebuilt.truncate(1), "on 1 rebuilt files"),
+        (
+            Differs,
+            |f| f.rebuilt[1] = rebuilt(1, THIRD),
+            "that disagree",
+        ),
+        (
+            Differs,
+            |f| f.rebuilt[1] = rebuilt(1, PUBLISHED),
+            "byte for byte",
+        ),
+        (Differs, |f| f.reason = None, "without a reason"),
+        (
+            Differs,
+            |f| f.reason = Some(Reason::StepFailed),
+            "with the reason step-failed",
+        ),
+        (
+            Differs,
+            |f| f.comparison = Some(comparison()),
+            "without a member that differs",
+        ),
+        (
+            Differs,
+            |f| f.comparison.as_mut().unwrap().normalized_digest = Some(Sha256::of(b"x")),
+            "that make both sides equal",
+        ),
+        (Unstable, |f| f.rebuilt[1] = rebuilt(1, OTHER), "that agree"),
+        (Unstable, |f| f.rebuilt.truncate(1), "on 1 rebuilt files"),
+        (Unstable, |f| f.reason = None, "without a reason"),
+        (
+            BuildFailed,
+            |f| f.build = None,
+            "step-failed, which the facts deny",
+        ),
+        (
+            BuildFailed,
+            |f| f.reason = Some(Reason::TimedOut),
+            "timed-out, which the facts deny",
+        ),
+        (
+            BuildFailed,
+            |f| f.reason = Some(Reason::OutputRejected),
+            "which the facts deny",
+        ),
+        (
+            BuildFailed,
+            |f| f.reason = Some(Reason::OutputMissing),
+            "which the facts deny",
+        ),
+        (
+            Indeterminate,
+            |f| f.source.moved_from = None,
+            "tag-moved, which the facts deny",
+        ),
+        (Indeterminate, |f| f.reason = None, "without a reason"),
+    ];
+    for (verdict, change, expected) in cases {
+        let found = refusal(*verdict, *change);
+        assert!(
+            found.contains(expected),
+            "{verdict}: {found:?} instead of {expected:?}"
+        );
+    }
+}
+
+#[test]
+fn texts_that_no_statement_may_carry_are_refused() {
+    let cases: &[(Change, &str)] = &[
+        (
+            |f| f.published.file_name = "../lib.tgz".into(),
+            "not one path component",
+        ),
+        (
+            |f| f.published.file_name = "a\\b".into(),
+            "not one path component",
+        ),
+        (
+            |f| f.published.file_name = "..".into(),
+            "not one path component",
+        ),
+        (
+            |f| f.published.file_name = "a\nb".into(),
+            "control character",
+        ),
+        (|f| f.published.file_name = String::new(), "is empty"),
+        (|f| f.published.file_name = "a".repeat(256), "is too long"),
+        (
+            |f| f.rebuilt[0].file_name = "x/y".into(),
+            "not one path component",
+        ),
+        (
+            |f| f.published.purl = Some("pkg:npm/lib".into()),
+            "published.purl",
+        ),
+        (|f| f.published.purl = Some("lib".into()), "published.purl"),
+        (
+            |f| f.published.download_location = Some("file:///srv/x".into()),
+            "neither https://",
+        ),
+        (
+            |f| f.published.download_location = Some("https://me:secret@files.example/".into()),
+            "a user's name or password",
+        ),
+        (
+            |f| f.published.declared = Some("\u{1b}[2J".into()),
+            "control character",
+        ),
+        (
+            |f| f.source.uri = "git+https://token@forge.example/".into(),
+            "a user's name",
+        ),
+        (
+            |f| f.source.uri = "git+ssh://forge.example/".into(),
+            "neither https://",
+        ),
+        (
+            |f| f.source.uri = "https://forge.example/".into(),
+            "does not start with git+",
+        ),
+        (
+            |f| f.source.reference = "v1.2.3".into(),
+            "not the full name of a tag",
+        ),
+        (
+            |f| f.source.reference = "refs/tags/v\u{7f}".into(),
+            "control character",
+        ),
+        (|f| f.rebuilder.id = "nobody".into(), "is not a URI"),
+        (
+            |f| f.build.as_mut().unwrap().toolchain[0].version = "1\n".into(),
+            "a tool in build.toolchain",
+        ),
+        (
+            |f| f.build.as_mut().unwrap().profile = "sandbox".into(),
+            "of the form name/vN",
+        ),
+    ];
+    for (change, expected) in cases {
+        let found = refusal(Verdict::Reproduced, *change);
+        assert!(
+            found.contains(expected),
+            "{found:?} instead of {expected:?}"
+        );
+    }
+}
+
+#[test]
+fn a_local_source_is_signed_by_nobodys_key_only() {
+    let mut facts = facts(Verdict::Reproduced);
+    facts.source.uri = "git+file:lib".into();
+    assert!(matches!(
+        compose(&facts, Custody::Operator),
+        Err(Contradiction::LocalSource)
+    ));
+    assert!(compose(&facts, Custody::Ephemeral).is_ok());
+    facts.source.uri = "git+file:/srv/lib".into();
+    assert!(matches!(
+        compose(&facts, Custody::Ephemeral),
+        Err(Contradiction::Text { .. })
+    ));
+}
+
+#[test]
+fn a_statement_over_the_readers_limit_is_not_composed() {
+    let mut facts = facts(Verdict::Differs);
+    let comparison = facts.comparison.as_mut().unwrap();
+    let mut member = comparison.differing_members[0].clone();
+    member.name = "m".repeat(4000);
+    comparison.differing_members = vec![member; 1200];
+    assert!(matches!(
+        compose(&facts, Custody::Operator),
+        Err(Contradiction::TooLong(_))
+    ));
+}
+
+/// Replaces in a composed statement, as somebody with a trusted key could.
+fn tampered(verdict: Verdict, from: &str, to: &str) -> Result<Statement, StatementError> {
+    let text = String::from_utf8(composed(&facts(verdict))).unwrap();
+    assert!(text.contains(from), "{from} is not in {text}");
+    parse(text.replacen(from, to, 1).as_bytes())
+}
+
+#[test]
+fn readers_refuse_what_the_signer_would() {
+    let published = Sha256::of(PUBLISHED).to_string();
+    let other = Sha256::of(OTHER).to_string();
+    use Verdict::{Differs, Equivalent, Reproduced};
+    assert!(tampered(Reproduced, "\"reproduced\"", "\"reproduced\"").is_ok());
+    let contradiction = |verdict, from: &str, to: &str| {
+        let result = tampered(verdict, from, to);
+        assert!(
+            matches!(result, Err(StatementError::Contradiction(_))),
+            "{to}: {result:?}"
+        );
+    };
+    contradiction(Reproduced, "/reproduced/v0", "/equivalent/v0");
+    contradiction(Equivalent, "/equivalent/v0", "/reproduced/v0");
+    contradiction(
+        Reproduced,
+        "\"verdict\":\"reproduced\"",
+        "\"verdict\":\"assisted\"",
+    );
+    contradiction(
+        Reproduced,
+        "\"verdict\":",
+        "\"reason\":\"tag-moved\",\"verdict\":",
+    );
+    contradiction(Differs, "\"reason\":\"content-differs\",", "");
+    contradiction(Reproduced, &published, &other);
+    contradiction(
+        Reproduced,
+        "\"name\":\"lib-1.2.3.tgz\"",
+        "\"name\":\"other.tgz\"",
+    );
+    contradiction(Reproduced, "\"annotated\"", "\"lightweight\"");
+    contradiction(Reproduced, "\"run\":1", "\"run\":0");
+
+    let result = tampered(Reproduced, "/reproduced/v0", "/reproduced/v1");
+    assert!(matches!(result, Err(StatementError::UnknownType(_))));
+    let result = tampered(Reproduced, "countersign.dev", "countersign.example");
+    assert!(matches!(result, Err(StatementError::UnknownType(_))));
+    let result = tampered(Reproduced, "/Statement/v1", "/Statement/v0.1");
+    assert!(matches!(result, Err(StatementError::NotAStatement)));
+    let result = tampered(
+        Reproduced,
+        "\"sha256\":",
+        "\"gitCommit\":\"aa\",\"sha256\":",
+    );
+    assert!(matches!(result, Err(StatementError::Predicate(_))));
+    let result = tampered(Reproduced, "{\"sha256\":", "{\"sha999\":");
+    assert!(matches!(result, Err(StatementError::Predicate(_))));
+    let result = tampered(Reproduced, "{\"_type\":", "{\"_type\":\"x\",\"_type\":");
+    assert!(matches!(result, Err(StatementError::Json(_))));
+    let result = tampered(
+        Reproduced,
+        "\"verdict\":",
+        "\"verdict\":\"differs\",\"verdict\":",
+    );
+    assert!(matches!(result, Err(StatementError::Json(_))));
+    // a field that this version does not know takes nothing away
+    assert!(tampered(Reproduced, "\"verdict\":", "\"note\":1,\"verdict\":").is_ok());
+}
+
+#[test]
+fn a_verdict_has_exactly_one_subject() {
+    let text = String::from_utf8(composed(&facts(Verdict::Reproduced))).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let subject = value["subject"][0].clone();
+    for subjects in [vec![], vec![subject.clone(), subject]] {
+        let count = subjects.len();
+        value["subject"] = subjects.into();
+        let result = parse(value.to_string().as_bytes());
+        assert!(matches!(result, Err(StatementError::Subjects(n)) if n == count));
+    }
+}

@@ -1,0 +1,174 @@
+//! The signer as a real process: this test binary, started again as the child.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::statement::{Kind, Statement};
+
+use super::*;
+
+const REPRODUCED: &str = include_str!("../../../attest/golden/facts/reproduced.json");
+const DIFFERS: &str = include_str!("../../../attest/golden/facts/differs.json");
+const STATEMENT: &str = include_str!("../../../attest/golden/statements/reproduced.json");
+
+fn facts(text: &str) -> Facts {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Not a test: what the child runs.
+#[test]
+#[ignore = "started by the other tests as a child"]
+fn as_a_child() {
+    child::run().unwrap();
+}
+
+fn start(key: KeySource) -> Result<Signer, SignerError> {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args([
+        "--ignored",
+        "--exact",
+        "signer::tests::as_a_child",
+        "--nocapture",
+    ]);
+    command.stderr(Stdio::null());
+    Signer::start_with(command, key)
+}
+
+fn key_file(folder: &tempfile::TempDir) -> KeySource {
+    let path = folder.path().join("key.pem");
+    crate::keys::new(&path).unwrap();
+    KeySource::File { path }
+}
+
+#[test]
+fn what_is_drafted_is_signed_with_the_same_bytes_by_every_signer_of_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_file(&folder);
+    let facts = facts(REPRODUCED);
+    let signer = start(key.clone()).unwrap();
+    assert_eq!(signer.custody(), Custody::Operator);
+    let draft = signer.draft(&facts).unwrap();
+    assert_eq!(String::from_utf8_lossy(&draft), STATEMENT);
+    let envelope = signer.sign(&facts, &draft).unwrap();
+    let opened = dsse::open(&envelope, &[signer.public()], 1, &Limits::default()).unwrap();
+    assert!(matches!(opened.value(), Statement::Verdict(_)));
+    assert!(signer.link(&facts).is_ok());
+
+    // as after a crash: another process, the same draft
+    drop(signer);
+    let again = start(key).unwrap();
+    assert_eq!(again.sign(&facts, &draft).unwrap(), envelope);
+}
+
+#[test]
+fn contradictions_and_foreign_statements_are_refused_and_the_signer_lives_on() {
+    let signer = start(KeySource::Ephemeral).unwrap();
+    let good = facts(REPRODUCED);
+    let draft = signer.draft(&good).unwrap();
+
+    let mut lying = good.clone();
+    lying.rebuilt[1].digests.sha256 = Sha256::of(b"other");
+    assert!(matches!(signer.draft(&lying), Err(SignerError::Refused(_))));
+    assert!(matches!(
+        signer.sign(&lying, &draft),
+        Err(SignerError::Refused(_))
+    ));
+    let swapped = STATEMENT.replace("lib-1.2.3.tgz", "other-1.2.3.tgz");
+    assert!(matches!(
+        signer.sign(&good, swapped.as_bytes()),
+        Err(SignerError::Refused(_))
+    ));
+    assert!(matches!(
+        signer.sign(&good, b"\xff"),
+        Err(SignerError::Refused(_))
+    ));
+    assert!(matches!(
+        signer.link(&facts(DIFFERS)),
+        Err(SignerError::Refused(_))
+    ));
+    let unvouched = Facts {
+        kind: Kind::BuildRecord,
+        ..good.clone()
+    };
+    assert!(matches!(
+        signer.draft(&unvouched),
+        Err(SignerError::Refused(_))
+    ));
+
+    assert!(signer.sign(&good, &draft).is_ok());
+}
+
+#[test]
+fn a_local_source_is_signed_by_an_ephemeral_key_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut facts = facts(REPRODUCED);
+    facts.source.uri = "git+file:lib".into();
+    let operator = start(key_file(&folder)).unwrap();
+    assert!(matches!(
+        operator.draft(&facts),
+        Err(SignerError::Refused(_))
+    ));
+    let nobody = start(KeySource::Ephemeral).unwrap();
+    assert_eq!(nobody.custody(), Custody::Ephemeral);
+    let draft = nobody.draft(&facts).unwrap();
+    assert!(nobody.sign(&facts, &draft).is_ok());
+    assert_ne!(
+        nobody.public(),
+        start(KeySource::Ephemeral).unwrap().public()
+    );
+}
+
+#[test]
+fn a_key_that_others_can_read_starts_no_signer() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_file(&folder);
+    let KeySource::File { path } = &key else {
+        panic!("a file")
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = start(key.clone()).err().unwrap();
+    assert!(
+        matches!(&error, SignerError::Fault(m) if m.contains("chmod 600")),
+        "{error}"
+    );
+    fs::remove_file(path).unwrap();
+    assert!(matches!(start(key), Err(SignerError::Fault(_))));
+}
+
+#[test]
+fn a_signer_that_dies_stays_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_file(&folder);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exit 0"]);
+    let error = Signer::start_with(command, key).err().unwrap();
+    assert!(
+        matches!(error, SignerError::Channel(ChannelError::Closed)),
+        "{error}"
+    );
+
+    let signer = start(KeySource::Ephemeral).unwrap();
+    // a request over the limit of the channel breaks it
+    let mut huge = facts(DIFFERS);
+    let comparison = huge.comparison.as_mut().unwrap();
+    comparison.causes = vec!["c".repeat(1 << 20); 65];
+    assert!(matches!(signer.draft(&huge), Err(SignerError::Channel(_))));
+    assert!(matches!(
+        signer.draft(&facts(REPRODUCED)),
+        Err(SignerError::Gone)
+    ));
+}
+
+/// Seen from outside: what the child runs as after it has locked itself in.
+#[test]
+fn the_signer_can_gain_no_privileges() {
+    let signer = start(KeySource::Ephemeral).unwrap();
+    let ours = format!("PPid:\t{}\n", std::process::id());
+    let locked_in = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("status")).ok())
+        .filter(|status| status.contains(&ours) && status.contains("NoNewPrivs:\t1"));
+    assert_ne!(locked_in.count(), 0);
+    drop(signer);
+}
