@@ -20,6 +20,10 @@ pub(crate) fn request(protocol: Protocol, want: GitOid, have: &[GitOid]) -> Vec<
             pkt::delimiter(&mut body);
             pkt::line(&mut body, "no-progress\n");
             pkt::line(&mut body, "ofs-delta\n");
+            if !have.is_empty() {
+                // git leaves out what a shallow commit has only from a pack that may lean on it
+                pkt::line(&mut body, "thin-pack\n");
+            }
             if shallow {
                 for oid in have {
                     pkt::line(&mut body, &format!("shallow {oid}\n"));

@@ -183,7 +183,7 @@ pub(crate) fn prepare(mirror: &Path) -> Result<(), WatchError> {
 /// Adds a pack to a mirror, at most `max_bytes` of it.
 ///
 /// # Errors
-/// A refusal when it is not a pack that stands on its own.
+/// A refusal when it is not a pack, or leans on objects that are not here.
 pub(crate) fn import_pack(
     mirror: &Path,
     mut pack: impl Read,
@@ -204,7 +204,8 @@ pub(crate) fn import_pack(
     if count == [0; 4] {
         return Ok(()); // nothing new; libgit2 has no name for an empty pack
     }
-    let mut indexer = Indexer::new(None, &folder, 0o444, false)
+    let here = Objects::open(mirror)?; // a thin pack leans on what is here already
+    let mut indexer = Indexer::new(Some(&here.odb), &folder, 0o444, false)
         .map_err(|error| git_fault(format!("writing to {}", folder.display()), &error))?;
     indexer
         .write_all(&start)
