@@ -1,12 +1,20 @@
 //! Decides the verdict on one published artifact. Pure: facts in, judgement out.
+//!
+//! The order of the questions is the order of the rules: did it build, did it build the same twice,
+//! was it built at all, are the bytes equal, what did the comparison say. A good verdict comes only
+//! from the equality of digests that the host took itself.
+//!
+//! Builds that a verdict needs: `build-failed` stands after one, since a second try could only turn it
+//! into `unstable`, which says less; every other verdict needs two. Where one of two builds fails and
+//! the other does not, that is `unstable`: our own rebuilds disagree.
 
 use countersign_attest::digest::Digests;
-use countersign_attest::origin::AssistKind;
+use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::compare::Comparison;
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::plan::Plan;
 use crate::release::Published;
 
@@ -24,8 +32,29 @@ pub struct Case<'a> {
     pub rebuilt: &'a [Digests],
     /// The comparison of the published file with the first rebuilt one, where bytes differ.
     pub comparison: Option<&'a Comparison>,
-    /// Digests of the blobs of the source tree: an output that equals one was not built.
+    /// Whether a rebuilt file equals a file of the source tree or a fetched input: then it was not
+    /// built, whatever it equals besides (ATTESTATION section 3.2).
     pub prebuilt: bool,
+    /// What kinds of values the plan copied from the artifact; empty where it copied none, or where
+    /// what it copied is not on the closed list.
+    pub assisted_by: &'a [AssistKind],
+}
+
+/// Why there is no verdict. About us, never about the release: nothing of it is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// Nothing was built yet.
+    #[error("no build was made")]
+    NeedsBuild,
+    /// One build ended well; a verdict needs another.
+    #[error("only one build was made")]
+    NeedsSecondBuild,
+    /// Bytes differ, the published bytes are here, and nobody has compared them.
+    #[error("the published and the rebuilt file were not compared")]
+    NeedsComparison,
+    /// The facts do not fit together: a bug of the caller.
+    #[error("facts that do not fit together: {0}")]
+    Inconsistent(&'static str),
 }
 
 /// What was decided and why.
@@ -40,3 +69,187 @@ pub struct Judgement {
     /// The particulars, for people; printable.
     pub detail: Option<String>,
 }
+
+/// Whether what was built so far is too little for any verdict: one build that ended well.
+#[must_use]
+pub fn needs_second(outcomes: &[Outcome]) -> bool {
+    matches!(outcomes, [only] if only.ended == Ended::Completed)
+}
+
+/// The reason that a failed build gives; `None` for one that ended well.
+#[must_use]
+pub const fn failure(ended: &Ended) -> Option<Reason> {
+    match ended {
+        Ended::Completed => None,
+        Ended::Exited { .. } | Ended::Signalled { .. } | Ended::NotStarted { .. } => {
+            Some(Reason::StepFailed)
+        }
+        Ended::TimedOut { .. } => Some(Reason::TimedOut),
+        Ended::OutputMissing { .. } => Some(Reason::OutputMissing),
+        Ended::OutputRejected { .. } => Some(Reason::OutputRejected),
+    }
+}
+
+/// Decides.
+///
+/// # Errors
+/// When there are too few facts, or facts that contradict each other.
+pub fn judge(case: &Case<'_>) -> Result<Judgement, Undecided> {
+    match case.outcomes {
+        [] => return Err(Undecided::NeedsBuild),
+        [_] => {}
+        [a, b] if a.plan == b.plan => {}
+        [_, _] => return Err(Undecided::Inconsistent("replays of two plans")),
+        _ => return Err(Undecided::Inconsistent("more than two builds")),
+    }
+    let failures: Vec<(usize, Reason)> = case
+        .outcomes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, outcome)| Some((index, failure(&outcome.ended)?)))
+        .collect();
+    if case.rebuilt.len() > case.outcomes.len() - failures.len() {
+        return Err(Undecided::Inconsistent("a failed build with an output"));
+    }
+    match failures.first() {
+        Some((_, reason)) if failures.len() == case.outcomes.len() => Ok(because(*reason, None)),
+        Some((index, reason)) => Ok(because(
+            Reason::RebuildsDisagree,
+            Some(format!("build {} of 2 failed: {reason}", index + 1)),
+        )),
+        None => judge_outputs(case),
+    }
+}
+
+/// All builds ended well: what did they make of this artifact?
+fn judge_outputs(case: &Case<'_>) -> Result<Judgement, Undecided> {
+    match (case.outcomes.len(), case.rebuilt) {
+        (_, []) => Ok(because(
+            Reason::OutputMissing,
+            Some("no output belongs to this artifact".to_owned()),
+        )),
+        (1, _) => Err(Undecided::NeedsSecondBuild),
+        (_, [a, b]) if a == b => judge_bytes(case, a),
+        (_, [a, b, ..]) => Ok(because(
+            Reason::RebuildsDisagree,
+            Some(format!("sha256 {} and {}", a.sha256, b.sha256)),
+        )),
+        (_, [_]) => Ok(because(
+            Reason::RebuildsDisagree,
+            Some("only one of two builds made this artifact".to_owned()),
+        )),
+    }
+}
+
+/// Two builds agree on `rebuilt`.
+fn judge_bytes(case: &Case<'_>, rebuilt: &Digests) -> Result<Judgement, Undecided> {
+    if case.prebuilt {
+        return Ok(because(Reason::Prebuilt, None));
+    }
+    let published = case.published;
+    let same_sha256 = published.sha256 == rebuilt.sha256;
+    let same_sha512 = published.sha512.map(|sha512| sha512 == rebuilt.sha512);
+    let same_size = published.size_bytes.map(|size| size == rebuilt.size_bytes);
+    let contradiction = if same_sha256 {
+        same_sha512 == Some(false) || same_size == Some(false)
+    } else {
+        same_sha512 == Some(true)
+    };
+    if contradiction {
+        let detail = "the known digests and the length of the published file name different files";
+        return Ok(because(
+            Reason::EvidenceContradicts,
+            Some(detail.to_owned()),
+        ));
+    }
+    if same_sha256 {
+        Ok(same_bytes(case))
+    } else {
+        other_bytes(case)
+    }
+}
+
+/// Whether anything in the plan was copied from the artifact.
+fn tainted(case: &Case<'_>) -> bool {
+    !case.assisted_by.is_empty() || case.plan.origins().contains(&Origin::Artifact)
+}
+
+fn same_bytes(case: &Case<'_>) -> Judgement {
+    if !tainted(case) {
+        return good(Verdict::Reproduced, Vec::new());
+    }
+    if case.assisted_by.is_empty() {
+        return because(Reason::InputsChosenByArtifact, None);
+    }
+    let mut kinds = case.assisted_by.to_vec();
+    kinds.sort_unstable();
+    kinds.dedup();
+    good(Verdict::Assisted, kinds)
+}
+
+fn other_bytes(case: &Case<'_>) -> Result<Judgement, Undecided> {
+    let Some(comparison) = case.comparison else {
+        return match case.published.stored() {
+            Some(_) => Err(Undecided::NeedsComparison),
+            None => Ok(because(Reason::DigestOnly, None)),
+        };
+    };
+    match comparison {
+        Comparison::Equivalent { normalizations, .. } => match normalizations.as_slice() {
+            [] => Err(Undecided::Inconsistent(
+                "equivalent without a normalization",
+            )),
+            // `equivalent` has no room to say that something was copied, so it is not said at all
+            _ if tainted(case) => Ok(because(Reason::InputsChosenByArtifact, None)),
+            _ => Ok(good(Verdict::Equivalent, Vec::new())),
+        },
+        Comparison::Different { members, unlisted } => {
+            let count = (members.len() as u64).saturating_add(*unlisted);
+            let detail = Some(format!("{count} differences"));
+            match case.plan.candidate.incomplete {
+                None => Ok(because(Reason::ContentDiffers, detail)),
+                Some(reason) if reason.verdict() == Verdict::Indeterminate => {
+                    Ok(because(reason, detail))
+                }
+                Some(_) => Err(Undecided::Inconsistent(
+                    "a plan whose incompleteness is a verdict of its own",
+                )),
+            }
+        }
+        Comparison::NotComparable {
+            published_format,
+            rebuilt_format,
+        } => Ok(because(
+            Reason::NotComparable,
+            Some(format!(
+                "published {published_format}, rebuilt {rebuilt_format}"
+            )),
+        )),
+        Comparison::Failed { side, message } => Ok(because(
+            Reason::ComparisonFailed,
+            Some(format!("{side}: {message}")),
+        )),
+    }
+}
+
+const fn good(verdict: Verdict, assisted_by: Vec<AssistKind>) -> Judgement {
+    Judgement {
+        verdict,
+        reason: None,
+        assisted_by,
+        detail: None,
+    }
+}
+
+/// The one place where a reason gets its verdict.
+const fn because(reason: Reason, detail: Option<String>) -> Judgement {
+    Judgement {
+        verdict: reason.verdict(),
+        reason: Some(reason),
+        assisted_by: Vec::new(),
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests;

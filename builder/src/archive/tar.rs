@@ -389,8 +389,11 @@ fn kind(flag: u8, name: &[u8], link: Vec<u8>) -> Result<Kind, ArchiveError> {
     })
 }
 
+/// Key and value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// Splits pax records: `LENGTH SP KEY=VALUE LF`, the length in plain decimal and exact.
-fn records(mut data: &[u8]) -> Result<Vec<(&[u8], &[u8])>, ArchiveError> {
+fn records(mut data: &[u8]) -> Result<Vec<Record<'_>>, ArchiveError> {
     let bad = || ArchiveError::malformed("a damaged pax record", b"extended header");
     let mut list = Vec::new();
     while !data.is_empty() {
