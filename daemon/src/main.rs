@@ -21,6 +21,7 @@ mod watch;
 
 mod keys;
 mod signer;
+mod signers;
 
 mod store;
 mod workshop;
@@ -33,5 +34,10 @@ mod web;
 mod cli;
 
 fn main() -> ExitCode {
-    cli::run()
+    match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some(countersign_builder::child::ARGUMENT) => countersign_builder::child::serve(),
+        Some(watch::git_child::ARGUMENT) => watch::git_child::main(),
+        Some(signer::ARGUMENT) => signer::child::main(),
+        _ => cli::run(),
+    }
 }

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use countersign_attest::digest::{Digests, GitOid, Sha256};
@@ -26,10 +28,11 @@ use countersign_builder::tree::{self, TreeDigest};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::publish::{self, PublishedSource};
+use crate::publish::PublishedSource;
+use crate::crash;
 use crate::trouble::Trouble;
-use crate::watch::git;
 use crate::watch::location::Location;
+use crate::watch::{WatchError, tags};
 use crate::workshop::{Step, Workshop};
 
 pub mod facts;
@@ -38,8 +41,10 @@ pub mod replay;
 
 use replay::{Replay, RebuiltFile};
 
-/// Seconds that a parsing child may take.
-const PARSE_SECONDS: u64 = 600;
+/// Longest time for a parsing child.
+const PARSE_TIME: Duration = Duration::from_secs(600);
+/// The folder of the tree in its scratch folder.
+const TREE: &str = "tree";
 
 /// One release to rebuild: all that the caller knows of it.
 #[derive(Debug, Clone)]
@@ -235,18 +240,27 @@ async fn one_artifact(
 /// `SeenTag -> Release`: fetches the tag in a child and exports its tree.
 async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> {
     workshop.progress(Step::Fetching { tag: &task.tag });
-    let tree = workshop.scratch("source-")?;
-    let exported = git::obtain(workshop.git(), &task.location, &task.tag, task.expected, tree.path())
+    let mirror = workshop.mirror(task.location.source_uri());
+    let fetched = workshop
+        .repositories()
+        .fetch(&task.location, &task.tag, task.expected, &mirror)
         .await
-        .map_err(|error| error.into_trouble(&task.tag))?;
-    let folder = tree.path().to_owned();
+        .map_err(WatchError::into_trouble)?;
+    let tree = workshop.scratch("source-")?;
+    let folder = tree.path().join(TREE);
+    let exported = workshop
+        .repositories()
+        .export(&fetched, &folder)
+        .await
+        .map_err(WatchError::into_trouble)?;
     let digest = blocking(move || tree::digest(&folder))
         .await?
         .map_err(|error| Trouble::fault("source-tree", anyhow::Error::new(error)))?;
+    crash::point("resolved");
     let mut missing = exported.submodules;
     missing.extend(exported.lfs_pointers);
     let release = Release {
-        source_uri: task.location.source_uri.clone(),
+        source_uri: task.location.source_uri().to_owned(),
         tag: task.tag.clone(),
         version: String::new(), // known once a published version matches
         tag_object: exported.tag_object,
@@ -264,14 +278,12 @@ async fn publish(
     resolved: &mut Resolved,
 ) -> Result<Vec<Published>, Trouble> {
     workshop.progress(Step::Downloading);
-    let versions = crate::watch::tags::versions(&task.tag, task.package.as_deref());
+    let versions = tags::versions_of(&task.tag, task.package.as_deref());
     let mut all: Vec<Published> = Vec::new();
     for source in &task.published {
-        let (version, files) = publish::fetch(workshop, source, &task.tag, &versions)
-            .await
-            .map_err(publish::PublishError::into_trouble)?;
-        resolved.release.version = version;
-        all.extend(files);
+        let found = workshop.published(source, &task.tag, &versions).await?;
+        resolved.release.version = found.version;
+        all.extend(found.artifacts);
     }
     if all.is_empty() {
         return Err(Trouble::refused("nothing-published", anyhow!("nothing was published for {}", task.tag)));
@@ -295,7 +307,7 @@ async fn inspect(
     let artifact = workshop.stored(published)?;
     let tree = open_folder(resolved)?;
     let binary = workshop.binary().to_owned();
-    blocking(move || child::inspect(&binary, &request, &tree, artifact.as_ref(), PARSE_SECONDS))
+    blocking(move || child::inspect(&binary, &request, tree.as_fd(), artifact.as_ref(), PARSE_TIME))
         .await?
         .map_err(child_fault)
 }
@@ -318,7 +330,6 @@ fn next(
         };
     }
     recipe::next(
-        recipe,
         &Situation {
             release: &resolved.release,
             published,
@@ -328,6 +339,7 @@ fn next(
             hints: &task.hints,
             attempts,
         },
+        recipe,
     )
 }
 
@@ -442,7 +454,7 @@ async fn compare(
     let binary = workshop.binary().to_owned();
     let name = published.file_name.clone();
     blocking(move || {
-        child::compare(&binary, &name, &CompareLimits::default(), &theirs, &ours, PARSE_SECONDS)
+        child::compare(&binary, &name, &theirs, &ours, CompareLimits::default(), PARSE_TIME)
     })
     .await?
     .map(Some)
@@ -476,7 +488,7 @@ fn recipe_name(task: &Task, published: &Published) -> Result<String, Trouble> {
     if let Some(recipe) = &task.recipe {
         return Ok(recipe.clone());
     }
-    recipe::pick(published, &task.hints).map(str::to_owned).ok_or_else(|| {
+    recipe::pick(published.purl.as_deref(), &task.hints).map(str::to_owned).ok_or_else(|| {
         Trouble::refused(
             "no-recipe",
             anyhow!("no recipe fits {}; name one, or give build steps and outputs", published.file_name),
@@ -493,7 +505,7 @@ fn wanted_tools(hints: &Hints) -> Vec<String> {
 }
 
 fn open_folder(resolved: &Resolved) -> Result<File, Trouble> {
-    File::open(resolved.tree.path())
+    File::open(resolved.tree.path().join(TREE))
         .context("opening the exported source tree")
         .map_err(|error| Trouble::fault("scratch", error))
 }

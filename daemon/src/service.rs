@@ -18,12 +18,14 @@ use crate::config::{Config, Repository};
 use crate::crash;
 use crate::pipeline::issue::{self, store_fault};
 use crate::pipeline::{self, Findings, Task, facts};
-use crate::signer::Signers;
+use crate::signers::Signers;
 use crate::store::Store;
 use crate::store::queue::{Draft, Lease, PlanBytes};
 use crate::store::releases::SeenTag;
 use crate::trouble::Trouble;
-use crate::watch::{refs, schedule, tags};
+use crate::watch::schedule::Schedule;
+use crate::watch::upstream::Remembered;
+use crate::watch::{refs, tags};
 use crate::workshop::Workshop;
 
 /// Polls at once.

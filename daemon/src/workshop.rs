@@ -2,10 +2,13 @@
 //! the binary that children are made of, and what this machine can do.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use countersign_builder::child;
 use countersign_builder::environment::Capabilities;
@@ -13,14 +16,21 @@ use countersign_builder::release::Published;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::blobs::Blobs;
-use crate::config::{Config, HostLimits, Registries};
+use crate::blobs::{BlobError, Blobs};
+use crate::config::HostLimits;
 use crate::http::Http;
 use crate::trouble::Trouble;
-use crate::watch::git::GitSettings;
+use crate::publish::endpoints::SlashUrl;
+use crate::publish::{
+    self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource, endpoints,
+};
+use crate::watch::git::{Children, Repositories, WatchLimits};
+use crate::watch::upstream;
 
-/// Seconds that finding out about this machine may take.
-const PROBE_SECONDS: u64 = 120;
+/// Longest time for finding out about this machine.
+const PROBE_TIME: Duration = Duration::from_secs(120);
+/// Longest time for asking a client for its registry.
+const CLIENT_TIME: Duration = Duration::from_secs(30);
 
 /// First host id of the range that a build started by root gets. Nobody is expected to have it.
 const ID_BASE: u32 = 100_000;
@@ -51,9 +61,10 @@ pub type Progress = Box<dyn Fn(Step<'_>) + Send + Sync>;
 pub struct Workshop {
     http: Http,
     blobs: Blobs,
-    git: GitSettings,
-    registries: Registries,
-    limits: HostLimits,
+    repositories: Repositories,
+    mirrors: PathBuf,
+    endpoints: Mutex<Endpoints>,
+    limits: Limits,
     toolchains: Vec<String>,
     scratch: PathBuf,
     binary: PathBuf,
@@ -69,8 +80,8 @@ impl Workshop {
     pub fn open(
         folder: &Path,
         http: Http,
-        registries: Registries,
-        limits: HostLimits,
+        registries: Endpoints,
+        limits: &HostLimits,
         toolchains: &[PathBuf],
         progress: Progress,
     ) -> Result<Self, Trouble> {
@@ -86,11 +97,20 @@ impl Workshop {
             _ => {}
         }
         std::fs::create_dir_all(&scratch).map_err(fault)?;
-        let blobs = Blobs::open(&folder.join("blobs")).map_err(fault)?;
+        let blobs = Blobs::open(folder.join("blobs")).map_err(storage)?;
+        blobs.sweep().map_err(storage)?;
         let binary = std::env::current_exe()
             .context("finding this program's own file")
             .map_err(|error| Trouble::fault("binary", error))?;
-        let git = GitSettings::new(&binary, &folder.join("git"), http.clone(), &limits);
+        let client = upstream::client()
+            .and_then(|builder| {
+                builder.build().map_err(|error| {
+                    crate::watch::Fault::Child(format!("making an HTTP client: {error}")).into()
+                })
+            })
+            .map_err(|error| error.into_trouble())?;
+        let children = Children::of_this_binary().map_err(|error| error.into_trouble())?;
+        let repositories = Repositories::new(client, children, watch_limits(&limits));
         let mut folders = Vec::new();
         for toolchain in toolchains {
             let real = std::fs::canonicalize(toolchain).map_err(|error| {
@@ -103,9 +123,14 @@ impl Workshop {
         Ok(Self {
             http,
             blobs,
-            git,
-            registries,
-            limits,
+            repositories,
+            mirrors: folder.join("git"),
+            endpoints: Mutex::new(registries),
+            limits: Limits {
+                artifact_bytes: limits.artifact_bytes,
+                metadata_bytes: limits.metadata_bytes,
+                ..Limits::default()
+            },
             toolchains: folders,
             scratch,
             binary,
@@ -154,7 +179,7 @@ impl Workshop {
         let wanted: BTreeMap<String, Vec<String>> =
             tools.iter().map(|tool| (tool.clone(), vec!["--version".to_owned()])).collect();
         tokio::task::spawn_blocking(move || {
-            child::probe(&binary, &toolchains, &wanted, PROBE_SECONDS)
+            child::probe(&binary, &toolchains, &wanted, PROBE_TIME)
         })
         .await
         .map_err(|error| Trouble::fault("bug", error))?
@@ -182,7 +207,7 @@ impl Workshop {
             return Ok(None);
         }
         self.blobs
-            .open_blob(published.sha256)
+            .file(&published.sha256)
             .with_context(|| format!("opening the stored {}", published.file_name))
             .map_err(|error| Trouble::fault("disk", error))
             .map(Some)
@@ -199,16 +224,16 @@ impl Workshop {
         crate::clock::now()
     }
 
-    /// How sources are fetched.
+    /// Looks at source repositories.
     #[must_use]
-    pub const fn git(&self) -> &GitSettings {
-        &self.git
+    pub const fn repositories(&self) -> &Repositories {
+        &self.repositories
     }
 
-    /// The outgoing client.
+    /// The folder for the objects of one repository.
     #[must_use]
-    pub const fn http(&self) -> &Http {
-        &self.http
+    pub fn mirror(&self, source_uri: &str) -> PathBuf {
+        self.mirrors.join(Sha256::of(source_uri.as_bytes()).to_string())
     }
 
     /// Where bytes are kept by their digest.
@@ -217,16 +242,35 @@ impl Workshop {
         &self.blobs
     }
 
-    /// Registries of the configuration.
-    #[must_use]
-    pub const fn registries(&self) -> &Registries {
-        &self.registries
+    /// Finds and stores what was published for a tag.
+    ///
+    /// # Errors
+    /// As [`publish::fetch`], or when no registry is known for a package.
+    pub async fn published(
+        &self,
+        source: &PublishedSource,
+        tag: &str,
+        versions: &[String],
+    ) -> Result<Found, Trouble> {
+        let endpoints = self.endpoints(source).await?;
+        let fetcher = Fetcher {
+            http: &self.http,
+            endpoints: &endpoints,
+            blobs: &self.blobs,
+            limits: self.limits,
+        };
+        publish::fetch(&fetcher, source, tag, versions, self.now())
+            .await
+            .map_err(PublishError::into_trouble)
     }
 
-    /// Limits of the host.
-    #[must_use]
-    pub const fn limits(&self) -> &HostLimits {
-        &self.limits
+    /// The known endpoints; a registry that is not configured is asked for once, of its client.
+    async fn endpoints(&self, source: &PublishedSource) -> Result<Endpoints, Trouble> {
+        let mut known = self.endpoints.lock().await;
+        if known.npm.is_none() && matches!(source, PublishedSource::Npm(_)) {
+            known.npm = Some(discover_npm().await?);
+        }
+        Ok(known.clone())
     }
 
     /// Folders with toolchains beside `/usr`.
@@ -246,4 +290,28 @@ impl Workshop {
     pub const fn id_base(&self) -> u32 {
         ID_BASE
     }
+}
+
+/// Asks npm for its configured registry.
+///
+/// # Errors
+/// A fault that names the configuration key to set instead.
+pub async fn discover_npm() -> Result<SlashUrl, Trouble> {
+    endpoints::discover_npm(OsStr::new("npm"), CLIENT_TIME)
+        .await
+        .map_err(|error| Trouble::fault("registry-unknown", error))
+}
+
+fn watch_limits(limits: &HostLimits) -> WatchLimits {
+    let mut watch = WatchLimits::default();
+    watch.upstream.pack_bytes = limits.fetch_bytes;
+    watch.upstream.pack_time = Duration::from_secs(limits.fetch_seconds);
+    watch.upstream.max_refs = limits.tags;
+    watch.tree.entries = limits.source_files;
+    watch.tree.bytes = limits.source_bytes;
+    watch
+}
+
+fn storage(error: BlobError) -> Trouble {
+    Trouble::fault("disk", error)
 }

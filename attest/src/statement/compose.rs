@@ -23,7 +23,7 @@ pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Custody {
-    /// Made for one command and thrown away: nobody trusts it.
+    /// Made for one command and thrown away, or kept for local sources only: nobody trusts it.
     Ephemeral,
     /// An operator keeps it, and others may trust it.
     Operator,

@@ -8,13 +8,19 @@ use tracing::info;
 
 use super::Exit;
 use crate::config::Config;
-use crate::http::Http;
+use crate::http::{Http, HttpOptions};
 use crate::service::Service;
-use crate::signer::Signers;
+use crate::signers::Signers;
 use crate::store::Store;
 use crate::trouble::Trouble;
-use crate::workshop::Workshop;
+use crate::publish::endpoints::SlashUrl;
+use crate::publish::{Endpoints, PublishedSource};
+use crate::pipeline::issue::store_fault;
+use crate::workshop::{self, Workshop};
 use crate::{api, identity};
+
+/// The setting under which npm's registry is remembered.
+const NPM_SETTING: &str = "registry.npm";
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -34,12 +40,13 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         error => Trouble::fault("store", error),
     })?;
     let signers = Arc::new(Signers::start(&config.key, config.rules.allow_local)?);
-    let http = Http::new(config.rules.allow_http).map_err(|e| Trouble::fault("http", e))?;
+    let http = Http::new(HttpOptions { allow_http: config.rules.allow_http, ..HttpOptions::default() })
+        .map_err(|e| Trouble::fault("http", e))?;
     let workshop = Arc::new(Workshop::open(
         &config.data,
         http,
-        config.registries.clone(),
-        config.limits.clone(),
+        registries(&config, &store).await?,
+        &config.limits,
         &config.toolchains,
         Box::new(|_| {}),
     )?);
@@ -84,6 +91,31 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         return Err(Trouble::refused("releases-refused", anyhow::anyhow!(message)));
     }
     Ok(Exit::Good)
+}
+
+/// The configured registries; npm is asked for its own once, and the answer is remembered.
+async fn registries(config: &Config, store: &Store) -> Result<Endpoints, Trouble> {
+    let mut endpoints = config.registries.clone();
+    let wanted = config
+        .repositories
+        .iter()
+        .flat_map(|repository| &repository.published)
+        .any(|source| matches!(source, PublishedSource::Npm(_)));
+    if wanted && endpoints.npm.is_none() {
+        let remembered = store.setting(NPM_SETTING).await.map_err(store_fault)?;
+        let npm = match remembered.as_deref().map(SlashUrl::parse) {
+            Some(Ok(url)) => url,
+            Some(Err(_)) | None => {
+                let found = workshop::discover_npm().await?;
+                info!(registry = %found.url(), "npm says that this is its registry");
+                let text = found.url().to_string();
+                store.set_setting(NPM_SETTING, &text).await.map_err(store_fault)?;
+                found
+            }
+        };
+        endpoints.npm = Some(npm);
+    }
+    Ok(endpoints)
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

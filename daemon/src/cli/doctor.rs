@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use super::{Exit, Format, output, runtime};
-use crate::config::{Config, HostLimits, Registries};
-use crate::http::Http;
+use crate::config::{Config, HostLimits};
+use crate::http::{Http, HttpOptions};
+use crate::publish::Endpoints;
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
 
@@ -18,9 +19,9 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
     let folder = tempfile::tempdir().map_err(|error| Trouble::fault("disk", error))?;
     let workshop = Workshop::open(
         folder.path(),
-        Http::new(false).map_err(|e| Trouble::fault("http", e))?,
-        Registries::default(),
-        HostLimits::default(),
+        Http::new(HttpOptions::default()).map_err(|e| Trouble::fault("http", e))?,
+        Endpoints::default(),
+        &HostLimits::default(),
         &toolchains,
         Box::new(|_| {}),
     )?;

@@ -33,9 +33,9 @@ pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Res
     }
     let config = Config::parse(&text, path).map_err(Trouble::refusal)?;
     let public = if config.key.exists() {
-        keys::load_public(&config.key)
+        keys::show(&config.key)
     } else {
-        keys::create(&config.key)
+        keys::new(&config.key)
     }
     .map_err(keys::KeyFileError::into_trouble)?;
     write(path, &text)?;

@@ -34,10 +34,10 @@ pub(super) enum KeyCommand {
 pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result<Exit, Trouble> {
     let configured = || Config::load(config).map(|c| c.key).map_err(Trouble::refusal);
     let (path, public) = match command {
-        KeyCommand::New { file } => (file.clone(), keys::create(file)),
+        KeyCommand::New { file } => (file.clone(), keys::new(file)),
         KeyCommand::Show { file } => {
             let path = file.clone().map_or_else(configured, Ok)?;
-            let public = keys::load_public(&path);
+            let public = keys::show(&path);
             (path, public)
         }
         KeyCommand::Import { from, to } => {
@@ -51,15 +51,15 @@ pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result
         Format::Json => output::json(&serde_json::json!({
             "file": path.display().to_string(),
             "fingerprint": public.fingerprint(),
-            "keyId": public.dsse_key_id(),
-            "bundleHint": public.bundle_hint(),
+            "keyId": public.key_id(),
+            "spkiKeyId": public.spki_key_id(),
             "publicKey": public.to_pem(),
         }))?,
         Format::Text => output::text(&format!(
             "file         {}\nfingerprint  {}\nkey id       {}\n{}",
             path.display(),
             public.fingerprint(),
-            public.dsse_key_id(),
+            public.key_id(),
             public.to_pem(),
         ))?,
     }

@@ -15,12 +15,14 @@ use countersign_builder::recipe::{self, Hints};
 use serde::Serialize;
 
 use super::{Exit, Format, output};
-use crate::config::{self, HostLimits, Registries};
-use crate::http::Http;
+use crate::config::{self, HostLimits};
+use crate::publish::Endpoints;
+use crate::publish::endpoints::SlashUrl;
+use crate::http::{Http, HttpOptions};
 use crate::identity;
 use crate::pipeline::{self, ArtifactResult, Findings, Task, facts, issue};
 use crate::publish::PublishedSource;
-use crate::signer::Signers;
+use crate::signers::Signers;
 use crate::trouble::Trouble;
 use crate::watch::location::{Location, LocationRules};
 use crate::workshop::{Progress, Step, Workshop};
@@ -83,7 +85,7 @@ pub(super) fn parse_accept(text: &str) -> Result<Verdict, String> {
 
 pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<Exit, Trouble> {
     let task = task(&arguments)?;
-    if arguments.key.is_some() && task.location.source_uri.starts_with("git+file:") {
+    if arguments.key.is_some() && task.location.is_local() {
         let message = "a local source is never signed with an operator's key; leave --key out";
         return Err(Trouble::refused("local-source", anyhow!(message)));
     }
@@ -96,13 +98,18 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         .tempdir()
         .context("making a scratch folder (set TMPDIR to choose where)")
         .map_err(|error| Trouble::fault("disk", error))?;
-    let registries = Registries { npm: arguments.npm_registry.clone(), ..Registries::default() };
+    let npm = arguments.npm_registry.as_deref().map(SlashUrl::parse).transpose();
+    let npm = npm.map_err(|error| {
+        Trouble::refusal(anyhow::Error::new(error).context("--npm-registry"))
+    })?;
+    let registries = Endpoints { npm, ..Endpoints::default() };
     let bar = progress_bar(format);
     let workshop = Workshop::open(
         folder.path(),
-        Http::new(true).map_err(|e| Trouble::fault("http", e))?,
+        Http::new(HttpOptions { allow_http: true, ..HttpOptions::default() })
+            .map_err(|e| Trouble::fault("http", e))?,
         registries,
-        HostLimits::default(),
+        &HostLimits::default(),
         &arguments.toolchain,
         reporter(bar.clone()),
     )?;
@@ -136,12 +143,17 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
     // what stands on the command line was typed by the user: paths and http are allowed
     let rules = LocationRules { allow_local: true, allow_http: true };
     let here = Path::new(".");
-    let location =
-        Location::parse(&arguments.source, arguments.fetch_from.as_deref(), rules, here)
-            .map_err(|error| Trouble::refusal(anyhow::Error::new(error).context("--source")))?;
+    let parse = |text: &str, option: &'static str| {
+        Location::parse(text, rules)
+            .map_err(|error| Trouble::refusal(anyhow::Error::new(error).context(option)))
+    };
+    let mut location = parse(&arguments.source, "--source")?;
+    if let Some(other) = &arguments.fetch_from {
+        location = location.fetched_from(parse(other, "--fetch-from")?);
+    }
     let mut published = Vec::new();
     for text in &arguments.published {
-        published.push(PublishedSource::parse(text, rules, here).map_err(|error| {
+        published.push(PublishedSource::parse(text, Some(here)).map_err(|error| {
             Trouble::refusal(anyhow::Error::new(error).context("--published"))
         })?);
     }
@@ -270,7 +282,7 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
     for (digest, plan) in &findings.plans {
         files.push((format!("{digest}.plan.json"), plan.to_bytes()));
     }
-    files.push(("signer.pub.pem".to_owned(), signers.public_pem().into_bytes()));
+    files.push(("signer.pub.pem".to_owned(), signers.public().to_pem().into_bytes()));
     for (name, bytes) in &files {
         issue::write_new(out, name, bytes)?;
     }
@@ -395,7 +407,7 @@ fn text(
     let _ = write!(
         text,
         "\nsigned by {}{}\nCheck a file against this:\n  countersign verify FILE --key {} --attestation {}\n",
-        signers.fingerprint(),
+        signers.public().fingerprint(),
         if arguments.key.is_none() { " (a key made for this run and forgotten)" } else { "" },
         public.display(),
         arguments.out.display(),

@@ -11,7 +11,8 @@ use std::time::Duration;
 use countersign_builder::recipe::Hints;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::publish::PublishedSource;
+use crate::publish::endpoints::SlashUrl;
+use crate::publish::{Endpoints, PublishedSource};
 use crate::watch::location::{Location, LocationRules};
 
 /// The configuration that `init` writes, with comments.
@@ -96,8 +97,8 @@ pub struct Rebuilder {
 pub struct Registries {
     /// The npm registry.
     pub npm: Option<String>,
-    /// Other hosts that npm metadata may send downloads to.
-    pub npm_download_hosts: Vec<String>,
+    /// Hosts (`host` or `host:port`) that may serve files beside the registries' own.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// What the host may use to fetch; the limits of builds are in each repository's `limits`.
@@ -117,7 +118,7 @@ pub struct HostLimits {
     /// Seconds for one fetch.
     pub fetch_seconds: u64,
     /// Tags that one repository may have.
-    pub tags: u64,
+    pub tags: usize,
     /// Times that a rebuild is tried again after faults of ours, before it waits for an operator.
     pub attempts: u32,
 }
@@ -173,8 +174,8 @@ pub struct Config {
     pub listen: Option<std::net::SocketAddr>,
     /// What kinds of location are allowed.
     pub rules: LocationRules,
-    /// Registries.
-    pub registries: Registries,
+    /// Registries, as far as they are configured.
+    pub registries: Endpoints,
     /// Folders with toolchains beside `/usr`.
     pub toolchains: Vec<PathBuf>,
     /// Limits of the host.
@@ -237,7 +238,7 @@ impl Config {
             rebuilder: file.rebuilder,
             listen: file.listen,
             rules,
-            registries: file.registries,
+            registries: endpoints(&file.registries, path)?,
             toolchains: file.toolchains.iter().map(|folder| base.join(folder)).collect(),
             limits: file.limits,
             repositories,
@@ -247,7 +248,7 @@ impl Config {
     /// The watched repository with this signed URI.
     #[must_use]
     pub fn repository(&self, source_uri: &str) -> Option<&Repository> {
-        self.repositories.iter().find(|r| r.location.source_uri == source_uri)
+        self.repositories.iter().find(|r| r.location.source_uri() == source_uri)
     }
 }
 
@@ -261,17 +262,24 @@ fn checked_repositories(
     let mut repositories = Vec::new();
     for (index, entry) in file.repositories.iter().enumerate() {
         let key = |name: &str| format!("repositories[{index}].{name}");
-        let location = Location::parse(&entry.source, entry.fetch_from.as_deref(), rules, base)
-            .map_err(|error| value(path, &key("source"), error.to_string()))?;
-        if !seen.insert(location.source_uri.clone()) {
-            let message = format!("{} is already watched above", location.source_uri);
+        let location = Location::parse_beside(&entry.source, rules, base)
+            .map_err(|error| value(path, &key("source"), chain(&error)))?;
+        let location = match &entry.fetch_from {
+            None => location,
+            Some(other) => location.fetched_from(
+                Location::parse_beside(other, rules, base)
+                    .map_err(|error| value(path, &key("fetch_from"), chain(&error)))?,
+            ),
+        };
+        if !seen.insert(location.source_uri().to_owned()) {
+            let message = format!("{} is already watched above", location.source_uri());
             return Err(value(path, &key("source"), message));
         }
         let mut published = Vec::new();
         for text in &entry.published {
             published.push(
-                PublishedSource::parse(text, rules, base)
-                    .map_err(|error| value(path, &key("published"), error.to_string()))?,
+                PublishedSource::parse(text, rules.allow_local.then_some(base))
+                    .map_err(|error| value(path, &key("published"), chain(&error)))?,
             );
         }
         if published.is_empty() {
@@ -307,6 +315,29 @@ fn checked_repositories(
 /// Says file, line, column and key of the first thing that is wrong.
 pub fn load_hints(path: &Path) -> Result<Hints, ConfigError> {
     serde_yaml::from_str(&read(path)?).map_err(|error| syntax(path, &error))
+}
+
+fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigError> {
+    let npm = match &registries.npm {
+        None => None,
+        Some(text) => Some(
+            SlashUrl::parse(text)
+                .map_err(|error| value(path, "registries.npm", chain(&error)))?,
+        ),
+    };
+    Ok(Endpoints { npm, allowed_hosts: registries.allowed_hosts.clone() })
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn value(path: &Path, key: &str, message: String) -> ConfigError {

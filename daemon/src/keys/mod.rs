@@ -12,6 +12,8 @@ use countersign_attest::key::{KeyError, MAX_PEM_BYTES, PrivateKey, PublicKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::trouble::Trouble;
+
 #[cfg(test)]
 mod tests;
 
@@ -63,6 +65,24 @@ pub(crate) enum KeyFileError {
     /// The system's random source fails.
     #[error("the system's random source fails")]
     Random,
+}
+
+impl KeyFileError {
+    /// As the command line takes it: what the system refuses is a fault, all else is input.
+    pub(crate) fn into_trouble(self) -> Trouble {
+        match self {
+            Self::Io { ref source, .. } if source.kind() != io::ErrorKind::NotFound => {
+                Trouble::fault("key", self)
+            }
+            Self::Random => Trouble::fault("random", self),
+            Self::Exists(_)
+            | Self::Readable { .. }
+            | Self::Folder { .. }
+            | Self::NotAFile(_)
+            | Self::Key { .. }
+            | Self::Io { .. } => Trouble::refused("key", self),
+        }
+    }
 }
 
 /// Draws a secret from the system's random source.

@@ -1,5 +1,4 @@
-//! `Verdict -> Facts`: says to the signer what was found. A translation, no decision, but for one:
-//! whether what we built gets provenance or a build record (ATTESTATION section 1).
+//! `Verdict -> Facts`: says to the signer what was found. A translation; it decides nothing.
 
 use std::collections::BTreeMap;
 
@@ -44,23 +43,10 @@ pub fn of(
         known_published: known_published.to_vec(),
     };
     let mut all = vec![verdict.clone()];
-    if !verdict.rebuilt.is_empty() {
-        all.push(Facts { kind: record_kind(result, known_published), ..verdict });
+    if let Some(kind) = attest::companion(&verdict) {
+        all.push(Facts { kind, ..verdict });
     }
     all
-}
-
-/// An SLSA reader must not find provenance for bytes that we do not vouch for.
-fn record_kind(result: &ArtifactResult, known_published: &[Sha256]) -> Kind {
-    let ours_is_published = result
-        .rebuilt
-        .iter()
-        .any(|file| known_published.contains(&file.digests.sha256));
-    if result.judgement.verdict == Verdict::Reproduced || !ours_is_published {
-        Kind::Provenance
-    } else {
-        Kind::BuildRecord
-    }
 }
 
 fn source(result: &ArtifactResult) -> Source {

@@ -11,7 +11,7 @@ use countersign_attest::statement::{Facts, Kind};
 use countersign_attest::verdict::Verdict;
 
 use crate::crash;
-use crate::signer::Signers;
+use crate::signers::Signers;
 use crate::store::queue::Draft;
 use crate::store::statements::{Pending, PendingState};
 use crate::store::{Store, StoreError};

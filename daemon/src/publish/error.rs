@@ -7,6 +7,7 @@ use url::Url;
 
 use super::endpoints::{KEY_ALLOW_LOCAL, KEY_ALLOWED_HOSTS, KEY_NPM};
 use super::name::NameError;
+use crate::trouble::Trouble;
 use crate::blobs::BlobError;
 use crate::http::HttpError;
 
@@ -149,6 +150,15 @@ pub(crate) enum PublishError {
 }
 
 impl PublishError {
+    /// As the pipeline and the command line take it.
+    pub(crate) fn into_trouble(self) -> Trouble {
+        let code = self.code();
+        match self.kind() {
+            Kind::Fault => Trouble::fault(code, self),
+            Kind::Refusal => Trouble::refused(code, self),
+        }
+    }
+
     /// Whether to try again or to ask the caller.
     pub(crate) fn kind(&self) -> Kind {
         match self {

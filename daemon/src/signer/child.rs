@@ -46,7 +46,7 @@ fn lock_in() -> io::Result<()> {
 
 fn obtain(source: &KeySource) -> Result<PrivateKey, String> {
     let key = match source {
-        KeySource::File { path } => keys::load(path),
+        KeySource::File { path } | KeySource::Local { path } => keys::load(path),
         KeySource::Ephemeral => keys::generate(),
     };
     key.map_err(|error| with_causes(&error))

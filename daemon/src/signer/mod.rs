@@ -40,6 +40,11 @@ pub(crate) enum KeySource {
         /// Where it is.
         path: PathBuf,
     },
+    /// A key file for local sources only, kept so that a restart signs the same bytes again.
+    Local {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// A key that is made now and gone with the signer.
     Ephemeral,
 }
@@ -49,7 +54,7 @@ impl KeySource {
     pub(crate) const fn custody(&self) -> Custody {
         match self {
             Self::File { .. } => Custody::Operator,
-            Self::Ephemeral => Custody::Ephemeral,
+            Self::Local { .. } | Self::Ephemeral => Custody::Ephemeral,
         }
     }
 }

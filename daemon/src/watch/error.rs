@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::trouble::Trouble;
+
 /// A failed look at a repository.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WatchError {
@@ -14,6 +16,19 @@ pub(crate) enum WatchError {
     /// The repository is not as it must be: trying again changes nothing.
     #[error(transparent)]
     Refusal(#[from] Refusal),
+}
+
+impl WatchError {
+    /// As the pipeline and the command line take it.
+    pub(crate) fn into_trouble(self) -> Trouble {
+        match self {
+            Self::Fault(fault) => Trouble::fault("source", fault),
+            Self::Refusal(refusal @ Refusal::TagMoved { .. }) => {
+                Trouble::refused("tag-moved", refusal)
+            }
+            Self::Refusal(refusal) => Trouble::refused("source", refusal),
+        }
+    }
 }
 
 /// Trouble of ours or of the network.

@@ -1,0 +1,116 @@
+//! Which key signs what: the operator's signs for repositories that have an address, and a key of
+//! its own signs for folders of this machine, which nobody else can look at.
+//!
+//! Both live in signer processes ([`crate::signer`]); this file holds no key.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use countersign_attest::key::PublicKey;
+use countersign_attest::statement::Facts;
+
+use crate::keys;
+use crate::signer::{KeySource, Signer, SignerError};
+use crate::trouble::Trouble;
+
+/// The running signers.
+#[derive(Clone)]
+pub(crate) struct Signers {
+    first: Arc<Signer>,
+    local: Option<Arc<Signer>>,
+}
+
+impl Signers {
+    /// Starts the signer of an operator's key and, where local sources are allowed, one of the key
+    /// `local.pem` beside it, which is made on first use.
+    ///
+    /// # Errors
+    /// When a key is not there or not private, or a process cannot be started.
+    pub(crate) fn start(key: &Path, allow_local: bool) -> Result<Self, Trouble> {
+        // the signer reads it again; this look gives a better message
+        keys::load(key).map_err(keys::KeyFileError::into_trouble)?;
+        let first = start(KeySource::File { path: key.to_owned() })?;
+        let local = if allow_local {
+            let path = key.with_file_name("local.pem");
+            if !path.exists() {
+                keys::new(&path).map_err(keys::KeyFileError::into_trouble)?;
+            }
+            Some(start(KeySource::Local { path })?)
+        } else {
+            None
+        };
+        Ok(Self { first, local })
+    }
+
+    /// Starts a signer whose key is forgotten at the end.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub(crate) fn ephemeral() -> Result<Self, Trouble> {
+        Ok(Self { first: start(KeySource::Ephemeral)?, local: None })
+    }
+
+    /// The public key that a reader of the operator's statements needs.
+    #[must_use]
+    pub(crate) fn public(&self) -> PublicKey {
+        self.first.public()
+    }
+
+    /// The public key that signs for this source.
+    #[must_use]
+    pub(crate) fn public_for(&self, source_uri: &str) -> PublicKey {
+        self.for_source(source_uri).public()
+    }
+
+    /// Composes a statement, to be stored before it is signed.
+    ///
+    /// # Errors
+    /// A contradiction is a bug of ours: a fault, and nothing is signed.
+    pub(crate) async fn draft(&self, facts: &Facts) -> Result<Vec<u8>, Trouble> {
+        let (signer, facts) = (self.for_source(&facts.source.uri), facts.clone());
+        answer(move || signer.draft(&facts)).await
+    }
+
+    /// Signs a drafted statement; the same bytes each time.
+    ///
+    /// # Errors
+    /// When the facts do not compose exactly this statement, or the signer is gone.
+    pub(crate) async fn sign(&self, facts: &Facts, statement: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let (signer, facts) = (self.for_source(&facts.source.uri), facts.clone());
+        let statement = statement.to_vec();
+        answer(move || signer.sign(&facts, &statement)).await
+    }
+
+    /// Makes and signs the legacy link of a `reproduced` verdict.
+    ///
+    /// # Errors
+    /// For any other verdict, or when the signer is gone.
+    pub(crate) async fn link(&self, facts: &Facts) -> Result<Vec<u8>, Trouble> {
+        let (signer, facts) = (self.for_source(&facts.source.uri), facts.clone());
+        answer(move || signer.link(&facts)).await
+    }
+
+    fn for_source(&self, source_uri: &str) -> Arc<Signer> {
+        let local = self.local.as_ref().filter(|_| source_uri.starts_with("git+file:"));
+        Arc::clone(local.unwrap_or(&self.first))
+    }
+}
+
+fn start(key: KeySource) -> Result<Arc<Signer>, Trouble> {
+    Signer::start(key).map(Arc::new).map_err(|error| Trouble::fault("signer", error))
+}
+
+async fn answer(
+    work: impl FnOnce() -> Result<Vec<u8>, SignerError> + Send + 'static,
+) -> Result<Vec<u8>, Trouble> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Trouble::fault("bug", error))?
+        .map_err(|error| match error {
+            SignerError::Refused(_) => {
+                Trouble::fault("contradiction", anyhow!(error).context("nothing was signed"))
+            }
+            error => Trouble::fault("signer", error),
+        })
+}
