@@ -1,0 +1,231 @@
+//! The read-only HTTP interface for programs, and the one place where routes are put together.
+//!
+//! Everything is GET, public and already published; nothing here changes anything. The home of the
+//! web framework, with `web`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use countersign_attest::digest::{AnyDigest, Sha256};
+use serde::Serialize;
+
+pub(crate) mod problem;
+pub(crate) mod view;
+
+use crate::web::{self, About};
+use problem::Problem;
+use view::{ReleaseSummary, ViewError, Views};
+
+/// Releases on a page when nobody says how many.
+const PAGE: u32 = 50;
+/// Most releases on a page.
+const LONGEST_PAGE: u32 = 500;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// The store, to read.
+    pub(crate) views: Arc<dyn Views>,
+    /// Who speaks.
+    pub(crate) about: Arc<About>,
+}
+
+/// All routes, with the headers that every response carries.
+pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
+    Router::new()
+        .route("/api/v1/releases", get(releases))
+        .route("/api/v1/releases/{id}", get(release))
+        .route("/by-digest/{digest}", get(by_digest))
+        .route("/plans/{digest}", get(plan))
+        .route("/attestations/{digest}", get(attestation))
+        .merge(web::routes())
+        .fallback(nothing)
+        .method_not_allowed_fallback(async || Problem::Method)
+        .layer(map_response(guard))
+        .with_state(Shared {
+            views,
+            about: Arc::new(about),
+        })
+}
+
+/// Keeps browsers from running, framing or guessing anything.
+async fn guard(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, &str); 3] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in HEADERS {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A page for people, a problem for programs.
+async fn nothing(uri: Uri) -> Response {
+    let programs = ["/api/", "/by-digest/", "/plans/", "/attestations/"];
+    let problem = Problem::NotFound("nothing is served under this path");
+    if programs.iter().any(|prefix| uri.path().starts_with(prefix)) {
+        problem.into_response()
+    } else {
+        web::error_page(&problem)
+    }
+}
+
+/// One page of a list.
+#[derive(Serialize)]
+struct List {
+    releases: Vec<ReleaseSummary>,
+    /// What to give as `after` for the next page.
+    next: Option<i64>,
+}
+
+async fn releases(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let page = Page::parse(query.as_deref())?;
+    let (releases, next) = page.read(&*shared.views).await?;
+    json(&List { releases, next })
+}
+
+/// Which part of the list of releases is asked for.
+pub(crate) struct Page {
+    after: Option<i64>,
+    limit: u32,
+}
+
+impl Page {
+    /// Reads `after` and `limit`; other parameters mean nothing.
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
+        let mut page = Self {
+            after: None,
+            limit: PAGE,
+        };
+        for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "after" => {
+                    let after = value.parse();
+                    page.after = Some(after.map_err(|_| Problem::BadRequest("after is a number"))?);
+                }
+                "limit" => {
+                    let limit = value
+                        .parse()
+                        .ok()
+                        .filter(|l| (1..=LONGEST_PAGE).contains(l));
+                    page.limit = limit.ok_or(Problem::BadRequest("limit is from 1 to 500"))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(page)
+    }
+
+    /// The releases, and where the next page starts, if there may be one.
+    pub(crate) async fn read(
+        &self,
+        views: &dyn Views,
+    ) -> Result<(Vec<ReleaseSummary>, Option<i64>), ViewError> {
+        let releases = views.releases(self.after, self.limit).await?;
+        let full = releases.len() == usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let next = releases.last().map(|last| last.id).filter(|_| full);
+        Ok((releases, next))
+    }
+}
+
+type Segment = Result<Path<String>, PathRejection>;
+
+async fn release(State(shared): State<Shared>, id: Segment) -> Result<Response, Problem> {
+    let id = segment(&id)?
+        .parse()
+        .map_err(|_| Problem::BadRequest("an id is a number"))?;
+    match shared.views.release(id).await? {
+        Some(release) => json(&release),
+        None => Err(Problem::NotFound("no release has this id")),
+    }
+}
+
+async fn by_digest(State(shared): State<Shared>, digest: Segment) -> Result<Response, Problem> {
+    let text = segment(&digest)?;
+    let digest: AnyDigest = text.parse().map_err(|_| {
+        Problem::BadRequest("a digest is sha256: or sha512: and lower-case hexadecimal")
+    })?;
+    let matches = shared.views.by_digest(digest).await?;
+    if matches.is_empty() {
+        return Err(Problem::NotFound(
+            "no published artifact with this digest was seen here",
+        ));
+    }
+    json(&serde_json::json!({ "digest": text, "matches": matches }))
+}
+
+async fn plan(State(shared): State<Shared>, digest: Segment) -> Result<Response, Problem> {
+    let sha256 = named(&digest)?;
+    let bytes = shared.views.plan(sha256).await?;
+    let bytes = bytes.ok_or(Problem::NotFound("no plan has this digest"))?;
+    by_name(&sha256, "application/json", bytes)
+}
+
+async fn attestation(State(shared): State<Shared>, digest: Segment) -> Result<Response, Problem> {
+    let sha256 = named(&digest)?;
+    let found = shared.views.statement(sha256).await?;
+    let (kind, bytes) = found.ok_or(Problem::NotFound("no attestation has this digest"))?;
+    by_name(&sha256, kind.media_type(), bytes)
+}
+
+fn segment(segment: &Segment) -> Result<&str, Problem> {
+    match segment {
+        Ok(Path(text)) => Ok(text),
+        Err(_) => Err(Problem::BadRequest("the path is not percent-encoded UTF-8")),
+    }
+}
+
+fn named(digest: &Segment) -> Result<Sha256, Problem> {
+    let text = segment(digest)?
+        .strip_prefix("sha256:")
+        .and_then(|hex| hex.parse().ok());
+    text.ok_or(Problem::BadRequest(
+        "what is named here is sha256: and lower-case hexadecimal",
+    ))
+}
+
+/// Bytes under the name that is their digest, which is checked once more.
+fn by_name(sha256: &Sha256, media_type: &'static str, bytes: Vec<u8>) -> Result<Response, Problem> {
+    let found = Sha256::of(&bytes);
+    if found != *sha256 {
+        let error = format!("{sha256:?} is stored with bytes of {found:?}");
+        return Err(Problem::Fault(ViewError(error.into())));
+    }
+    let name = format!("attachment; filename=\"{}\"", file_name(sha256));
+    let headers = [
+        (header::CONTENT_TYPE, media_type.to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+/// The name under which a browser saves what is served by digest.
+pub(crate) fn file_name(sha256: &Sha256) -> String {
+    format!("sha256-{sha256}.json")
+}
+
+fn json(value: &impl Serialize) -> Result<Response, Problem> {
+    let mut body = serde_json::to_vec(value).map_err(|e| ViewError(e.into()))?;
+    body.push(b'\n');
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,360 @@
+//! Tests of the routes over a real socket, with a store in memory.
+
+use countersign_attest::digest::{Digests, GitOid, Sha512};
+use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::{Reason, Verdict};
+use countersign_builder::compare::DifferenceKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::view::*;
+use super::*;
+
+/// A store in memory.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) releases: Vec<ReleaseView>,
+    pub(crate) plans: Vec<(Sha256, Vec<u8>)>,
+    pub(crate) statements: Vec<(Sha256, StatementKind, Vec<u8>)>,
+    pub(crate) broken: bool,
+}
+
+impl Memory {
+    fn answer<T: Send + 'static>(&self, value: T) -> Answer<'_, T> {
+        let broken = self.broken;
+        Box::pin(async move {
+            if broken {
+                Err(ViewError("secret: the disk is on fire".into()))
+            } else {
+                Ok(value)
+            }
+        })
+    }
+}
+
+fn summary(release: &ReleaseView) -> ReleaseSummary {
+    let brief = |a: &ArtifactView| ArtifactSummary {
+        name: a.name.clone(),
+        sha256: a.sha256,
+        verdict: a.verdict,
+    };
+    ReleaseSummary {
+        id: release.id,
+        source: release.source.clone(),
+        tag: release.tag.clone(),
+        version: release.version.clone(),
+        commit: release.commit,
+        state: release.state.clone(),
+        first_seen: release.first_seen,
+        artifacts: release.artifacts.iter().map(brief).collect(),
+    }
+}
+
+impl Views for Memory {
+    fn releases(&self, after: Option<i64>, limit: u32) -> Answer<'_, Vec<ReleaseSummary>> {
+        let follows = |r: &&ReleaseView| after.is_none_or(|after| r.id < after);
+        let mut list: Vec<_> = self.releases.iter().filter(follows).map(summary).collect();
+        list.sort_by_key(|release| -release.id);
+        list.truncate(limit as usize);
+        self.answer(list)
+    }
+
+    fn release(&self, id: i64) -> Answer<'_, Option<ReleaseView>> {
+        self.answer(self.releases.iter().find(|r| r.id == id).cloned())
+    }
+
+    fn by_digest(&self, digest: AnyDigest) -> Answer<'_, Vec<Match>> {
+        let mut matches = Vec::new();
+        for release in &self.releases {
+            for artifact in &release.artifacts {
+                let equal = match digest {
+                    AnyDigest::Sha256(sha256) => artifact.sha256 == sha256,
+                    AnyDigest::Sha512(sha512) => artifact.sha512 == Some(sha512),
+                };
+                if equal {
+                    matches.push(Match {
+                        release: release.id,
+                        source: release.source.clone(),
+                        tag: release.tag.clone(),
+                        commit: release.commit,
+                        artifact: artifact.clone(),
+                    });
+                }
+            }
+        }
+        self.answer(matches)
+    }
+
+    fn plan(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>> {
+        self.answer(
+            self.plans
+                .iter()
+                .find(|p| p.0 == sha256)
+                .map(|p| p.1.clone()),
+        )
+    }
+
+    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<(StatementKind, Vec<u8>)>> {
+        let found = self.statements.iter().find(|s| s.0 == sha256);
+        self.answer(found.map(|s| (s.1, s.2.clone())))
+    }
+}
+
+/// A release whose rebuild differs, with every field set.
+pub(crate) fn release(id: i64) -> ReleaseView {
+    let on = |seconds: i64| Timestamp::from_unix_seconds(1_700_000_000 + seconds).unwrap();
+    let published = Digests::of(b"published");
+    ReleaseView {
+        id,
+        source: "git+https://forge.example/left".to_owned(),
+        tag: "v1.2.3".to_owned(),
+        version: Some("1.2.3".to_owned()),
+        commit: GitOid::from_bytes([0xab; 20]),
+        state: "decided".to_owned(),
+        first_seen: on(0),
+        artifacts: vec![ArtifactView {
+            name: "left-1.2.3.tgz".to_owned(),
+            purl: Some("pkg:npm/left@1.2.3".to_owned()),
+            download_location: Some("https://registry.example/left-1.2.3.tgz".to_owned()),
+            sha256: published.sha256,
+            sha512: Some(published.sha512),
+            size_bytes: Some(9),
+            verdict: Some(Verdict::Differs),
+            reason: Some(Reason::ContentDiffers),
+            detail: Some("1 member differs".to_owned()),
+            assisted_by: Vec::new(),
+            normalizations: vec![NormalizationView {
+                id: "gzip-encoding/v1".to_owned(),
+                changed_published: 1,
+                changed_rebuilt: 2,
+            }],
+            members: vec![MemberView {
+                name: "package/index.js".to_owned(),
+                what: DifferenceKind::Content,
+                published: Some(Sha256::of(b"a")),
+                rebuilt: Some(Sha256::of(b"b")),
+            }],
+            members_unlisted: 3,
+            rebuilt: vec![Sha256::of(b"rebuilt"), Sha256::of(b"rebuilt")],
+            plan: Some(Sha256::of(b"{}\n")),
+            decided_on: Some(on(60)),
+            statements: vec![
+                StatementView::new(StatementKind::Verdict, Sha256::of(b"envelope"), on(61)),
+                StatementView::new(StatementKind::BuildRecord, Sha256::of(b"record"), on(61)),
+            ],
+        }],
+        rebuilds: vec![RebuildView {
+            id: 5,
+            state: "done".to_owned(),
+            attempt: 1,
+            recipe: Some("npm".to_owned()),
+            plan: Some(Sha256::of(b"{}\n")),
+            started_on: Some(on(1)),
+            finished_on: None,
+            ended: Some("completed".to_owned()),
+        }],
+        events: vec![EventView {
+            on: on(0),
+            kind: "tag-seen".to_owned(),
+            detail: "v1.2.3".to_owned(),
+        }],
+    }
+}
+
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// Sends one request to a router over loopback.
+pub(crate) async fn ask(memory: Memory, method: &str, path: &str) -> Reply {
+    let about = About {
+        rebuilder_id: "https://rebuilder.example/".to_owned(),
+        key_fingerprint: "sha256:0123".to_owned(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let app = router(Arc::new(memory), about);
+    let server = tokio::spawn(axum::serve(listener, app).into_future());
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    server.abort();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    for header in [
+        "content-security-policy: default-src 'none'; ",
+        "nosniff",
+        "no-referrer",
+    ] {
+        assert!(head.contains(header), "{path}: {header}");
+    }
+    Reply {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+fn memory() -> Memory {
+    Memory {
+        releases: (1..=3).map(release).collect(),
+        plans: vec![(Sha256::of(b"{}\n"), b"{}\n".to_vec())],
+        statements: vec![(
+            Sha256::of(b"{1}\n"),
+            StatementKind::Verdict,
+            b"{1}\n".to_vec(),
+        )],
+        broken: false,
+    }
+}
+
+async fn get(path: &str) -> Reply {
+    ask(memory(), "GET", path).await
+}
+
+#[tokio::test]
+async fn a_release_is_the_golden_document() {
+    let reply = get("/api/v1/releases/2").await;
+    assert_eq!(reply.status, 200);
+    assert!(
+        reply.head.contains("content-type: application/json"),
+        "{}",
+        reply.head
+    );
+    let document: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../../golden/release.json")).unwrap();
+    assert_eq!(document, golden, "{document:#}");
+}
+
+#[tokio::test]
+async fn a_list_goes_on_by_its_cursor() {
+    let page = async |path| -> (Vec<i64>, Option<i64>) {
+        let list: serde_json::Value = serde_json::from_str(&get(path).await.body).unwrap();
+        let ids = list["releases"].as_array().unwrap().iter();
+        (
+            ids.map(|r| r["id"].as_i64().unwrap()).collect(),
+            list["next"].as_i64(),
+        )
+    };
+    assert_eq!(page("/api/v1/releases").await, (vec![3, 2, 1], None));
+    assert_eq!(
+        page("/api/v1/releases?limit=2").await,
+        (vec![3, 2], Some(2))
+    );
+    assert_eq!(
+        page("/api/v1/releases?limit=2&after=2").await,
+        (vec![1], None)
+    );
+    for bad in [
+        "limit=0",
+        "limit=501",
+        "limit=-1",
+        "limit=x",
+        "after=x",
+        "after=",
+    ] {
+        assert_eq!(
+            get(&format!("/api/v1/releases?{bad}")).await.status,
+            400,
+            "{bad}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_artifact_is_found_by_either_digest() {
+    let digests = Digests::of(b"published");
+    for digest in [
+        format!("sha256:{}", digests.sha256),
+        format!("sha512:{}", digests.sha512),
+    ] {
+        let reply = get(&format!("/by-digest/{digest}")).await;
+        let document: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(document["digest"], digest);
+        assert_eq!(document["matches"].as_array().unwrap().len(), 3);
+        assert_eq!(document["matches"][0]["artifact"]["verdict"], "differs");
+    }
+}
+
+#[tokio::test]
+async fn what_is_unknown_or_malformed_is_a_problem() {
+    let unknown = Sha256::of(b"unknown");
+    let unknown512 = Sha512::from_bytes([1; 64]);
+    for (path, status) in [
+        (format!("/by-digest/sha256:{unknown}"), 404),
+        (format!("/by-digest/sha512:{unknown512}"), 404),
+        (format!("/plans/sha256:{unknown}"), 404),
+        (format!("/attestations/sha256:{unknown}"), 404),
+        ("/api/v1/releases/9".to_owned(), 404),
+        ("/api/v1/nothing".to_owned(), 404),
+        (format!("/by-digest/{unknown}"), 400),
+        (format!("/by-digest/SHA256:{unknown}"), 400),
+        (format!("/by-digest/sha256:{unknown}0"), 400),
+        ("/by-digest/md5:00".to_owned(), 400),
+        ("/by-digest/%ff".to_owned(), 400),
+        (format!("/plans/sha512:{unknown512}"), 400),
+        ("/attestations/..%2f..%2fetc".to_owned(), 400),
+        ("/api/v1/releases/1.5".to_owned(), 400),
+    ] {
+        let reply = get(&path).await;
+        assert_eq!(reply.status, status, "{path}");
+        assert!(
+            reply.head.contains("application/problem+json"),
+            "{path}: {}",
+            reply.head
+        );
+        let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(problem["status"], status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_served_as_they_are_and_only_under_their_digest() {
+    let plan = get(&format!("/plans/sha256:{}", Sha256::of(b"{}\n"))).await;
+    assert_eq!((plan.status, &*plan.body), (200, "{}\n"));
+    let envelope = get(&format!("/attestations/sha256:{}", Sha256::of(b"{1}\n"))).await;
+    assert_eq!((envelope.status, &*envelope.body), (200, "{1}\n"));
+    assert!(
+        envelope
+            .head
+            .contains("application/vnd.dsse.envelope.v1+json")
+    );
+
+    let name = Sha256::of(b"other");
+    let damaged = Memory {
+        plans: vec![(name, b"{}\n".to_vec())],
+        ..Memory::default()
+    };
+    let reply = ask(damaged, "GET", &format!("/plans/sha256:{name}")).await;
+    assert_eq!(reply.status, 500);
+}
+
+#[tokio::test]
+async fn our_own_trouble_tells_nothing_of_the_inside() {
+    for path in ["/api/v1/releases", "/releases/1", "/"] {
+        let reply = ask(
+            Memory {
+                broken: true,
+                ..Memory::default()
+            },
+            "GET",
+            path,
+        )
+        .await;
+        assert_eq!(reply.status, 500, "{path}");
+        assert!(!reply.body.contains("secret"), "{}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_reading_is_answered() {
+    for method in ["POST", "DELETE", "PUT"] {
+        assert_eq!(ask(memory(), method, "/api/v1/releases").await.status, 405);
+    }
+    assert_eq!(ask(memory(), "HEAD", "/").await.body, "");
+}

@@ -1,0 +1,311 @@
+//! What readers see of a release: plain values between the store and the API and pages.
+//!
+//! Names, tags, URLs and details in here were written by strangers. JSON carries them as they are;
+//! pages escape them. Field names are lowerCamelCase and a contract.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use countersign_attest::digest::{AnyDigest, GitOid, Sha256, Sha512};
+use countersign_attest::origin::AssistKind;
+use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::{Reason, Verdict};
+use countersign_builder::compare::{Applied, DifferenceKind, MemberDifference};
+use serde::Serialize;
+
+/// What a reader of the store gives back, boxed so that the store can stand behind `dyn`.
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ViewError>> + Send + 'a>>;
+
+/// The store could not be read. Only the log learns more.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the store")]
+pub(crate) struct ViewError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
+
+/// All that the API and the pages read. Nothing is shown before its statement is published.
+pub(crate) trait Views: Send + Sync + 'static {
+    /// At most `limit` releases, newest first: those that follow the one with the id `after`, which
+    /// is those with a smaller id, or the first ones.
+    fn releases(&self, after: Option<i64>, limit: u32) -> Answer<'_, Vec<ReleaseSummary>>;
+
+    /// One release.
+    fn release(&self, id: i64) -> Answer<'_, Option<ReleaseView>>;
+
+    /// Every published artifact with this digest, newest release first.
+    fn by_digest(&self, digest: AnyDigest) -> Answer<'_, Vec<Match>>;
+
+    /// A plan's bytes as first written.
+    fn plan(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>>;
+
+    /// A published envelope or link, named by the digest of exactly these bytes.
+    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<(StatementKind, Vec<u8>)>>;
+}
+
+/// A release in a list.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReleaseSummary {
+    /// The store's id; grows with time.
+    pub(crate) id: i64,
+    /// The signed source URI.
+    pub(crate) source: String,
+    /// The tag, without `refs/tags/`.
+    pub(crate) tag: String,
+    /// The version that matched, once something was found.
+    pub(crate) version: Option<String>,
+    /// The peeled commit.
+    pub(crate) commit: GitOid,
+    /// The store's word for how far it is.
+    pub(crate) state: String,
+    /// When the tag was first seen.
+    pub(crate) first_seen: Timestamp,
+    /// Its artifacts, in brief.
+    pub(crate) artifacts: Vec<ArtifactSummary>,
+}
+
+/// An artifact in a list.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ArtifactSummary {
+    /// Its file name.
+    pub(crate) name: String,
+    /// Its digest.
+    pub(crate) sha256: Sha256,
+    /// What we say of it; `None`: not checked yet.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// A release with all that is known of it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReleaseView {
+    /// The store's id.
+    pub(crate) id: i64,
+    /// The signed source URI.
+    pub(crate) source: String,
+    /// The tag, without `refs/tags/`.
+    pub(crate) tag: String,
+    /// The version that matched, once something was found.
+    pub(crate) version: Option<String>,
+    /// The peeled commit.
+    pub(crate) commit: GitOid,
+    /// The store's word for how far it is.
+    pub(crate) state: String,
+    /// When the tag was first seen.
+    pub(crate) first_seen: Timestamp,
+    /// What was published for it.
+    pub(crate) artifacts: Vec<ArtifactView>,
+    /// What we did about it, oldest first.
+    pub(crate) rebuilds: Vec<RebuildView>,
+    /// What happened to it, oldest first.
+    pub(crate) events: Vec<EventView>,
+}
+
+/// A published artifact with a given digest, and the release that it belongs to.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Match {
+    /// The release's id.
+    pub(crate) release: i64,
+    /// The signed source URI.
+    pub(crate) source: String,
+    /// The tag.
+    pub(crate) tag: String,
+    /// The peeled commit.
+    pub(crate) commit: GitOid,
+    /// The artifact.
+    pub(crate) artifact: ArtifactView,
+}
+
+/// A published artifact and what we say of it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ArtifactView {
+    /// Its file name, one path component.
+    pub(crate) name: String,
+    /// Its versioned purl.
+    pub(crate) purl: Option<String>,
+    /// Where it was downloaded.
+    pub(crate) download_location: Option<String>,
+    /// Its digest.
+    pub(crate) sha256: Sha256,
+    /// Its other digest, where we saw the bytes.
+    pub(crate) sha512: Option<Sha512>,
+    /// Its length, where we saw the bytes.
+    pub(crate) size_bytes: Option<u64>,
+    /// What we say of it; `None`: not checked yet.
+    pub(crate) verdict: Option<Verdict>,
+    /// Why, where the verdict is not good.
+    pub(crate) reason: Option<Reason>,
+    /// The particulars.
+    pub(crate) detail: Option<String>,
+    /// What was copied from the artifact.
+    pub(crate) assisted_by: Vec<AssistKind>,
+    /// What had to be normalized for the content to be the same.
+    pub(crate) normalizations: Vec<NormalizationView>,
+    /// Members that differ.
+    pub(crate) members: Vec<MemberView>,
+    /// How many more differ.
+    pub(crate) members_unlisted: u64,
+    /// What our builds made.
+    pub(crate) rebuilt: Vec<Sha256>,
+    /// The plan that was replayed.
+    pub(crate) plan: Option<Sha256>,
+    /// When the verdict was decided.
+    pub(crate) decided_on: Option<Timestamp>,
+    /// What is signed about it.
+    pub(crate) statements: Vec<StatementView>,
+}
+
+/// A normalization that was needed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NormalizationView {
+    /// `name/vN`.
+    pub(crate) id: String,
+    /// Places that it changed in the published file.
+    pub(crate) changed_published: u64,
+    /// Places that it changed in the rebuilt file.
+    pub(crate) changed_rebuilt: u64,
+}
+
+impl From<Applied> for NormalizationView {
+    fn from(applied: Applied) -> Self {
+        let Applied {
+            id,
+            changed_published,
+            changed_rebuilt,
+        } = applied;
+        Self {
+            id,
+            changed_published,
+            changed_rebuilt,
+        }
+    }
+}
+
+/// A member that differs.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MemberView {
+    /// Its name.
+    pub(crate) name: String,
+    /// What differs.
+    pub(crate) what: DifferenceKind,
+    /// Digest of the published content.
+    pub(crate) published: Option<Sha256>,
+    /// Digest of the rebuilt content.
+    pub(crate) rebuilt: Option<Sha256>,
+}
+
+impl From<MemberDifference> for MemberView {
+    fn from(member: MemberDifference) -> Self {
+        let MemberDifference {
+            name,
+            what,
+            published,
+            rebuilt,
+        } = member;
+        Self {
+            name,
+            what,
+            published,
+            rebuilt,
+        }
+    }
+}
+
+/// The kinds of what we sign. The words are a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StatementKind {
+    /// The verdict on one published artifact.
+    Verdict,
+    /// Rebuild provenance of what we built.
+    Provenance,
+    /// The same facts where we do not vouch for what we built.
+    BuildRecord,
+    /// The legacy in-toto link.
+    Link,
+}
+
+impl StatementKind {
+    /// The contract's word.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Provenance => "provenance",
+            Self::BuildRecord => "build-record",
+            Self::Link => "link",
+        }
+    }
+
+    /// What the served bytes are.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Verdict | Self::Provenance | Self::BuildRecord => {
+                "application/vnd.dsse.envelope.v1+json"
+            }
+            Self::Link => "application/json",
+        }
+    }
+}
+
+/// A published statement.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatementView {
+    /// What it says.
+    pub(crate) kind: StatementKind,
+    /// Digest of the served bytes.
+    pub(crate) digest: Sha256,
+    /// Where they are served, relative to this service.
+    pub(crate) url: String,
+    /// When it was signed.
+    pub(crate) issued_on: Timestamp,
+}
+
+impl StatementView {
+    /// Adds the place from which the bytes are served.
+    pub(crate) fn new(kind: StatementKind, digest: Sha256, issued_on: Timestamp) -> Self {
+        Self {
+            kind,
+            digest,
+            url: format!("/attestations/sha256:{digest}"),
+            issued_on,
+        }
+    }
+}
+
+/// One attempt to rebuild.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RebuildView {
+    /// The store's id.
+    pub(crate) id: i64,
+    /// The store's word for how far it is.
+    pub(crate) state: String,
+    /// Which try it is, from 1.
+    pub(crate) attempt: u32,
+    /// The recipe, once one was chosen.
+    pub(crate) recipe: Option<String>,
+    /// The plan, once there is one.
+    pub(crate) plan: Option<Sha256>,
+    /// When it started.
+    pub(crate) started_on: Option<Timestamp>,
+    /// When it ended.
+    pub(crate) finished_on: Option<Timestamp>,
+    /// How it ended, for people.
+    pub(crate) ended: Option<String>,
+}
+
+/// Something that happened to a release.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventView {
+    /// When.
+    pub(crate) on: Timestamp,
+    /// The store's word for it.
+    pub(crate) kind: String,
+    /// The particulars.
+    pub(crate) detail: String,
+}
