@@ -4,12 +4,14 @@
 //! What a rebuild found is stored with its drafts in one transaction before anything is signed; after
 //! that only [`issue::advance`] moves statements on. A crash anywhere costs at most the running build.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_attest::statement::Rebuilder;
+use countersign_attest::time::Timestamp;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -30,6 +32,10 @@ use crate::workshop::Workshop;
 
 /// Polls at once.
 const MAX_POLLS: usize = 4;
+/// Wait before a rebuild is tried again after a fault; it doubles with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// Longest wait after faults and failed polls.
+const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
 /// Seconds that a rebuild may be leased; the lock of the data folder is what really protects it.
 const LEASE_SECONDS: i64 = 24 * 3600;
 
@@ -66,6 +72,8 @@ pub struct Service {
     workshop: Arc<Workshop>,
     signers: Arc<Signers>,
     rebuilder: Rebuilder,
+    /// What is known of servers, by repository: it saves a request at the next poll.
+    remembered: Arc<Mutex<HashMap<usize, Remembered>>>,
 }
 
 impl Service {
@@ -78,7 +86,7 @@ impl Service {
         signers: Arc<Signers>,
         rebuilder: Rebuilder,
     ) -> Self {
-        Self { config, store, workshop, signers, rebuilder }
+        Self { config, store, workshop, signers, rebuilder, remembered: Arc::default() }
     }
 
     /// Finishes what a dead daemon began, then works until nothing is due (`once`) or it is stopped.
@@ -146,7 +154,7 @@ impl Service {
         for (index, repository) in self.config.repositories.iter().enumerate() {
             let state = self
                 .store
-                .poll_state(&repository.location.source_uri, now())
+                .poll_state(repository.location.source_uri(), now())
                 .await
                 .map_err(store_fault)?;
             // `--once` is an operator's "now": it asks every repository exactly once
@@ -178,24 +186,27 @@ impl Service {
     async fn poll(&self, index: usize) -> Event {
         let ended = Event::PollEnded { repository: index };
         let Some(repository) = self.config.repositories.get(index) else { return ended };
-        let uri = &repository.location.source_uri;
+        let uri = repository.location.source_uri();
         let state = match self.store.poll_state(uri, now()).await {
             Ok(state) => state,
             Err(error) => return Event::Broken(store_fault(error)),
         };
-        let listing = refs::list(self.workshop.git(), &repository.location, state.speaks_v2).await;
+        let remembered = self.remembered.lock().await.get(&index).cloned();
+        let listing =
+            self.workshop.repositories().list(&repository.location, remembered.as_ref()).await;
         let moment = now();
+        let schedule = Schedule { interval: repository.interval, longest: LONGEST_WAIT };
         let recorded = match listing {
-            Ok(listing) => {
-                for finding in &listing.findings {
-                    warn!(source = %uri, finding = %finding, "a tag was left out");
+            Ok((listing, remembered)) => {
+                for skipped in &listing.skipped_examples {
+                    warn!(source = %uri, tag = %skipped.name, reason = %skipped.reason, "a tag was left out");
+                }
+                if let Some(remembered) = remembered {
+                    self.remembered.lock().await.insert(index, remembered);
                 }
                 let seen = seen_tags(repository, &listing.tags, state.seen_before);
-                let next = schedule::after_success(moment, repository.interval, random());
-                let change = self
-                    .store
-                    .poll_succeeded(uri, &seen, listing.speaks_v2, moment, next)
-                    .await;
+                let next = after(moment, schedule.next_wait(0, random()));
+                let change = self.store.poll_succeeded(uri, &seen, moment, next).await;
                 change.map(|change| {
                     if change.new + change.moved > 0 {
                         info!(source = %uri, new = change.new, moved = change.moved, "polled");
@@ -203,14 +214,10 @@ impl Service {
                 })
             }
             Err(error) => {
-                let problem = format!("{:#}", anyhow::Error::new(error));
+                let problem = error.into_trouble().to_string();
                 warn!(source = %uri, problem = %problem, "a poll failed");
-                let next = schedule::after_failure(
-                    moment,
-                    repository.interval,
-                    state.failures.saturating_add(1),
-                    random(),
-                );
+                let failures = state.failures.saturating_add(1);
+                let next = after(moment, schedule.next_wait(failures, random()));
                 self.store.poll_failed(uri, moment, next, &problem).await
             }
         };
@@ -304,15 +311,18 @@ impl Service {
         let problem = trouble.to_string();
         warn!(rebuild = lease.rebuild_id, code = trouble.code(), problem = %problem, "no verdict");
         let give_up = match trouble {
-            // a tag often comes before what is published for it
-            Trouble::Refusal { code, .. } => code != "not-published",
+            // a tag often comes before what is published for it; one that moved is seen at the next poll
+            Trouble::Refusal { code, .. } => {
+                !matches!(code, "published-missing" | "tag-moved")
+            }
             Trouble::Fault { .. } => lease.attempt >= self.config.limits.attempts,
         };
         let recorded = if give_up {
             self.store.give_up(lease.rebuild_id, &problem, now()).await
         } else {
-            let wait = schedule::retry_seconds(lease.attempt, random());
-            self.store.fault(lease.rebuild_id, &problem, now().plus_seconds(wait)).await
+            let schedule = Schedule { interval: FIRST_RETRY, longest: LONGEST_WAIT };
+            let wait = schedule.next_wait(lease.attempt.saturating_sub(1), random());
+            self.store.fault(lease.rebuild_id, &problem, after(now(), wait)).await
         };
         (give_up, recorded.map_err(store_fault))
     }
@@ -320,7 +330,7 @@ impl Service {
     async fn failed_polls(&self) -> Result<u64, Trouble> {
         let mut failed = 0;
         for repository in &self.config.repositories {
-            let uri = &repository.location.source_uri;
+            let uri = repository.location.source_uri();
             let state = self.store.poll_state(uri, now()).await.map_err(store_fault)?;
             failed += u64::from(state.failures > 0);
         }
@@ -359,14 +369,18 @@ fn seen_tags(
         .collect()
 }
 
-/// A number from 0 up to 1, for jitter only.
-fn random() -> f64 {
+/// The moment some time later.
+fn after(moment: Timestamp, wait: Duration) -> Timestamp {
+    moment.plus_seconds(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// A random number, for jitter only.
+fn random() -> u64 {
     use ring::rand::SecureRandom as _;
-    let mut bytes = [0u8; 4];
-    match ring::rand::SystemRandom::new().fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0),
-        Err(_) => 0.5, // no jitter is better than no poll
-    }
+    let mut bytes = [0u8; 8];
+    // without a random source there is no jitter, which is better than no poll
+    let _ = ring::rand::SystemRandom::new().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 /// Ends when an operator asks the process to stop.

@@ -52,8 +52,8 @@ pub(crate) struct ReleaseSummary {
     pub(crate) tag: String,
     /// The version that matched, once something was found.
     pub(crate) version: Option<String>,
-    /// The peeled commit.
-    pub(crate) commit: GitOid,
+    /// The peeled commit, once the tag was fetched.
+    pub(crate) commit: Option<GitOid>,
     /// The store's word for how far it is.
     pub(crate) state: String,
     /// When the tag was first seen.
@@ -86,8 +86,8 @@ pub(crate) struct ReleaseView {
     pub(crate) tag: String,
     /// The version that matched, once something was found.
     pub(crate) version: Option<String>,
-    /// The peeled commit.
-    pub(crate) commit: GitOid,
+    /// The peeled commit, once the tag was fetched.
+    pub(crate) commit: Option<GitOid>,
     /// The store's word for how far it is.
     pub(crate) state: String,
     /// When the tag was first seen.
@@ -110,8 +110,8 @@ pub(crate) struct Match {
     pub(crate) source: String,
     /// The tag.
     pub(crate) tag: String,
-    /// The peeled commit.
-    pub(crate) commit: GitOid,
+    /// The peeled commit, once the tag was fetched.
+    pub(crate) commit: Option<GitOid>,
     /// The artifact.
     pub(crate) artifact: ArtifactView,
 }
@@ -260,17 +260,25 @@ pub(crate) struct StatementView {
     pub(crate) digest: Sha256,
     /// Where they are served, relative to this service.
     pub(crate) url: String,
+    /// Its place in the rebuilder's own sequence, from 0.
+    pub(crate) entry: i64,
     /// When it was signed.
     pub(crate) issued_on: Timestamp,
 }
 
 impl StatementView {
     /// Adds the place from which the bytes are served.
-    pub(crate) fn new(kind: StatementKind, digest: Sha256, issued_on: Timestamp) -> Self {
+    pub(crate) fn new(
+        kind: StatementKind,
+        digest: Sha256,
+        entry: i64,
+        issued_on: Timestamp,
+    ) -> Self {
         Self {
             kind,
             digest,
             url: format!("/attestations/sha256:{digest}"),
+            entry,
             issued_on,
         }
     }

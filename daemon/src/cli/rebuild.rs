@@ -259,8 +259,7 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
         for facts in facts::of(result, plan, &rebuilder, &findings.known_published) {
             let draft = signers.draft(&facts).await?;
             let envelope = signers.sign(&facts, &draft).await?;
-            let sha256 = Sha256::of(&draft).to_string();
-            let name = issue::envelope_name(&facts, &sha256);
+            let name = issue::envelope_name(facts.kind, &envelope);
             attestations.push(ReportAttestation {
                 kind: issue::kind_word(facts.kind),
                 format: "dsse",
@@ -268,7 +267,7 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
             });
             files.push((name, envelope));
             if let Some(link) = issue::link(signers, &facts).await? {
-                let name = format!("{sha256}.link");
+                let name = issue::link_name(&link);
                 attestations.push(ReportAttestation {
                     kind: "link",
                     format: "metablock",

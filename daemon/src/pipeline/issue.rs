@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use countersign_attest::digest::Sha256;
 use countersign_attest::statement::{Facts, Kind};
 use countersign_attest::verdict::Verdict;
 
@@ -64,9 +65,9 @@ async fn advance_one(
         store.statement_logged(statement.id).await.map_err(store_fault)?;
         crash::point("logged");
     }
-    write_new(folder, &envelope_name(&statement.facts, &statement.sha256.to_string()), &envelope)?;
+    write_new(folder, &envelope_name(statement.facts.kind, &envelope), &envelope)?;
     if let Some(link) = link(signers, &statement.facts).await? {
-        write_new(folder, &format!("{}.link", statement.sha256), &link)?;
+        write_new(folder, &link_name(&link), &link)?;
     }
     crash::point("file-written");
     store.statement_published(statement.id).await.map_err(store_fault)?;
@@ -86,10 +87,16 @@ pub async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<u8>>, T
     }
 }
 
-/// The file name of a statement's envelope.
+/// The file name of an envelope: the digest of its bytes, under which it is served too.
 #[must_use]
-pub fn envelope_name(facts: &Facts, sha256: &str) -> String {
-    format!("{sha256}.{}.dsse.json", kind_word(facts.kind))
+pub(crate) fn envelope_name(kind: Kind, envelope: &[u8]) -> String {
+    format!("{}.{}.dsse.json", Sha256::of(envelope), kind_word(kind))
+}
+
+/// The file name of a legacy link.
+#[must_use]
+pub(crate) fn link_name(link: &[u8]) -> String {
+    format!("{}.link", Sha256::of(link))
 }
 
 /// The word of a kind of statement, in file names, JSON and the store.

@@ -14,8 +14,6 @@ pub struct PollState {
     pub next_poll_on: Timestamp,
     /// Polls that failed in a row.
     pub failures: u32,
-    /// Whether the server is known to speak protocol version 2.
-    pub speaks_v2: bool,
     /// Whether a poll has ever succeeded: tags seen before that are the backlog.
     pub seen_before: bool,
 }
@@ -70,7 +68,7 @@ impl Store {
         let row = sqlx::query(
             "INSERT INTO repository (source_uri, next_poll_on) VALUES (?, ?)
              ON CONFLICT (source_uri) DO UPDATE SET source_uri = excluded.source_uri
-             RETURNING next_poll_on, failures, speaks_v2, seen_before",
+             RETURNING next_poll_on, failures, seen_before",
         )
         .bind(source_uri)
         .bind(now.unix_seconds())
@@ -79,8 +77,7 @@ impl Store {
         Ok(PollState {
             next_poll_on: time(row.try_get(0)?)?,
             failures: row.try_get(1)?,
-            speaks_v2: row.try_get(2)?,
-            seen_before: row.try_get(3)?,
+            seen_before: row.try_get(2)?,
         })
     }
 
@@ -117,7 +114,6 @@ impl Store {
         &self,
         source_uri: &str,
         tags: &[SeenTag],
-        speaks_v2: bool,
         now: Timestamp,
         next: Timestamp,
     ) -> Result<PollChange, StoreError> {
@@ -148,12 +144,11 @@ impl Store {
         }
         sqlx::query(
             "UPDATE repository SET failures = 0, problem = NULL, last_poll_on = ?, next_poll_on = ?,
-                    speaks_v2 = ?, seen_before = 1
+                    seen_before = 1
              WHERE source_uri = ?",
         )
         .bind(now.unix_seconds())
         .bind(next.unix_seconds())
-        .bind(speaks_v2)
         .bind(source_uri)
         .execute(&mut *transaction)
         .await?;

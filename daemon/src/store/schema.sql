@@ -9,7 +9,6 @@ CREATE TABLE repository (
     last_poll_on   INTEGER,
     failures       INTEGER NOT NULL DEFAULT 0,
     problem        TEXT,
-    speaks_v2      INTEGER NOT NULL DEFAULT 0,
     seen_before    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
@@ -74,12 +73,14 @@ CREATE TABLE statement (
     sha256         TEXT NOT NULL,
     -- from `signed` on
     envelope       BLOB,
+    envelope_sha256 TEXT,
     -- from `logged` on: the operator's own dense sequence, from 0
     entry          INTEGER UNIQUE,
     issued_on      INTEGER NOT NULL,
     UNIQUE (artifact_id, rebuild_id, kind)
 ) STRICT;
-CREATE INDEX statement_by_digest ON statement (sha256);
+CREATE INDEX statement_by_envelope ON statement (envelope_sha256);
+CREATE INDEX statement_by_artifact ON statement (artifact_id);
 CREATE INDEX statement_by_state ON statement (state);
 
 CREATE TABLE plan (

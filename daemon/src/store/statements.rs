@@ -8,7 +8,7 @@ use countersign_attest::digest::Sha256;
 use countersign_attest::statement::Facts;
 use sqlx::Row;
 
-use super::{Store, StoreError, from_json, parsed};
+use super::{Store, StoreError, from_json};
 
 /// A statement that is not published yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +21,6 @@ pub struct Pending {
     pub facts: Facts,
     /// Its final bytes.
     pub bytes: Vec<u8>,
-    /// Digest of the bytes.
-    pub sha256: Sha256,
 }
 
 /// Where a pending statement is.
@@ -49,7 +47,7 @@ impl Store {
     /// When the database refuses.
     pub async fn pending_statements(&self) -> Result<Vec<Pending>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, state, facts, bytes, sha256, envelope FROM statement
+            "SELECT id, state, facts, bytes, envelope FROM statement
              WHERE state <> 'published' ORDER BY id",
         )
         .fetch_all(&self.pool)
@@ -57,7 +55,7 @@ impl Store {
         rows.into_iter()
             .map(|row| {
                 let state: String = row.try_get(1)?;
-                let envelope: Option<Vec<u8>> = row.try_get(5)?;
+                let envelope: Option<Vec<u8>> = row.try_get(4)?;
                 let state = match (state.as_str(), envelope) {
                     ("signed", Some(envelope)) => PendingState::Signed { envelope },
                     ("logged", Some(envelope)) => PendingState::Logged { envelope },
@@ -68,7 +66,6 @@ impl Store {
                     state,
                     facts: from_json(row.try_get(2)?, "facts")?,
                     bytes: row.try_get(3)?,
-                    sha256: parsed(row.try_get(4)?, "digest")?,
                 })
             })
             .collect()
@@ -80,9 +77,11 @@ impl Store {
     /// When the database refuses.
     pub async fn statement_signed(&self, id: i64, envelope: &[u8]) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE statement SET state = 'signed', envelope = ? WHERE id = ? AND state = 'drafted'",
+            "UPDATE statement SET state = 'signed', envelope = ?, envelope_sha256 = ?
+             WHERE id = ? AND state = 'drafted'",
         )
         .bind(envelope)
+        .bind(Sha256::of(envelope).to_string())
         .bind(id)
         .execute(&self.pool)
         .await?;

@@ -80,6 +80,18 @@ impl Location {
     /// # Errors
     /// With the remedy, for whatever is not accepted.
     pub(crate) fn parse(text: &str, rules: LocationRules) -> Result<Self, LocationError> {
+        Self::parse_beside(text, rules, Path::new(""))
+    }
+
+    /// The same with relative paths taken from a folder, such as that of a configuration file.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn parse_beside(
+        text: &str,
+        rules: LocationRules,
+        base: &Path,
+    ) -> Result<Self, LocationError> {
         let text = text.trim();
         if text.is_empty() {
             return Err(LocationError::Empty);
@@ -88,7 +100,7 @@ impl Location {
         let (scheme, rest) = match bare.split_once(':') {
             // `host:path` and `user@host:path` are ssh's short form, unless a slash comes first
             Some((scheme, rest)) if !scheme.contains('/') => (scheme.to_ascii_lowercase(), rest),
-            _ => return Self::local(Path::new(text), rules),
+            _ => return Self::local(&base.join(text), rules),
         };
         match scheme.as_str() {
             "https" | "http" => Self::http(bare, rules),
@@ -97,7 +109,7 @@ impl Location {
                     .strip_prefix("//localhost/")
                     .or(rest.strip_prefix("///"));
                 let path = path.map_or_else(|| rest.to_owned(), |path| format!("/{path}"));
-                Self::local(Path::new(&path), rules)
+                Self::local(&base.join(path), rules)
             }
             "ssh" | "ssh+git" => Err(LocationError::Ssh),
             _ if rest.starts_with("//") || rest.starts_with(':') => Err(LocationError::Scheme(

@@ -3,6 +3,8 @@
 //! Pure tables. A candidate is only that: what was published decides which one is meant. Where a
 //! package name is known, a tag of another package of the same repository means nothing.
 
+use std::cmp::Ordering;
+
 /// What may stand before a version, most usual first. The empty one is the bare version.
 const PREFIXES: [&str; 10] = [
     "v",
@@ -100,6 +102,50 @@ pub(crate) fn tags_for(version: &str, package: Option<&str>) -> Vec<String> {
 }
 
 /// A package's name, and without its scope.
+/// Orders tags by the numbers in them, as people order versions: `v1.10` is above `v1.9`.
+#[must_use]
+pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (Parts(a), Parts(b));
+    loop {
+        let order = match (a.next(), b.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(Part::Number(a)), Some(Part::Number(b))) => {
+                // without leading zeros the longer number is the larger one
+                a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+            }
+            (Some(Part::Number(_)), Some(Part::Text(_))) => Ordering::Greater,
+            (Some(Part::Text(_)), Some(Part::Number(_))) => Ordering::Less,
+            (Some(Part::Text(a)), Some(Part::Text(b))) => a.cmp(b),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+/// A run of digits without leading zeros, or a run of other characters.
+enum Part<'a> {
+    Number(&'a str),
+    Text(&'a str),
+}
+
+struct Parts<'a>(&'a str);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Part<'a>;
+
+    fn next(&mut self) -> Option<Part<'a>> {
+        let first = self.0.chars().next()?;
+        let digits = first.is_ascii_digit();
+        let end = self.0.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(self.0.len());
+        let (part, rest) = self.0.split_at(end);
+        self.0 = rest;
+        Some(if digits { Part::Number(part.trim_start_matches('0')) } else { Part::Text(part) })
+    }
+}
+
 fn names_of(package: &str) -> impl Iterator<Item = &str> {
     let unscoped = package.rsplit_once('/').map(|(_, name)| name);
     std::iter::once(package)
@@ -127,6 +173,20 @@ fn add_version(found: &mut Vec<String>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_their_numbers() {
+        let mut tags = ["v1.10.0", "v1.9.9", "v2", "v1.09.10", "v1.9", "w0", "v1.9.9-rc1"];
+        tags.sort_by(|a, b| compare_versions(a, b));
+        assert_eq!(
+            tags,
+            ["v1.9", "v1.9.9", "v1.9.9-rc1", "v1.09.10", "v1.10.0", "v2", "w0"]
+        );
+        assert_eq!(compare_versions("v1", "v1"), Ordering::Equal);
+        let huge = "9".repeat(100);
+        assert_eq!(compare_versions(&huge, "1"), Ordering::Greater);
+    }
+
 
     #[test]
     fn a_star_stands_for_any_text() {

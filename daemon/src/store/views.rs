@@ -1,0 +1,424 @@
+//! What readers see: the store behind the API, the pages and the command line. Reads only.
+//!
+//! A verdict is shown once its statement is published; until then the artifact is not checked yet.
+
+use countersign_attest::digest::{AnyDigest, Sha256};
+use countersign_builder::compare::Comparison;
+use countersign_builder::release::{Published, Release};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::releases::time;
+use super::{Store, StoreError, from_json, parsed};
+use crate::api::view::{
+    Answer, ArtifactSummary, ArtifactView, EventView, Match, RebuildView, ReleaseSummary,
+    ReleaseView, StatementKind, StatementView, ViewError, Views,
+};
+use crate::pipeline::ArtifactResult;
+
+/// A watched repository, for `status`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RepositoryView {
+    /// The signed source URI.
+    pub(crate) source: String,
+    /// When it was asked last.
+    pub(crate) last_poll_on: Option<countersign_attest::time::Timestamp>,
+    /// When it is asked next.
+    pub(crate) next_poll_on: countersign_attest::time::Timestamp,
+    /// Polls that failed in a row.
+    pub(crate) failures: u32,
+    /// The last failure, where the last poll failed.
+    pub(crate) problem: Option<String>,
+}
+
+/// Something that waits for time or for an operator, for `status`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WaitingView {
+    /// The release.
+    pub(crate) release: i64,
+    /// The signed source URI.
+    pub(crate) source: String,
+    /// The tag.
+    pub(crate) tag: String,
+    /// `queued`, `running`, `judged`, `cancelled`, or `moved`.
+    pub(crate) state: String,
+    /// How often it was tried.
+    pub(crate) attempt: u32,
+    /// When it is due.
+    pub(crate) run_on: countersign_attest::time::Timestamp,
+    /// Why it waits, where something went wrong.
+    pub(crate) problem: Option<String>,
+}
+
+impl Views for Store {
+    fn releases(&self, after: Option<i64>, limit: u32) -> Answer<'_, Vec<ReleaseSummary>> {
+        Box::pin(async move {
+            let ids = self.release_ids(after, limit).await.map_err(view_error)?;
+            let mut summaries = Vec::new();
+            for id in ids {
+                if let Some(view) = self.release_view(id).await.map_err(view_error)? {
+                    summaries.push(summary(view));
+                }
+            }
+            Ok(summaries)
+        })
+    }
+
+    fn release(&self, id: i64) -> Answer<'_, Option<ReleaseView>> {
+        Box::pin(async move { self.release_view(id).await.map_err(view_error) })
+    }
+
+    fn by_digest(&self, digest: AnyDigest) -> Answer<'_, Vec<Match>> {
+        Box::pin(async move { self.matches(digest).await.map_err(view_error) })
+    }
+
+    fn plan(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            sqlx::query_scalar("SELECT bytes FROM plan WHERE sha256 = ?")
+                .bind(sha256.to_string())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(|error| view_error(error.into()))
+        })
+    }
+
+    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<(StatementKind, Vec<u8>)>> {
+        Box::pin(async move { self.envelope(sha256).await.map_err(view_error) })
+    }
+}
+
+impl Store {
+    /// Ids of releases, newest first.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn release_ids(
+        &self,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<i64>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT id FROM release WHERE id < ? ORDER BY id DESC LIMIT ?")
+            .bind(after.unwrap_or(i64::MAX))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// One release with all that is known of it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn release_view(&self, id: i64) -> Result<Option<ReleaseView>, StoreError> {
+        let row = sqlx::query(
+            "SELECT r.source_uri, r.tag, r.resolved, r.first_seen_on, r.moved_from,
+                    (SELECT state FROM rebuild b WHERE b.release_id = r.id ORDER BY b.id DESC LIMIT 1)
+             FROM release r WHERE r.id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let resolved = resolved(&row, 2)?;
+        let moved: Option<String> = row.try_get(4)?;
+        let state: Option<String> = row.try_get(5)?;
+        let state = match (moved, state) {
+            (Some(_), _) => "moved".to_owned(),
+            (None, state) => state.unwrap_or_else(|| "skipped".to_owned()),
+        };
+        Ok(Some(ReleaseView {
+            id,
+            source: row.try_get(0)?,
+            tag: row.try_get(1)?,
+            version: resolved.as_ref().map(|r| r.version.clone()),
+            commit: resolved.as_ref().map(|r| r.commit),
+            state,
+            first_seen: time(row.try_get(3)?)?,
+            artifacts: self.artifact_views(id).await?,
+            rebuilds: self.rebuild_views(id).await?,
+            events: self.event_views(id).await?,
+        }))
+    }
+
+    async fn artifact_views(&self, release_id: i64) -> Result<Vec<ArtifactView>, StoreError> {
+        let rows = sqlx::query("SELECT id, published FROM artifact WHERE release_id = ? ORDER BY id")
+            .bind(release_id)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut views = Vec::new();
+        for row in rows {
+            views.push(self.artifact_view(row.try_get(0)?, row.try_get(1)?).await?);
+        }
+        Ok(views)
+    }
+
+    async fn artifact_view(&self, id: i64, published: &str) -> Result<ArtifactView, StoreError> {
+        let published: Published = from_json(published, "published artifact")?;
+        let row = sqlx::query(
+            "SELECT f.rebuild_id, f.result FROM finding f
+             JOIN statement s ON s.rebuild_id = f.rebuild_id AND s.artifact_id = f.artifact_id
+             WHERE f.artifact_id = ? AND s.kind = 'verdict' AND s.state = 'published'
+             ORDER BY f.rebuild_id DESC LIMIT 1",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?;
+        let mut view = unchecked(published);
+        if let Some(row) = row {
+            let result: ArtifactResult = from_json(row.try_get(1)?, "finding")?;
+            add_result(&mut view, result);
+            view.statements = self.statement_views(id, row.try_get(0)?).await?;
+        }
+        Ok(view)
+    }
+
+    async fn statement_views(
+        &self,
+        artifact_id: i64,
+        rebuild_id: i64,
+    ) -> Result<Vec<StatementView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT kind, envelope_sha256, entry, issued_on FROM statement
+             WHERE artifact_id = ? AND rebuild_id = ? AND state = 'published' ORDER BY id",
+        )
+        .bind(artifact_id)
+        .bind(rebuild_id)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StatementView::new(
+                    kind(row.try_get(0)?),
+                    parsed(row.try_get(1)?, "digest")?,
+                    row.try_get(2)?,
+                    time(row.try_get(3)?)?,
+                ))
+            })
+            .collect()
+    }
+
+    async fn rebuild_views(&self, release_id: i64) -> Result<Vec<RebuildView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT b.id, b.state, b.attempt, b.problem, b.finished_on,
+                    (SELECT f.result FROM finding f WHERE f.rebuild_id = b.id LIMIT 1)
+             FROM rebuild b WHERE b.release_id = ? ORDER BY b.id",
+        )
+        .bind(release_id)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(rebuild_view).collect()
+    }
+
+    async fn event_views(&self, release_id: i64) -> Result<Vec<EventView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT happened_on, kind, message FROM event WHERE release_id = ? ORDER BY id",
+        )
+        .bind(release_id)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(EventView {
+                    on: time(row.try_get(0)?)?,
+                    kind: row.try_get(1)?,
+                    detail: row.try_get(2)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn matches(&self, digest: AnyDigest) -> Result<Vec<Match>, StoreError> {
+        const COLUMNS: &str = "SELECT a.id, a.published, r.id, r.source_uri, r.tag, r.resolved
+             FROM artifact a JOIN release r ON r.id = a.release_id";
+        let (sql, text) = match digest {
+            AnyDigest::Sha256(digest) => ("a.sha256 = ?", digest.to_string()),
+            AnyDigest::Sha512(digest) => ("a.sha512 = ?", digest.to_string()),
+        };
+        let sql = format!("{COLUMNS} WHERE {sql} ORDER BY r.id DESC LIMIT 100");
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(text).fetch_all(&self.pool).await?;
+        let mut matches = Vec::new();
+        for row in rows {
+            matches.push(Match {
+                release: row.try_get(2)?,
+                source: row.try_get(3)?,
+                tag: row.try_get(4)?,
+                commit: resolved(&row, 5)?.map(|r| r.commit),
+                artifact: self.artifact_view(row.try_get(0)?, row.try_get(1)?).await?,
+            });
+        }
+        Ok(matches)
+    }
+
+    async fn envelope(
+        &self,
+        sha256: Sha256,
+    ) -> Result<Option<(StatementKind, Vec<u8>)>, StoreError> {
+        let row = sqlx::query(
+            "SELECT kind, envelope FROM statement WHERE envelope_sha256 = ? AND state = 'published'",
+        )
+        .bind(sha256.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| Ok((kind(row.try_get(0)?), row.try_get(1)?))).transpose()
+    }
+
+    /// Every repository that was ever watched.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn repository_views(&self) -> Result<Vec<RepositoryView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT source_uri, last_poll_on, next_poll_on, failures, problem FROM repository
+             ORDER BY source_uri",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let last: Option<i64> = row.try_get(1)?;
+                Ok(RepositoryView {
+                    source: row.try_get(0)?,
+                    last_poll_on: last.map(time).transpose()?,
+                    next_poll_on: time(row.try_get(2)?)?,
+                    failures: row.try_get(3)?,
+                    problem: row.try_get(4)?,
+                })
+            })
+            .collect()
+    }
+
+    /// What is in the queue, and what waits for an operator: given up, or moved.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn waiting_views(&self) -> Result<Vec<WaitingView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT r.id, r.source_uri, r.tag,
+                    CASE WHEN r.moved_from IS NOT NULL THEN 'moved' ELSE b.state END,
+                    b.attempt, b.run_on, b.problem
+             FROM release r JOIN rebuild b ON b.id =
+                  (SELECT max(id) FROM rebuild WHERE release_id = r.id)
+             WHERE b.state IN ('queued', 'running', 'judged', 'cancelled') OR r.moved_from IS NOT NULL
+             ORDER BY b.run_on, r.id LIMIT 500",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(WaitingView {
+                    release: row.try_get(0)?,
+                    source: row.try_get(1)?,
+                    tag: row.try_get(2)?,
+                    state: row.try_get(3)?,
+                    attempt: row.try_get(4)?,
+                    run_on: time(row.try_get(5)?)?,
+                    problem: row.try_get(6)?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn view_error(error: StoreError) -> ViewError {
+    ViewError(error.into())
+}
+
+fn resolved(row: &SqliteRow, column: usize) -> Result<Option<Release>, StoreError> {
+    let text: Option<String> = row.try_get(column)?;
+    text.map(|json| from_json(&json, "release")).transpose()
+}
+
+/// The schema allows three words.
+fn kind(word: &str) -> StatementKind {
+    match word {
+        "provenance" => StatementKind::Provenance,
+        "build-record" => StatementKind::BuildRecord,
+        _ => StatementKind::Verdict,
+    }
+}
+
+fn summary(view: ReleaseView) -> ReleaseSummary {
+    let brief = |artifact: ArtifactView| ArtifactSummary {
+        name: artifact.name,
+        sha256: artifact.sha256,
+        verdict: artifact.verdict,
+    };
+    ReleaseSummary {
+        id: view.id,
+        source: view.source,
+        tag: view.tag,
+        version: view.version,
+        commit: view.commit,
+        state: view.state,
+        first_seen: view.first_seen,
+        artifacts: view.artifacts.into_iter().map(brief).collect(),
+    }
+}
+
+fn unchecked(published: Published) -> ArtifactView {
+    ArtifactView {
+        name: published.file_name,
+        purl: published.purl,
+        download_location: published.download_location,
+        sha256: published.sha256,
+        sha512: published.sha512,
+        size_bytes: published.size_bytes,
+        verdict: None,
+        reason: None,
+        detail: None,
+        assisted_by: Vec::new(),
+        normalizations: Vec::new(),
+        members: Vec::new(),
+        members_unlisted: 0,
+        rebuilt: Vec::new(),
+        plan: None,
+        decided_on: None,
+        statements: Vec::new(),
+    }
+}
+
+fn add_result(view: &mut ArtifactView, result: ArtifactResult) {
+    view.verdict = Some(result.judgement.verdict);
+    view.reason = result.judgement.reason;
+    view.detail = result.judgement.detail;
+    view.assisted_by = result.judgement.assisted_by;
+    view.rebuilt = result.rebuilt.iter().map(|file| file.digests.sha256).collect();
+    view.plan = result.plan;
+    view.decided_on = Some(result.decided_on);
+    match result.comparison {
+        Some(Comparison::Equivalent { normalizations, .. }) => {
+            view.normalizations = normalizations.into_iter().map(Into::into).collect();
+        }
+        Some(Comparison::Different { members, unlisted }) => {
+            view.members = members.into_iter().map(Into::into).collect();
+            view.members_unlisted = unlisted;
+        }
+        Some(Comparison::NotComparable { .. } | Comparison::Failed { .. }) | None => {}
+    }
+}
+
+fn rebuild_view(row: &SqliteRow) -> Result<RebuildView, StoreError> {
+    let finished: Option<i64> = row.try_get(4)?;
+    let result: Option<String> = row.try_get(5)?;
+    let result: Option<ArtifactResult> =
+        result.map(|json| from_json(&json, "finding")).transpose()?;
+    let attempt = result.as_ref().and_then(|result| result.attempts.last());
+    let first = attempt.and_then(|attempt| attempt.outcomes.first());
+    let problem: Option<String> = row.try_get(3)?;
+    let ended = attempt.and_then(|attempt| attempt.outcomes.last());
+    Ok(RebuildView {
+        id: row.try_get(0)?,
+        state: row.try_get(1)?,
+        attempt: row.try_get(2)?,
+        recipe: attempt.map(|attempt| attempt.candidate.recipe.clone()),
+        plan: attempt.map(|attempt| attempt.plan),
+        started_on: first.map(|outcome| outcome.started_on),
+        finished_on: finished.map(time).transpose()?,
+        ended: problem.or_else(|| {
+            ended.map(|outcome| countersign_builder::judge::describe(&outcome.ended))
+        }),
+    })
+}
