@@ -71,8 +71,8 @@ pub enum Contradiction {
     /// Our builds disagree, which is `unstable`.
     #[error("the verdict {0} on rebuilt files that disagree")]
     RebuiltDisagree(Verdict),
-    /// Our builds agree, which is not `unstable`.
-    #[error("the verdict unstable on rebuilt files that agree")]
+    /// Our builds agree, as far as the facts say, which is not `unstable`.
+    #[error("the verdict unstable on builds that agree")]
     RebuiltAgree,
     /// A rebuilt file comes from no run, from a run that failed, or two come from one run.
     #[error("a rebuilt file of run {0}, which made none for it")]
@@ -278,6 +278,7 @@ fn check_bytes(predicate: &VerdictPredicate) -> Result<(), Contradiction> {
         .count();
     let found = predicate.rebuilt.len();
     let distinct: BTreeSet<Sha256> = predicate.rebuilt.iter().map(|r| r.digest.sha256).collect();
+    let too_few = || Contradiction::TooFewRebuilt { verdict, found };
     if verdict == Verdict::Indeterminate {
         return Ok(());
     }
@@ -285,21 +286,38 @@ fn check_bytes(predicate: &VerdictPredicate) -> Result<(), Contradiction> {
         predicate.build.is_none(),
         Contradiction::BuildMissing(verdict),
     )?;
-    if verdict != Verdict::BuildFailed {
-        refuse_if(found < 2, Contradiction::TooFewRebuilt { verdict, found })?;
-    }
     match verdict {
         Verdict::Reproduced | Verdict::Assisted => {
+            refuse_if(found < 2, too_few())?;
             refuse_if(equal < found, Contradiction::NotPublishedBytes(verdict))
         }
         Verdict::Equivalent | Verdict::Differs => {
+            refuse_if(found < 2, too_few())?;
             refuse_if(equal > 0, Contradiction::PublishedBytes(verdict))?;
             refuse_if(distinct.len() > 1, Contradiction::RebuiltDisagree(verdict))
         }
-        Verdict::Unstable => refuse_if(distinct.len() < 2, Contradiction::RebuiltAgree),
+        Verdict::Unstable => {
+            let agree = distinct.len() < 2 && !is_split(predicate);
+            refuse_if(agree, Contradiction::RebuiltAgree)
+        }
         Verdict::BuildFailed => refuse_if(equal > 0, Contradiction::PublishedBytes(verdict)),
         Verdict::Indeterminate => Ok(()),
     }
+}
+
+/// Whether some runs of the plan ended well, or made the artifact, and some did not.
+fn is_split(predicate: &VerdictPredicate) -> bool {
+    let runs = predicate
+        .build
+        .as_ref()
+        .map_or(&[][..], |build| &build.runs);
+    let completed = runs
+        .iter()
+        .filter(|run| run.exit == Exit::Completed)
+        .count();
+    [completed, predicate.rebuilt.len()]
+        .iter()
+        .any(|some| (1..runs.len()).contains(some))
 }
 
 fn check_comparison(predicate: &VerdictPredicate) -> Result<(), Contradiction> {

@@ -400,7 +400,15 @@ fn contradictions_are_refused() {
             "that make both sides equal",
         ),
         (Unstable, |f| f.rebuilt[1] = rebuilt(1, OTHER), "that agree"),
-        (Unstable, |f| f.rebuilt.truncate(1), "on 1 rebuilt files"),
+        (Unstable, |f| f.rebuilt.clear(), "on builds that agree"),
+        (
+            Unstable,
+            |f| {
+                f.rebuilt.truncate(1);
+                f.build.as_mut().unwrap().runs.truncate(1);
+            },
+            "on builds that agree",
+        ),
         (Unstable, |f| f.reason = None, "without a reason"),
         (
             BuildFailed,
@@ -436,6 +444,22 @@ fn contradictions_are_refused() {
             "{verdict}: {found:?} instead of {expected:?}"
         );
     }
+}
+
+#[test]
+fn builds_disagree_too_when_only_one_yields_the_artifact() {
+    let mut one = facts(Verdict::Unstable);
+    one.rebuilt = vec![rebuilt(1, PUBLISHED)];
+    assert!(parse(&composed(&one)).is_ok());
+    one.build.as_mut().unwrap().runs[0].exit = Exit::Exited { step: 0, code: 1 };
+    assert!(parse(&composed(&one)).is_ok());
+    one.rebuilt.clear();
+    assert!(parse(&composed(&one)).is_ok());
+    one.build.as_mut().unwrap().runs[1].exit = Exit::TimedOut { step: 0 };
+    assert!(matches!(
+        compose(&one, Custody::Operator),
+        Err(Contradiction::RebuiltAgree)
+    ));
 }
 
 #[test]

@@ -20,7 +20,15 @@ use crate::keys;
 /// When the channel fails; the host has seen every other error as an answer.
 pub(crate) fn run() -> Result<(), ChannelError> {
     process::make_non_dumpable().map_err(ChannelError::Io)?;
-    let mut channel = Channel::from_stdin().map_err(ChannelError::Io)?;
+    let channel = Channel::from_stdin().map_err(ChannelError::Io)?;
+    serve(channel, lock_in)
+}
+
+/// Obtains the key, locks this process in, and only then serves.
+pub(super) fn serve(
+    mut channel: Channel,
+    lock_in: impl FnOnce() -> io::Result<()>,
+) -> Result<(), ChannelError> {
     let source: KeySource = channel.receive_message()?;
     let key = match obtain(&source) {
         Ok(key) => key,

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::statement::{Kind, Statement};
+use countersign_builder::sandbox::process;
 
 use super::*;
 
@@ -16,22 +18,35 @@ fn facts(text: &str) -> Facts {
     serde_json::from_str(text).unwrap()
 }
 
-/// Not a test: what the child runs.
+/// Not a test: what the child runs. A test runs beside another thread, so that only a part of locking
+/// in is possible here.
 #[test]
 #[ignore = "started by the other tests as a child"]
 fn as_a_child() {
-    child::run().unwrap();
+    child::serve(
+        Channel::from_stdin().unwrap(),
+        process::forbid_new_privileges,
+    )
+    .unwrap();
+}
+
+/// Not a test: a child on a machine where locking in fails.
+#[test]
+#[ignore = "started by another test as a child"]
+fn as_a_child_that_cannot_lock_itself_in() {
+    let fail = || Err(io::Error::other("no such wall"));
+    child::serve(Channel::from_stdin().unwrap(), fail).unwrap();
 }
 
 fn start(key: KeySource) -> Result<Signer, SignerError> {
+    start_child("signer::tests::as_a_child", key)
+}
+
+fn start_child(name: &str, key: KeySource) -> Result<Signer, SignerError> {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args([
-        "--ignored",
-        "--exact",
-        "signer::tests::as_a_child",
-        "--nocapture",
-    ]);
-    command.stderr(Stdio::null());
+    command
+        .args(["--ignored", "--exact", name, "--nocapture"])
+        .stderr(Stdio::null());
     Signer::start_with(command, key)
 }
 
@@ -160,15 +175,35 @@ fn a_signer_that_dies_stays_dead() {
     ));
 }
 
-/// Seen from outside: what the child runs as after it has locked itself in.
+/// Seen from outside: what the child runs as when it answers.
 #[test]
-fn the_signer_can_gain_no_privileges() {
+fn the_signer_is_locked_in_before_it_serves() {
     let signer = start(KeySource::Ephemeral).unwrap();
+    let read = |path: &Path| fs::read_to_string(path.join("status")).unwrap_or_default();
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).into_iter().flatten();
+        entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect()
+    };
     let ours = format!("PPid:\t{}\n", std::process::id());
-    let locked_in = fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("status")).ok())
-        .filter(|status| status.contains(&ours) && status.contains("NoNewPrivs:\t1"));
+    let children = folders(Path::new("/proc"))
+        .into_iter()
+        .filter(|p| read(p).contains(&ours));
+    let locked_in = children
+        .flat_map(|process| folders(&process.join("task")))
+        .filter(|thread| read(thread).contains("NoNewPrivs:\t1"));
     assert_ne!(locked_in.count(), 0);
     drop(signer);
+
+    let error = start_child(
+        "signer::tests::as_a_child_that_cannot_lock_itself_in",
+        KeySource::Ephemeral,
+    )
+    .err()
+    .unwrap();
+    assert!(
+        matches!(&error, SignerError::Fault(m) if m.contains("no such wall")),
+        "{error}"
+    );
 }

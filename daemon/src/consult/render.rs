@@ -1,0 +1,297 @@
+//! A decision as text for people and as JSON for programs. Everything that a stranger wrote is shown
+//! escaped; nothing here decides.
+
+use std::fmt::Write as _;
+
+use countersign_attest::digest::{Sha256, Sha512};
+use countersign_attest::escape::printable;
+use countersign_attest::origin::AssistKind;
+use countersign_attest::statement::{MemberChange, VerdictStatement};
+use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::{Reason, Verdict};
+use serde::Serialize;
+
+use super::{Answer, Decision, Problem, ProblemKind, Said, Subject};
+
+/// Most differing members that the text names.
+const SHOWN_MEMBERS: usize = 10;
+
+/// What every answer from given attestations has to admit.
+const PARTIAL: &str = "This is the word of the attestations that were given, of one key, and of no \
+public log: whoever gave them may have left others out.";
+
+/// A decision in words, several lines.
+pub(crate) fn text(subject: &Subject, decision: &Decision) -> String {
+    let mut out = String::new();
+    let name = subject
+        .file_name
+        .as_deref()
+        .or(subject.purl.as_deref())
+        .unwrap_or("these bytes");
+    line(&mut out, &printable(name));
+    if let Some(sha256) = subject.sha256 {
+        line(&mut out, &format!("  sha256:{sha256}"));
+    } else if let Some(sha512) = subject.sha512 {
+        line(&mut out, &format!("  sha512:{sha512}"));
+    }
+    line(&mut out, &sentence(decision));
+    if let Some(said) = &decision.decided_by {
+        details(&mut out, said);
+    }
+    for said in &decision.others {
+        line(&mut out, &other(said));
+    }
+    for problem in &decision.problems {
+        line(
+            &mut out,
+            &format!("note: {} {}", printable(&problem.name), problem.message),
+        );
+    }
+    match decision.answer {
+        Answer::Accepted(_) | Answer::NotAccepted(_) | Answer::AnotherBinary => {
+            line(&mut out, PARTIAL);
+        }
+        Answer::AboutAnotherFile | Answer::BadSignature | Answer::Unreadable | Answer::Nothing => {}
+    }
+    out
+}
+
+/// The answer in one sentence, the words of DESIGN section 10 first where there is a verdict.
+pub(crate) fn sentence(decision: &Decision) -> String {
+    match decision.answer {
+        Answer::Accepted(verdict) => format!("{}.", verdict.sentence()),
+        Answer::NotAccepted(verdict @ (Verdict::Assisted | Verdict::Equivalent)) => {
+            format!(
+                "{}. Not accepted; --accept {verdict} would accept it.",
+                verdict.sentence()
+            )
+        }
+        Answer::NotAccepted(
+            verdict @ (Verdict::Reproduced
+            | Verdict::Differs
+            | Verdict::Unstable
+            | Verdict::BuildFailed
+            | Verdict::Indeterminate),
+        ) => format!("{}. Not accepted.", verdict.sentence()),
+        Answer::AnotherBinary => {
+            "A file of this name was attested, and these are other bytes. Not accepted.".into()
+        }
+        Answer::AboutAnotherFile => {
+            "No attestation is about these bytes; what was given is about another file.".into()
+        }
+        Answer::BadSignature => {
+            "No attestation is signed by the given key, so nothing in them counts.".into()
+        }
+        Answer::Unreadable => "No attestation could be read.".into(),
+        Answer::Nothing => "Not checked yet: no verdict was found.".into(),
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    let _ = writeln!(out, "{text}"); // writing to a String cannot fail
+}
+
+fn details(out: &mut String, said: &Said) {
+    let predicate = &said.statement.predicate;
+    let mut field =
+        |name: &str, value: &str| line(out, &format!("  {name:<10} {}", printable(value)));
+    field("says", &predicate.rebuilder.id);
+    for key in &said.signers {
+        field("key", &key.fingerprint());
+    }
+    field("when", &predicate.decided_on.to_string());
+    field("source", &predicate.source.uri);
+    field("tag", tag(&predicate.source.reference));
+    field("commit", &predicate.source.digest.git_commit.to_string());
+    if let Some(purl) = &predicate.published.purl {
+        field("package", purl);
+    }
+    if let Some(reason) = predicate.reason {
+        field("reason", &format!("{reason}: {}", reason.sentence()));
+    }
+    if let Some(build) = &predicate.build {
+        let plan = build.plan.digest.sha256;
+        field(
+            "built",
+            &format!("{} by plan sha256:{plan}", times(build.runs.len())),
+        );
+    }
+    for assist in &predicate.assisted_by {
+        field("taken", assist_words(assist.kind));
+    }
+    let Some(comparison) = &predicate.comparison else {
+        return;
+    };
+    for normalization in &comparison.normalizations {
+        let changed = normalization
+            .changed_published
+            .saturating_add(normalization.changed_rebuilt);
+        field("after", &format!("{} ({changed} places)", normalization.id));
+    }
+    for member in comparison.differing_members.iter().take(SHOWN_MEMBERS) {
+        field(
+            "differs",
+            &format!("{} ({})", member.name, change_words(member.what)),
+        );
+    }
+    let hidden = comparison
+        .differing_members
+        .len()
+        .saturating_sub(SHOWN_MEMBERS) as u64;
+    let unlisted = hidden.saturating_add(comparison.unlisted_members);
+    if unlisted > 0 {
+        field("", &format!("and {unlisted} more"));
+    }
+}
+
+fn other(said: &Said) -> String {
+    let predicate = &said.statement.predicate;
+    let what = if said.is_about_subject {
+        "said earlier of these bytes".to_owned()
+    } else {
+        let subject = &said.statement.subject;
+        format!(
+            "is about {} with sha256:{}",
+            printable(&subject.name),
+            subject.digest.sha256
+        )
+    };
+    let name = printable(&said.name);
+    format!(
+        "note: {name} {what}: {} ({})",
+        predicate.verdict, predicate.decided_on
+    )
+}
+
+fn tag(reference: &str) -> &str {
+    reference.strip_prefix("refs/tags/").unwrap_or(reference)
+}
+
+fn times(runs: usize) -> String {
+    match runs {
+        1 => "once".into(),
+        2 => "twice".into(),
+        n => format!("{n} times"),
+    }
+}
+
+const fn assist_words(kind: AssistKind) -> &'static str {
+    match kind {
+        AssistKind::LockfileInert => "a lock file that only ends up as a member",
+        AssistKind::FileTimes => "modification times of members",
+        AssistKind::Epoch => "the value of SOURCE_DATE_EPOCH",
+        AssistKind::Owners => "owner names or ids of members",
+        AssistKind::Commit => "the commit",
+        AssistKind::Metadata => "other container metadata",
+    }
+}
+
+const fn change_words(change: MemberChange) -> &'static str {
+    match change {
+        MemberChange::OnlyPublished => "only in the published file",
+        MemberChange::OnlyRebuilt => "only in the rebuilt file",
+        MemberChange::Content => "other content",
+        MemberChange::Type => "other type",
+        MemberChange::Mode => "other permission bits",
+        MemberChange::Order => "other position or number",
+        MemberChange::Container => "beside the members",
+    }
+}
+
+/// A decision as one JSON object.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report<'a> {
+    decision: &'static str,
+    exit_code: u8,
+    sentence: String,
+    subject: SubjectReport<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<SaidReport<'a>>,
+    others: Vec<SaidReport<'a>>,
+    problems: Vec<ProblemReport<'a>>,
+    /// `partial`: from given attestations only, without a log.
+    view: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct SubjectReport<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purl: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha512: Option<Sha512>,
+}
+
+#[derive(Debug, Serialize)]
+struct SaidReport<'a> {
+    attestation: &'a str,
+    verdict: Verdict,
+    reason: Option<Reason>,
+    about: &'a str,
+    about_sha256: Sha256,
+    rebuilder: &'a str,
+    keys: Vec<String>,
+    decided_on: Timestamp,
+    source: &'a str,
+    tag: &'a str,
+    commit: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ProblemReport<'a> {
+    attestation: &'a str,
+    code: &'static str,
+    message: &'a str,
+}
+
+/// A decision as data for `--format json`.
+pub(crate) fn report<'a>(subject: &'a Subject, decision: &'a Decision) -> Report<'a> {
+    Report {
+        decision: decision.answer.word(),
+        exit_code: decision.answer.exit_code(),
+        sentence: sentence(decision),
+        subject: SubjectReport {
+            name: subject.file_name.as_deref(),
+            purl: subject.purl.as_deref(),
+            sha256: subject.sha256,
+            sha512: subject.sha512,
+        },
+        decided_by: decision.decided_by.as_ref().map(said_report),
+        others: decision.others.iter().map(said_report).collect(),
+        problems: decision.problems.iter().map(problem_report).collect(),
+        view: "partial",
+    }
+}
+
+fn said_report(said: &Said) -> SaidReport<'_> {
+    let VerdictStatement { subject, predicate } = &said.statement;
+    SaidReport {
+        attestation: &said.name,
+        verdict: predicate.verdict,
+        reason: predicate.reason,
+        about: &subject.name,
+        about_sha256: subject.digest.sha256,
+        rebuilder: &predicate.rebuilder.id,
+        keys: said.signers.iter().map(|key| key.key_id()).collect(),
+        decided_on: predicate.decided_on,
+        source: &predicate.source.uri,
+        tag: tag(&predicate.source.reference),
+        commit: predicate.source.digest.git_commit.to_string(),
+    }
+}
+
+fn problem_report(problem: &Problem) -> ProblemReport<'_> {
+    ProblemReport {
+        attestation: &problem.name,
+        code: match problem.kind {
+            ProblemKind::Signature => "bad-signature",
+            ProblemKind::Unreadable => "unreadable",
+            ProblemKind::FromTheFuture => "from-the-future",
+            ProblemKind::NoVerdict => "no-verdict",
+        },
+        message: &problem.message,
+    }
+}
