@@ -1,1 +1,122 @@
 //! The generic recipe: commands, variables and outputs from the configuration.
+//!
+//! `{version}` and `{tag}` are replaced inside one argument, one value or one output, which is never
+//! split or handed to a shell: a tag cannot become a second argument.
+
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+
+use countersign_attest::origin::Origin;
+use countersign_attest::verdict::Reason;
+
+use super::{Evidence, InspectError, InspectRequest, Next, Recipe, Situation, pin_tools};
+use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
+use crate::release::Release;
+
+/// See the module.
+pub(super) const RECIPE: Recipe = Recipe {
+    name: "generic",
+    takes: |_| false,
+    inspect,
+    next,
+};
+
+/// Reads nothing: all that this recipe needs is in the configuration.
+fn inspect(
+    _: &InspectRequest,
+    _: BorrowedFd<'_>,
+    _: Option<File>,
+) -> Result<Evidence, InspectError> {
+    Ok(Evidence::Generic)
+}
+
+fn next(situation: &Situation<'_>) -> Next {
+    if !situation.attempts.is_empty() {
+        return Next::Enough;
+    }
+    candidate(situation).map_or_else(|cannot| cannot, |candidate| Next::Try(Box::new(candidate)))
+}
+
+fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
+    let Situation { release, hints, .. } = situation;
+    for (empty, key) in [
+        (hints.steps.is_empty(), "steps"),
+        (hints.outputs.is_empty(), "outputs"),
+    ] {
+        if empty {
+            return Err(no_recipe(format!(
+                "the generic recipe needs `{key}` in the project's configuration"
+            )));
+        }
+    }
+    let tools = pin_tools(
+        hints.tools.iter().map(String::as_str),
+        situation.capabilities,
+    )?;
+    let fill = |text: &String| Valued::new(fill(text, release), Origin::Operator);
+    let outputs: Vec<Valued<String>> = hints.outputs.iter().map(fill).collect();
+    for (template, output) in hints.outputs.iter().zip(&outputs) {
+        let stars = |text: &str| text.matches('*').count();
+        if stars(template) != stars(&output.value) {
+            return Err(no_recipe(format!(
+                "the tag would put a `*` into the output {template:?}"
+            )));
+        }
+    }
+    let candidate = Candidate {
+        recipe: RECIPE.name.to_owned(),
+        environment: EnvironmentSpec::Host { tools },
+        source_form: SourceForm::Tree,
+        subdir: hints.subdir.clone(),
+        steps: hints
+            .steps
+            .iter()
+            .map(|argv| Step {
+                argv: argv.iter().map(fill).collect(),
+            })
+            .collect(),
+        variables: hints
+            .variables
+            .iter()
+            .map(|(name, value)| (name.clone(), fill(value)))
+            .collect(),
+        outputs,
+        limits: hints.limits,
+        network: Network::None,
+        incomplete: situation
+            .source_incomplete
+            .then_some(Reason::SourceIncomplete),
+    };
+    match candidate.check() {
+        Ok(()) => Ok(candidate),
+        Err(error) => Err(no_recipe(format!("the configuration makes {error}"))),
+    }
+}
+
+const fn no_recipe(detail: String) -> Next {
+    Next::Cannot {
+        reason: Reason::NoRecipe,
+        detail,
+    }
+}
+
+/// Replaces `{version}` and `{tag}` in one pass: what a tag spells is never replaced again.
+fn fill(template: &str, release: &Release) -> String {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        if let Some(after) = after.strip_prefix("version}") {
+            text.push_str(&release.version);
+            rest = after;
+        } else if let Some(after) = after.strip_prefix("tag}") {
+            text.push_str(&release.tag);
+            rest = after;
+        } else {
+            text.push('{');
+            rest = after;
+        }
+    }
+    text.push_str(rest);
+    text
+}

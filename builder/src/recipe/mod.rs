@@ -3,17 +3,125 @@
 //!
 //! Adding a recipe is one file here and one line in [`RECIPES`].
 
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+
 use serde::{Deserialize, Serialize};
 
 use crate::compare::CompareLimits;
 use crate::environment::Capabilities;
 use crate::outcome::Outcome;
-use crate::plan::{Candidate, Limits};
+use crate::plan::{Candidate, Limits, ToolVersion};
 use crate::release::{Published, Release};
+use countersign_attest::origin::Origin;
 use countersign_attest::verdict::{Reason, Verdict};
 
 pub mod generic;
 pub mod npm;
+mod tree_file;
+
+/// A recipe: its name and its two functions.
+#[derive(Debug)]
+pub struct Recipe {
+    /// The name in plans and in the configuration.
+    pub name: &'static str,
+    /// Whether a package URL is for this recipe.
+    takes: fn(&str) -> bool,
+    inspect: fn(&InspectRequest, BorrowedFd<'_>, Option<File>) -> Result<Evidence, InspectError>,
+    next: fn(&Situation<'_>) -> Next,
+}
+
+/// All recipes.
+pub const RECIPES: &[&Recipe] = &[&npm::RECIPE, &generic::RECIPE];
+
+/// Why inspection did not come to evidence. About us; what is wrong with a release is
+/// [`Evidence::Unusable`].
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// No recipe has this name.
+    #[error("no recipe is called {0:?}")]
+    UnknownRecipe(String),
+    /// Reading the tree failed.
+    #[error("reading {path:?} of the source tree")]
+    Tree {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Reads a tree and an artifact, both written by strangers. Runs in a confined child: opens nothing
+/// but files below `tree`, and follows no link.
+///
+/// # Errors
+/// When the recipe is unknown or the tree cannot be read for a reason of ours.
+pub fn inspect(
+    request: &InspectRequest,
+    tree: BorrowedFd<'_>,
+    artifact: Option<File>,
+) -> Result<Evidence, InspectError> {
+    let recipe =
+        find(&request.recipe).ok_or_else(|| InspectError::UnknownRecipe(request.recipe.clone()))?;
+    (recipe.inspect)(request, tree, artifact)
+}
+
+/// Says what to try next. Pure.
+#[must_use]
+pub fn next(situation: &Situation<'_>, recipe: &str) -> Next {
+    match (find(recipe), situation.evidence) {
+        (None, _) => Next::Cannot {
+            reason: Reason::NoRecipe,
+            detail: format!("no recipe is called {recipe:?}"),
+        },
+        // what is absent from a tree that lacks something may be in the part that is lacking
+        (Some(_), Evidence::Unusable { detail }) => Next::Cannot {
+            reason: if situation.source_incomplete {
+                Reason::SourceIncomplete
+            } else {
+                Reason::NoRecipe
+            },
+            detail: detail.clone(),
+        },
+        (Some(recipe), Evidence::Generic | Evidence::Npm(_)) => (recipe.next)(situation),
+    }
+}
+
+/// Chooses a recipe: commands in the configuration go before what a package URL suggests.
+#[must_use]
+pub fn pick(purl: Option<&str>, hints: &Hints) -> Option<&'static str> {
+    if !hints.steps.is_empty() {
+        return Some(generic::RECIPE.name);
+    }
+    let fits = RECIPES.iter().find(|recipe| purl.is_some_and(recipe.takes));
+    fits.map(|recipe| recipe.name)
+}
+
+fn find(name: &str) -> Option<&'static Recipe> {
+    RECIPES.iter().copied().find(|recipe| recipe.name == name)
+}
+
+/// Finds tools at the versions that this machine has, for a plan to pin.
+fn pin_tools<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+    capabilities: &Capabilities,
+) -> Result<Vec<ToolVersion>, Next> {
+    let pin = |name: &str| match capabilities.tool(name) {
+        Some(found) => Ok(ToolVersion {
+            name: found.name.clone(),
+            version: found.version.clone(),
+            origin: Origin::Operator,
+        }),
+        None => Err(Next::Cannot {
+            reason: Reason::ToolchainUnavailable,
+            detail: format!(
+                "the tool {name:?} is not on this machine, or does not run in the sandbox"
+            ),
+        }),
+    };
+    names.into_iter().map(pin).collect()
+}
 
 /// What a parsing child is asked to read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +142,11 @@ pub enum Evidence {
     Generic,
     /// What a package.json and an npm tarball say.
     Npm(npm::NpmEvidence),
+    /// The tree has nothing that the recipe could work with.
+    Unusable {
+        /// What is missing or wrong, for people; printable.
+        detail: String,
+    },
 }
 
 /// What the operator's configuration says about how to build a project.
@@ -99,3 +212,6 @@ pub enum Next {
         detail: String,
     },
 }
+
+#[cfg(test)]
+mod tests;
