@@ -215,14 +215,16 @@ fn similar_words(similar: &[String]) -> String {
 /// A stranger's bytes as text for a message: no control characters, at most 200 characters.
 #[must_use]
 pub(crate) fn printable(bytes: &[u8]) -> String {
+    printable_up_to(200, bytes)
+}
+
+/// As [`printable`], with another limit.
+#[must_use]
+pub(crate) fn printable_up_to(limit: usize, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut shown: String = text
-        .trim_end()
-        .chars()
-        .take(200)
-        .map(|c| if is_deceptive(c) { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().count() > 200 {
+    let harmless = |c| if is_deceptive(c) { '\u{fffd}' } else { c };
+    let mut shown: String = text.trim_end().chars().take(limit).map(harmless).collect();
+    if text.trim_end().chars().count() > limit {
         shown.push('…');
     }
     shown

@@ -13,7 +13,7 @@ use std::time::Duration;
 use countersign_attest::digest::GitOid;
 use countersign_builder::channel::{Channel, ChannelError};
 
-use super::error::{Fault, Refusal, WatchError, printable};
+use super::error::{Fault, Refusal, WatchError, printable, printable_up_to};
 use super::export::{Exported, TreeLimits};
 use super::git_child::{self, Answer, Request, Store};
 use super::location::{FetchSource, Location};
@@ -263,7 +263,7 @@ impl Repositories {
         match asked.map_err(|_| Fault::Child("conversation was cut off".into()))?? {
             Answer::Refused { why } => Err(why.into()),
             Answer::Fault { message } => {
-                let message = printable(message.as_bytes());
+                let message = printable_up_to(2000, message.as_bytes());
                 Err(Fault::Child(format!("reports: {message}")).into())
             }
             answer @ (Answer::Listing(_) | Answer::Peeled(_) | Answer::Exported(_)) => Ok(answer),
@@ -323,7 +323,7 @@ fn end(child: &mut Child) -> String {
     if let Some(stderr) = child.stderr.take() {
         let _ = stderr.take(4096).read_to_end(&mut words);
     }
-    printable(&words)
+    printable_up_to(2000, &words)
 }
 
 fn peeled(answer: Answer) -> Result<Peeled, WatchError> {

@@ -108,10 +108,14 @@ pub(crate) struct Grants {
 }
 
 impl Request {
-    /// What this request needs and nothing else.
+    /// What this request needs and nothing else. A folder that is absent cannot be granted: the child
+    /// then finds out and says so.
     #[must_use]
     pub(crate) fn grants(&self) -> Grants {
-        let one = |path: &Path| vec![path.to_owned()];
+        let one = |path: &Path| match path.is_dir() {
+            true => vec![path.to_owned()],
+            false => Vec::new(),
+        };
         match self {
             Self::ListLocal { path, .. } | Self::CheckLocal { path, .. } => Grants {
                 read: one(path),

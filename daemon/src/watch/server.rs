@@ -2,7 +2,7 @@
 //! whatever a test wants.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -122,7 +122,7 @@ async fn upload_pack(
     )
 }
 
-async fn run(folder: &PathBuf, speaks: Speaks, extra: &[&str], body: Vec<u8>) -> Vec<u8> {
+async fn run(folder: &Path, speaks: Speaks, extra: &[&str], body: Vec<u8>) -> Vec<u8> {
     let protocol = match speaks {
         Speaks::V0 => "version=0",
         Speaks::V2 => "version=2",

@@ -366,7 +366,7 @@ async fn a_moved_tag_is_not_fetched() {
         let found = refusal(place.fetch(&location, "v1", Some(&first)).await);
         match found {
             Refusal::TagMoved { from, to, .. } => {
-                assert_eq!((from, to), (first.clone(), second.clone()))
+                assert_eq!((from, to), (first.clone(), second.clone()));
             }
             other => panic!("{other}"),
         }
