@@ -88,13 +88,6 @@ impl Channel {
         Ok(Self { stream })
     }
 
-    /// A channel over a socket that is this process's own.
-    pub(crate) fn from_socket(socket: OwnedFd) -> Self {
-        Self {
-            stream: UnixStream::from(socket),
-        }
-    }
-
     /// Bounds how long [`Self::receive`] waits; `None` waits for ever.
     ///
     /// # Errors

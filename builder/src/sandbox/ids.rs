@@ -16,11 +16,11 @@ use super::fault::{Doing, SandboxError};
 use super::sys::{self, Cloned};
 
 /// The build user's and group's id inside.
-pub const BUILD_ID: u32 = 1000;
+pub(crate) const BUILD_ID: u32 = 1000;
 /// Ids in the range of one sandbox.
-pub const RANGE: u32 = 65_536;
+pub(crate) const RANGE: u32 = 65_536;
 /// The lowest first id: below are the host's own users.
-pub const LOWEST_BASE: u32 = 65_536;
+pub(crate) const LOWEST_BASE: u32 = 65_536;
 
 /// Decides the mode for whoever runs this, and refuses a range that could reach a user of the host.
 ///

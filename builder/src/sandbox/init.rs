@@ -85,10 +85,11 @@ fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxE
         ));
     };
     umask(Mode::from_bits_truncate(0o022));
+    let trees = mounts::host_trees(spec)?;
     ids::become_inner_root(mode)?;
     setsid().doing("making a session")?;
     confine::loopback_up()?;
-    mounts::enter_new_root(spec, mode)?;
+    mounts::enter_new_root(spec, mode, trees)?;
     let null = File::open("/dev/null").doing("opening /dev/null")?;
     dup2_stdin(&null).doing("closing the way to the host")?;
     drop(null);

@@ -69,9 +69,11 @@ const MASKED: [&str; 16] = [
 ];
 
 /// Makes the root file system and moves this process into it.
-pub(crate) fn enter_new_root(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
-    private()?;
-    let trees = host_trees(spec)?; // first: the new root may cover one of them
+pub(crate) fn enter_new_root(
+    spec: &Spec,
+    mode: IdMode,
+    trees: Vec<(String, OwnedFd)>,
+) -> Result<(), SandboxError> {
     let null = device("null", 1, 3)?;
     tmpfs(NEW_ROOT, 4 << 20, 1000, 0o755)?;
     for (target, tree) in trees {
@@ -96,7 +98,12 @@ fn private() -> Result<(), SandboxError> {
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).doing("making mounts private")
 }
 
-fn host_trees(spec: &Spec) -> Result<Vec<(String, OwnedFd)>, SandboxError> {
+/// Takes read-only copies of what the sandbox shows of the host, each with its path inside.
+///
+/// Done first: as whoever started the launcher, who can reach a toolchain in a private folder, and
+/// before the new root covers one.
+pub(crate) fn host_trees(spec: &Spec) -> Result<Vec<(String, OwnedFd)>, SandboxError> {
+    private()?;
     let mut trees = vec![("/usr".to_owned(), read_only("/usr")?)];
     for path in SYSTEM.iter().chain(&SETTINGS) {
         let kind = fs::symlink_metadata(path).map(|m| m.file_type());

@@ -15,7 +15,7 @@ use super::fault::{Doing, SandboxError};
 
 /// The highest system call number that was looked at (`mseal`, Linux 6.10; the same on every
 /// architecture since 424). The x32 entry points lie above it and are refused with it.
-pub const NEWEST_REVIEWED: u32 = 462;
+pub(crate) const NEWEST_REVIEWED: u32 = 462;
 
 const REMEDY: &str = "use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64";
 const FCHMODAT2: i64 = 452;

@@ -8,11 +8,11 @@ use crate::plan::{Candidate, Limits};
 use super::Profile;
 
 /// The folder inside in which the source tree lies.
-pub const SOURCE: &str = "/build/source";
+pub(crate) const SOURCE: &str = "/build/source";
 /// The build user's home inside: empty and writable.
-pub const HOME: &str = "/build/home";
+pub(crate) const HOME: &str = "/build/home";
 /// First host id of the range in which a probe runs; its programs are the operator's own.
-pub const PROBE_ID_BASE: u32 = 100_000;
+pub(crate) const PROBE_ID_BASE: u32 = 100_000;
 
 /// All that a sandbox is made from, beside the source tree.
 #[derive(Debug)]
