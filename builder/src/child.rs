@@ -17,6 +17,12 @@ use crate::plan::{Limits, Plan, ToolVersion};
 use crate::recipe::{Evidence, InspectRequest};
 use crate::sandbox::Profile;
 
+mod call;
+mod serve;
+
+pub use call::{CallError, ReplayCall, ReplaySink, compare, inspect, probe, replay};
+pub use serve::serve;
+
 /// The argument that makes the binary a builder child.
 pub const ARGUMENT: &str = "builder-child";
 

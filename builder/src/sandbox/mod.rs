@@ -1,9 +1,31 @@
-//! The sandbox: a place where a stranger's build can do no harm (SANDBOX).
+//! The sandbox: a place where a stranger's build can do no harm.
+//!
+//! Two kinds of child use it. A build child ([`launch`]) starts a first process in new namespaces
+//! ([`init`]), which makes the file system ([`mounts`]), takes the source in ([`source`]) and runs the
+//! steps; when all are dead, the child becomes the collector ([`collect`]). A parsing child locks
+//! itself in ([`confine`]). Host uid 0 is never mapped ([`ids`]).
 
 use serde::{Deserialize, Serialize};
 
+pub mod confine;
 pub mod process;
-pub mod sys;
+
+pub(crate) mod launch;
+pub(crate) mod spec;
+
+pub(crate) mod collect;
+pub(crate) mod ids;
+pub(crate) mod init;
+pub(crate) mod mounts;
+pub(crate) mod source;
+
+pub(crate) mod landlock;
+pub(crate) mod seccomp;
+
+pub(crate) mod fault;
+pub(crate) mod sys;
+
+pub use fault::SandboxError;
 
 /// Values of settings that must not matter. The second build of a verdict gets other ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

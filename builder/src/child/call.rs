@@ -1,0 +1,414 @@
+//! The host's side: starts a child, asks it one thing, takes every digest itself, bounds its time.
+//!
+//! All calls block. The kernel kills a child when the *thread* that started it ends, and a call
+//! blocks that very thread, so a child never outlives its call; a host that is killed takes its
+//! children, and all that they sandboxed, with it. Nothing that a child says is believed beyond what
+//! its request can yield: it may have been taken over by what it read.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::time::Timestamp;
+
+use crate::channel::{Channel, ChannelError, Frame};
+use crate::compare::{CompareLimits, Comparison};
+use crate::environment::Capabilities;
+use crate::outcome::{Ended, EnvironmentFound, LogRecord, Outcome, OutputFile};
+use crate::plan::is_inside;
+use crate::recipe::{Evidence, InspectRequest};
+use crate::sandbox::sys;
+
+use super::{ARGUMENT, Answer, ReplayRequest, Request, outer_deadline_seconds};
+
+/// Why a child gave no answer. Always a fault of ours, never about a release.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The child could not be started.
+    #[error("starting a builder child")]
+    Start(#[source] io::Error),
+    /// The child said what went wrong.
+    #[error("builder child: {0}")]
+    Fault(String),
+    /// The child ended without an answer, or broke the protocol.
+    #[error("talking to a builder child{}", said(.stderr))]
+    Channel {
+        /// The last that it wrote to standard error, escaped.
+        stderr: String,
+        /// What broke.
+        #[source]
+        source: ChannelError,
+    },
+    /// The child took longer than it may and was killed.
+    #[error("a builder child was killed after {0} seconds")]
+    Deadline(u64),
+    /// The caller cancelled.
+    #[error("a builder child was cancelled")]
+    Cancelled,
+    /// The caller could not take what came.
+    #[error("storing what a builder child sent")]
+    Sink(#[source] io::Error),
+}
+
+fn said(stderr: &str) -> String {
+    if stderr.is_empty() {
+        String::new()
+    } else {
+        format!(" that wrote {stderr:?}")
+    }
+}
+
+impl From<ChannelError> for CallError {
+    fn from(source: ChannelError) -> Self {
+        Self::Channel {
+            stderr: String::new(),
+            source,
+        }
+    }
+}
+
+const fn protocol(what: &'static str) -> CallError {
+    CallError::Channel {
+        stderr: String::new(),
+        source: ChannelError::Protocol(what),
+    }
+}
+
+/// Takes what a replay yields, as it comes. An error of a method ends the replay.
+pub trait ReplaySink {
+    /// The sandbox is up; steps begin.
+    ///
+    /// # Errors
+    /// Of the caller's storage.
+    fn on_started(&mut self, environment: &EnvironmentFound) -> io::Result<()>;
+    /// The next bytes of the raw log, written by strangers.
+    ///
+    /// # Errors
+    /// Of the caller's storage.
+    fn on_log(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// An output begins; what is returned is flushed at its end. The path is inside and relative,
+    /// its size within the plan's limits. Nothing counts until [`replay`] has returned well.
+    ///
+    /// # Errors
+    /// Of the caller's storage.
+    fn open_output(&mut self, path: &str, size_bytes: u64) -> io::Result<Box<dyn Write + '_>>;
+}
+
+/// One replay to make.
+pub struct ReplayCall<'a> {
+    /// The binary that runs [`super::serve`] when its first argument is [`ARGUMENT`].
+    pub binary: &'a Path,
+    /// What to build.
+    pub request: &'a ReplayRequest,
+    /// The digest of the plan's bytes as first written.
+    pub plan: Sha256,
+    /// The folder of the exported source tree.
+    pub tree: BorrowedFd<'a>,
+    /// The caller's clock.
+    pub clock: &'a dyn Fn() -> Timestamp,
+    /// Set by another thread to end the replay.
+    pub cancel: &'a AtomicBool,
+}
+
+/// Replays a plan in a sandbox and says what came of it.
+///
+/// Digests of the log and of every output are of the bytes that arrived here.
+///
+/// # Errors
+/// On every fault of ours: the sandbox could not be made, the outer deadline (the plan's time and 30
+/// seconds) passed, or the sink failed. How the build itself ended is in the outcome.
+pub fn replay(call: &ReplayCall<'_>, sink: &mut dyn ReplaySink) -> Result<Outcome, CallError> {
+    let limits = &call.request.plan.candidate.limits;
+    let deadline = Duration::from_secs(outer_deadline_seconds(limits));
+    let message = Request::Replay(Box::new(copy(call.request)));
+    with_child(call.binary, deadline, call.cancel, |child| {
+        child.send_with_fds(&message, &[call.tree])?;
+        let Answer::Started(environment) = receive(child)? else {
+            return Err(protocol("another answer than that the sandbox is up"));
+        };
+        let started_on = (call.clock)();
+        sink.on_started(&environment).map_err(CallError::Sink)?;
+        let (log_sha256, log_bytes) = take_log(child, limits.log_bytes, sink)?;
+        let Answer::Ended {
+            log_dropped_bytes,
+            duration_ms,
+            ..
+        } = receive(child)?
+        else {
+            return Err(protocol("another answer than how the steps ended"));
+        };
+        let finished_on = (call.clock)();
+        let (ended, outputs) = take_outputs(child, call.request, sink)?;
+        Ok(Outcome {
+            plan: call.plan,
+            started_on,
+            finished_on,
+            duration_ms,
+            ended,
+            log: LogRecord {
+                sha256: log_sha256,
+                size_bytes: log_bytes,
+                dropped_bytes: log_dropped_bytes,
+            },
+            outputs,
+            environment,
+        })
+    })
+}
+
+/// A request is sent by value; its parts are plain data.
+fn copy(request: &ReplayRequest) -> ReplayRequest {
+    ReplayRequest {
+        plan: request.plan.clone(),
+        tools: request.tools.clone(),
+        toolchains: request.toolchains.clone(),
+        profile: request.profile.clone(),
+        id_base: request.id_base,
+    }
+}
+
+fn take_log(
+    child: &mut Channel,
+    limit: u64,
+    sink: &mut dyn ReplaySink,
+) -> Result<(Sha256, u64), CallError> {
+    let mut hasher = Hasher::new();
+    let mut left = limit;
+    while let Some(bytes) = receive_bytes(child)? {
+        left = left
+            .checked_sub(bytes.len() as u64)
+            .ok_or(protocol("more log than the plan allows"))?;
+        hasher.update(&bytes);
+        sink.on_log(&bytes).map_err(CallError::Sink)?;
+    }
+    let digests = hasher.finish();
+    Ok((digests.sha256, digests.size_bytes))
+}
+
+fn take_outputs(
+    child: &mut Channel,
+    request: &ReplayRequest,
+    sink: &mut dyn ReplaySink,
+) -> Result<(Ended, Vec<OutputFile>), CallError> {
+    let limits = &request.plan.candidate.limits;
+    let (mut outputs, mut left) = (Vec::<OutputFile>::new(), limits.output_bytes);
+    loop {
+        let (path, size_bytes) = match receive(child)? {
+            Answer::Output { path, size_bytes } => (path, size_bytes),
+            Answer::Finished {
+                ended: Ended::Completed,
+            } => return Ok((Ended::Completed, outputs)),
+            Answer::Finished { ended } => return Ok((ended, Vec::new())),
+            Answer::Started(_)
+            | Answer::Ended { .. }
+            | Answer::Evidence(_)
+            | Answer::Comparison(_)
+            | Answer::Capabilities(_)
+            | Answer::Fault { .. } => return Err(protocol("another answer than an output")),
+        };
+        let sorted = outputs.last().is_none_or(|last| last.path < path);
+        left = left
+            .checked_sub(size_bytes)
+            .filter(|_| sorted && is_inside(&path) && (outputs.len() as u64) < limits.output_files)
+            .ok_or(protocol("an output that the plan does not allow"))?;
+        let mut to = sink
+            .open_output(&path, size_bytes)
+            .map_err(CallError::Sink)?;
+        let mut hasher = Hasher::new();
+        let mut missing = size_bytes;
+        while let Some(bytes) = receive_bytes(child)? {
+            missing = missing
+                .checked_sub(bytes.len() as u64)
+                .ok_or(protocol("an output longer than announced"))?;
+            hasher.update(&bytes);
+            to.write_all(&bytes).map_err(CallError::Sink)?;
+        }
+        if missing > 0 {
+            return Err(protocol("an output shorter than announced"));
+        }
+        to.flush().map_err(CallError::Sink)?;
+        drop(to);
+        outputs.push(OutputFile {
+            path,
+            digests: hasher.finish(),
+        });
+    }
+}
+
+/// Reads a tree, and an artifact where there is one, in a parsing child.
+///
+/// # Errors
+/// When the child fails or `deadline` passes.
+pub fn inspect(
+    binary: &Path,
+    request: &InspectRequest,
+    tree: BorrowedFd<'_>,
+    artifact: Option<&File>,
+    deadline: Duration,
+) -> Result<Evidence, CallError> {
+    with_child(binary, deadline, &AtomicBool::new(false), |child| {
+        let mut fds = vec![tree];
+        fds.extend(artifact.map(AsFd::as_fd));
+        child.send_with_fds(&Request::Inspect(request.clone()), &fds)?;
+        let Answer::Evidence(evidence) = receive(child)? else {
+            return Err(protocol("another answer than evidence"));
+        };
+        Ok(*evidence)
+    })
+}
+
+/// Compares two files with different bytes in a parsing child. Both are read from their start.
+///
+/// # Errors
+/// When the child fails or `deadline` passes.
+pub fn compare(
+    binary: &Path,
+    file_name: &str,
+    published: &File,
+    rebuilt: &File,
+    limits: CompareLimits,
+    deadline: Duration,
+) -> Result<Comparison, CallError> {
+    let file_name = file_name.to_owned();
+    with_child(binary, deadline, &AtomicBool::new(false), |child| {
+        let request = Request::Compare { file_name, limits };
+        child.send_with_fds(&request, &[published.as_fd(), rebuilt.as_fd()])?;
+        let Answer::Comparison(comparison) = receive(child)? else {
+            return Err(protocol("another answer than a comparison"));
+        };
+        Ok(*comparison)
+    })
+}
+
+/// Finds out what this machine can do. `tools` maps a program's name to the arguments that make it
+/// print its version.
+///
+/// # Errors
+/// When the child fails or `deadline` passes; what the machine lacks is in the answer.
+pub fn probe(
+    binary: &Path,
+    toolchains: &[String],
+    tools: &BTreeMap<String, Vec<String>>,
+    deadline: Duration,
+) -> Result<Capabilities, CallError> {
+    let request = Request::Probe {
+        toolchains: toolchains.to_vec(),
+        tools: tools.clone(),
+    };
+    with_child(binary, deadline, &AtomicBool::new(false), |child| {
+        child.send(&request)?;
+        let Answer::Capabilities(capabilities) = receive(child)? else {
+            return Err(protocol("another answer than capabilities"));
+        };
+        Ok(*capabilities)
+    })
+}
+
+fn receive(child: &mut Channel) -> Result<Answer, CallError> {
+    match child.receive_message()? {
+        Answer::Fault { message } => Err(CallError::Fault(message)),
+        answer => Ok(answer),
+    }
+}
+
+/// The next piece of a stream; `None` at its end. A fault may come in its place.
+fn receive_bytes(child: &mut Channel) -> Result<Option<Vec<u8>>, CallError> {
+    match child.receive()? {
+        Frame::Bytes(bytes) if bytes.is_empty() => Ok(None),
+        Frame::Bytes(bytes) => Ok(Some(bytes)),
+        Frame::Json(body, _) => match serde_json::from_slice(&body) {
+            Ok(Answer::Fault { message }) => Err(CallError::Fault(message)),
+            Ok(_) | Err(_) => Err(protocol("a message where bytes were due")),
+        },
+    }
+}
+
+/// Starts a child, talks to it, and kills it: a child serves one request.
+fn with_child<T>(
+    binary: &Path,
+    deadline: Duration,
+    cancel: &AtomicBool,
+    talk: impl FnOnce(&mut Channel) -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    let (mut ours, theirs) = Channel::pair().map_err(CallError::Start)?;
+    let mut child = Command::new(binary) // no pre_exec, uid or groups: std then need not fork
+        .arg0("builder")
+        .arg(ARGUMENT)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(CallError::Start)?;
+    let stderr = child.stderr.take();
+    let process = sys::pidfd_open(child.id()).map_err(CallError::Start)?;
+    let (result, stopped, stderr) = thread::scope(|scope| {
+        let (talking, over) = channel::<()>();
+        let process = &process;
+        let watchdog = scope.spawn(move || watch(process, &over, deadline, cancel));
+        let stderr = scope.spawn(move || read_bounded(stderr));
+        let result = talk(&mut ours);
+        drop(talking);
+        let _ = sys::pidfd_signal(process.as_fd(), libc::SIGKILL); // dead already, mostly
+        let _ = child.wait(); // reaps; what it said has been read
+        let stopped = watchdog.join().unwrap_or(None);
+        (result, stopped, stderr.join().unwrap_or_default())
+    });
+    match (result, stopped) {
+        (Err(CallError::Channel { source, .. }), None) => {
+            Err(CallError::Channel { stderr, source })
+        }
+        (Err(CallError::Channel { .. }), Some(stopped)) => Err(stopped),
+        (result, _) => result,
+    }
+}
+
+/// Kills the child at its deadline or when the caller cancels. Ends when `over` is dropped.
+fn watch(
+    process: &OwnedFd,
+    over: &Receiver<()>,
+    deadline: Duration,
+    cancel: &AtomicBool,
+) -> Option<CallError> {
+    let started = Instant::now();
+    loop {
+        let left = deadline.saturating_sub(started.elapsed());
+        let stop = if cancel.load(Ordering::Relaxed) {
+            Some(CallError::Cancelled)
+        } else if left.is_zero() {
+            Some(CallError::Deadline(deadline.as_secs()))
+        } else {
+            None
+        };
+        if stop.is_some() {
+            // not waited for yet, so the descriptor names our child and nobody else
+            let _ = sys::pidfd_signal(process.as_fd(), libc::SIGKILL);
+            return stop;
+        }
+        match over.recv_timeout(left.min(Duration::from_millis(50))) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+/// Keeps the first 4 KiB of what a child complains of, and reads the rest away.
+fn read_bounded(stderr: Option<ChildStderr>) -> String {
+    let Some(mut stderr) = stderr else {
+        return String::new();
+    };
+    let mut kept = Vec::new();
+    let _ = (&mut stderr).take(4096).read_to_end(&mut kept); // what came is what there is
+    let _ = io::copy(&mut stderr, &mut io::sink());
+    kept.trim_ascii().escape_ascii().to_string()
+}

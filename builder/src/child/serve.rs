@@ -1,0 +1,161 @@
+//! The child's side: takes one request, locks itself in as that request needs, answers, ends.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+
+use crate::channel::{Channel, ChannelError};
+use crate::environment::host;
+use crate::outcome::{Ended, EnvironmentFound, IdMode};
+use crate::plan::PlanError;
+use crate::sandbox::confine::{self, Confinement, Isolation, Place};
+use crate::sandbox::fault::in_one_line;
+use crate::sandbox::launch::{self, Audience};
+use crate::sandbox::spec::Spec;
+use crate::sandbox::{self, SandboxError, collect};
+
+use super::{Answer, ReplayRequest, Request};
+
+/// Address space of a parsing child. Containers are read as streams, so this is far more than any
+/// needs, and far less than a bomb would take.
+const PARSING_MEMORY: u64 = 4 << 30;
+
+/// Why a child could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    /// The sandbox or the confinement could not be made.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The host is gone or speaks another protocol.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The plan in the request breaks its own rules.
+    #[error("refusing to replay a plan")]
+    Plan(#[from] PlanError),
+    /// A request came without its descriptors.
+    #[error("a request without its descriptors")]
+    Descriptors,
+    /// Reading a tree and an artifact failed.
+    #[error("inspecting: {0}")]
+    Inspect(String),
+}
+
+/// Does the work of a builder child. `main` calls it before anything else when its first argument
+/// is [`super::ARGUMENT`], and exits with what it returns.
+#[must_use]
+pub fn serve() -> ExitCode {
+    let entered = confine::enter();
+    let Ok(mut channel) = Channel::from_stdin() else {
+        return ExitCode::from(2); // started by hand
+    };
+    let done = entered
+        .map_err(ServeError::from)
+        .and_then(|()| answer(&mut channel));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = in_one_line(&error);
+            let _ = channel.send(&Answer::Fault { message }); // a host that is gone has no use for it
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn answer(channel: &mut Channel) -> Result<(), ServeError> {
+    let (request, fds): (Request, _) = channel.receive_with_fds()?;
+    let mut fds = fds.into_iter();
+    let mut next = || fds.next().ok_or(ServeError::Descriptors);
+    match request {
+        Request::Inspect(request) => {
+            let (tree, artifact) = (next()?, next().ok().map(File::from));
+            confine_parser(&[Place::Fd(tree.as_fd())])?;
+            let evidence = crate::recipe::inspect(&request, tree.as_fd(), artifact)
+                .map_err(|error| ServeError::Inspect(in_one_line(&error)))?;
+            channel.send(&Answer::Evidence(Box::new(evidence)))?;
+        }
+        Request::Compare { limits, .. } => {
+            let (published, rebuilt) = (File::from(next()?), File::from(next()?));
+            confine_parser(&[])?;
+            let comparison = crate::compare::compare(published, rebuilt, &limits);
+            channel.send(&Answer::Comparison(Box::new(comparison)))?;
+        }
+        Request::Replay(request) => replay(&request, &next()?, channel)?,
+        Request::Probe { toolchains, tools } => {
+            let capabilities = host::probe(&toolchains, &tools);
+            channel.send(&Answer::Capabilities(Box::new(capabilities)))?;
+        }
+    }
+    Ok(())
+}
+
+fn confine_parser(read: &[Place<'_>]) -> Result<(), SandboxError> {
+    confine::parsing(&Confinement {
+        read,
+        write: &[],
+        network: Isolation::Nothing,
+        memory_bytes: Some(PARSING_MEMORY),
+        file_bytes: Some(0),
+    })
+    .map(drop)
+}
+
+fn replay(
+    request: &ReplayRequest,
+    tree: &OwnedFd,
+    channel: &mut Channel,
+) -> Result<(), ServeError> {
+    let candidate = &request.plan.candidate;
+    candidate.check()?;
+    let spec = Spec::of_replay(request);
+    let mut host = Host {
+        request,
+        channel,
+        mode: None,
+    };
+    let source = (tree.as_fd(), request.plan.source.tree_sha256);
+    let dead = launch::run(&spec, Some(source), &mut host)?;
+    let mode = host.mode;
+    channel.send_bytes(b"")?;
+    channel.send(&Answer::Ended {
+        ended: dead.ended.clone(),
+        log_dropped_bytes: dead.log_dropped_bytes,
+        duration_ms: u64::try_from(dead.duration.as_millis()).unwrap_or(u64::MAX),
+    })?;
+    let ended = if let (Ended::Completed, Some(mode)) = (&dead.ended, mode) {
+        collect::become_collector(&dead, mode)?;
+        collect::collect(dead.build.as_fd(), candidate, channel)?
+    } else {
+        dead.ended
+    };
+    channel.send(&Answer::Finished { ended })?;
+    Ok(())
+}
+
+/// The host, listening over the channel.
+struct Host<'a> {
+    request: &'a ReplayRequest,
+    channel: &'a mut Channel,
+    mode: Option<IdMode>,
+}
+
+impl Audience for Host<'_> {
+    fn hang_up(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.channel.as_fd())
+    }
+
+    fn started(&mut self, mode: IdMode) -> Result<(), SandboxError> {
+        self.mode = Some(mode);
+        self.channel.send(&Answer::Started(EnvironmentFound {
+            architecture: std::env::consts::ARCH.to_owned(),
+            tools: self.request.tools.clone(),
+            profile: sandbox::PROFILE.to_owned(),
+            id_mode: mode,
+            limits: self.request.plan.candidate.limits,
+        }))?;
+        Ok(())
+    }
+
+    fn log(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
+        Ok(self.channel.send_bytes(bytes)?)
+    }
+}

@@ -1,0 +1,152 @@
+//! How a parsing child locks itself in before it reads its first untrusted byte.
+//!
+//! A parsing child (`inspect`, `compare`, git, the signer) is our own code over strangers' bytes:
+//! it needs no program, no network and no file beyond what it was given. It gets an own user
+//! namespace in which no id of the host is mapped, which leaves it its own files by ordinary
+//! permission bits and no privilege at all, even when it was started by root.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsFd;
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use super::fault::{Doing, SandboxError};
+pub use super::landlock::Place;
+use super::{landlock, seccomp, sys};
+
+pub(crate) const USER_NAMESPACES: &str = "allow unprivileged user namespaces: \
+    user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 where it exists (Debian), \
+    kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns,` (Ubuntu); \
+    in a container, allow unshare(2) in its system call filter";
+
+/// What a parsing child keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Confinement<'a> {
+    /// Folders and files that it may read. Descriptors that are open already need no rule.
+    pub read: &'a [Place<'a>],
+    /// Folders in which it may also make, change and remove files.
+    pub write: &'a [Place<'a>],
+    /// What network it has.
+    pub network: Isolation,
+    /// Most bytes of address space; `None` leaves the host's limit.
+    pub memory_bytes: Option<u64>,
+    /// Most bytes of one file that it writes; `None` leaves the host's limit.
+    pub file_bytes: Option<u64>,
+}
+
+/// What network a confined child has. Never the host's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// None: it cannot even make a socket.
+    Nothing,
+    /// A loopback of its own, with one listener on it that the child hands to the host: what it
+    /// connects to, the host serves.
+    Loopback,
+}
+
+/// Begins a child: single-threaded, no inherited descriptor beyond standard error, dead as soon as
+/// the thread that started it is dead. Comes before a descriptor is received.
+///
+/// # Errors
+/// When the process has threads already, or the system refuses.
+pub fn enter() -> Result<(), SandboxError> {
+    if threads()? != 1 {
+        return Err(SandboxError::Refused {
+            what: "a child that confines itself has more than one thread".into(),
+            remedy: "start children before any runtime; this is a bug",
+        });
+    }
+    sys::close_from(3).doing("closing inherited descriptors")?;
+    die_with_parent()
+}
+
+/// Locks this process in. Returns the listener where the network is [`Isolation::Loopback`].
+///
+/// Descriptors that are open stay usable. After this, only what [`Confinement`] names is reachable,
+/// for good.
+///
+/// # Errors
+/// When the system lacks a wall; the process must then not go on.
+pub fn parsing(keep: &Confinement<'_>) -> Result<Option<TcpListener>, SandboxError> {
+    let fresh = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    unshare(fresh).doing_or("making a user and a network namespace", USER_NAMESPACES)?;
+    let listener = match keep.network {
+        Isolation::Nothing => None,
+        Isolation::Loopback => {
+            loopback_up()?;
+            let address = (Ipv4Addr::LOCALHOST, 0);
+            Some(TcpListener::bind(address).doing("listening on the private loopback")?)
+        }
+    };
+    limit(Resource::RLIMIT_CORE, 0)?;
+    if let Some(bytes) = keep.memory_bytes {
+        limit(Resource::RLIMIT_AS, bytes)?;
+    }
+    if let Some(bytes) = keep.file_bytes {
+        limit(Resource::RLIMIT_FSIZE, bytes)?;
+    }
+    drop_privileges(0)?;
+    landlock::restrict(keep.read, keep.write)?;
+    seccomp::parsing(keep.network == Isolation::Loopback)?;
+    Ok(listener)
+}
+
+/// Gives up every capability but those of `mask`, for this process and all that it may start.
+pub(crate) fn drop_privileges(mask: u32) -> Result<(), SandboxError> {
+    drop_bounding_set()?;
+    keep_capabilities(mask)
+}
+
+/// Empties the bounding set. Must come before a change of user: after it the kernel refuses.
+pub(crate) fn drop_bounding_set() -> Result<(), SandboxError> {
+    for capability in 0..64 {
+        if !sys::drop_bounding(capability).doing("dropping the bounding set")? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the capabilities of `mask` (below 32) and no way to gain any; out of debuggers' reach.
+pub(crate) fn keep_capabilities(mask: u32) -> Result<(), SandboxError> {
+    sys::set_capabilities(mask).doing("dropping capabilities")?;
+    prctl::set_no_new_privs().doing("setting no_new_privs")?;
+    prctl::set_dumpable(false).doing("leaving the reach of debuggers")?;
+    die_with_parent() // a change of credentials clears it
+}
+
+/// Asks the kernel to kill this process when the thread that started it ends.
+pub(crate) fn die_with_parent() -> Result<(), SandboxError> {
+    prctl::set_pdeathsig(Signal::SIGKILL).doing("tying this process to its parent")
+}
+
+/// Sets a limit, or leaves the lower one that the host has.
+pub(crate) fn limit(resource: Resource, value: u64) -> Result<(), SandboxError> {
+    let (_, hard) = getrlimit(resource).doing("reading a resource limit")?;
+    let value = value.min(hard);
+    setrlimit(resource, value, value).doing("setting a resource limit")
+}
+
+/// Brings up `lo` in a network namespace that this process owns.
+pub(crate) fn loopback_up() -> Result<(), SandboxError> {
+    let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
+    let socket =
+        socket(family, kind, SockFlag::SOCK_CLOEXEC, None).doing("making a control socket")?;
+    sys::loopback_up(socket.as_fd()).doing("bringing the private loopback up")
+}
+
+fn threads() -> Result<u32, SandboxError> {
+    let status = std::fs::read_to_string("/proc/self/status").doing("reading /proc/self/status")?;
+    let count = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))
+        .and_then(|count| count.trim().parse().ok());
+    Ok(count.unwrap_or(u32::MAX))
+}

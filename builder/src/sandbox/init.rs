@@ -1,0 +1,313 @@
+//! The first process of a sandbox: it makes the sandbox around itself, copies the source in, gives
+//! up all privilege, then runs the steps and reports how they ended.
+//!
+//! It is a fork of the launcher, pid 1 of its own pid namespace, and the only thing in there that a
+//! build cannot kill, stop or look into. It holds one descriptor of its own, a channel to the
+//! launcher, which no step inherits.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::personality::{self, Persona};
+use nix::sys::resource::Resource;
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitStatus, wait};
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, setsid};
+use serde::{Deserialize, Serialize};
+
+use crate::channel::Channel;
+use crate::outcome::{Ended, IdMode};
+
+use super::fault::{Doing, SandboxError, in_one_line};
+use super::landlock::Place;
+use super::spec::{HOME, SOURCE, Spec};
+use super::sys::{self, Cloned};
+use super::{confine, ids, landlock, mounts, seccomp, source};
+
+/// What the launcher says, beside the source tree between the two.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToInit {
+    /// Ids are mapped: make the sandbox. The source tree follows.
+    Go,
+    /// Run the steps.
+    Begin,
+}
+
+/// What the first process says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromInit {
+    /// The sandbox is up and the source in it. Descriptor: `/build`.
+    Ready,
+    /// A step starts.
+    Step(usize),
+    /// The steps are over.
+    Ended(Ended),
+    /// The sandbox could not be made.
+    Fault(String),
+}
+
+/// Runs as the first process of new namespaces, and never returns.
+pub(crate) fn run(spec: &Spec, mode: IdMode, socket: &OwnedFd, log: &OwnedFd) -> ! {
+    // an unwinding panic must not run the launcher's code in this process
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let mut channel = take_descriptors(socket, log)?;
+        let result = live(spec, mode, &mut channel);
+        if let Err(error) = &result {
+            channel.send(&FromInit::Fault(in_one_line(error)))?;
+        }
+        result
+    }));
+    sys::exit_now(match ended {
+        Ok(Ok(())) => 0,
+        Ok(Err(_)) | Err(_) => 125,
+    })
+}
+
+/// Keeps the channel and the log; closes all else that the launcher had open.
+fn take_descriptors(socket: &OwnedFd, log: &OwnedFd) -> Result<Channel, SandboxError> {
+    confine::die_with_parent()?;
+    dup2_stdin(socket).doing("placing the channel")?;
+    dup2_stdout(log).doing("placing the log")?;
+    dup2_stderr(log).doing("placing the log")?;
+    sys::close_from(3).doing("closing the launcher's descriptors")?;
+    Channel::from_stdin().doing("taking the channel")
+}
+
+fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxError> {
+    let ToInit::Go = channel.receive_message()? else {
+        return Err(SandboxError::Inside(
+            "told to begin before the sandbox was made".into(),
+        ));
+    };
+    umask(Mode::from_bits_truncate(0o022));
+    let trees = mounts::host_trees(spec)?;
+    ids::become_inner_root(mode)?;
+    setsid().doing("making a session")?;
+    confine::loopback_up()?;
+    mounts::enter_new_root(spec, mode, trees)?;
+    let null = File::open("/dev/null").doing("opening /dev/null")?;
+    dup2_stdin(&null).doing("closing the way to the host")?;
+    drop(null);
+    ids::nest(mode)?;
+    confine::drop_bounding_set()?;
+    ids::become_build_user(mode)?;
+    confine::keep_capabilities(0)?;
+    prepare_work_space(spec, channel)?;
+    let personality = settle(spec)?;
+    let build = File::open("/build").doing("opening /build")?;
+    channel.send_with_fds(&FromInit::Ready, &[build.as_fd()])?;
+    drop(build);
+    // the parent may have died while a change of credentials had untied us: then this ends here
+    let ToInit::Begin = channel.receive_message()? else {
+        return Err(SandboxError::Inside("told to go twice".into()));
+    };
+    let ended = run_steps(spec, personality, channel)?;
+    channel.send(&FromInit::Ended(ended))?;
+    Ok(())
+}
+
+fn prepare_work_space(spec: &Spec, channel: &mut Channel) -> Result<(), SandboxError> {
+    let room = "raise the limits disk_bytes and disk_inodes of the plan";
+    for folder in [HOME, SOURCE] {
+        fs::create_dir(folder).doing_or(&format!("making {folder}"), room)?;
+    }
+    source::receive(channel, Path::new(SOURCE), spec.epoch)
+}
+
+/// Limits, address layout and Landlock, which every step inherits. Returns the personality.
+fn settle(spec: &Spec) -> Result<u64, SandboxError> {
+    let limits = &spec.limits;
+    for (resource, value) in [
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_STACK, 8 << 20),
+        (Resource::RLIMIT_NOFILE, 4096),
+        (Resource::RLIMIT_MEMLOCK, 64 << 10),
+        (Resource::RLIMIT_FSIZE, limits.file_bytes),
+        (Resource::RLIMIT_NPROC, limits.processes),
+    ] {
+        confine::limit(resource, value)?;
+    }
+    let persona = personality::get().doing("reading the personality")? | Persona::ADDR_NO_RANDOMIZE;
+    personality::set(persona).doing("fixing the address layout")?;
+    let write = ["/build", "/tmp", "/dev"].map(|path| Place::Path(Path::new(path)));
+    landlock::restrict_where_possible(&[Place::Path(Path::new("/"))], &write)?;
+    Ok(u64::from(persona.bits().cast_unsigned()))
+}
+
+fn run_steps(spec: &Spec, personality: u64, channel: &mut Channel) -> Result<Ended, SandboxError> {
+    let folder = match step_folder(&spec.subdir) {
+        Ok(folder) => folder,
+        Err(message) => return Ok(Ended::NotStarted { step: 0, message }),
+    };
+    let environment = c_strings(
+        spec.variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    )?;
+    for (step, argv) in spec.steps.iter().enumerate() {
+        channel.send(&FromInit::Step(step))?;
+        let launch = Payload {
+            folder: &folder,
+            argv: c_strings(argv.iter().cloned())?,
+            candidates: candidates(argv, spec.search_path())?,
+            environment: &environment,
+            personality,
+        };
+        match launch.run()? {
+            StepEnd::Exited(0) => {}
+            StepEnd::Exited(code) => return Ok(Ended::Exited { step, code }),
+            StepEnd::Signalled(signal) => return Ok(Ended::Signalled { step, signal }),
+            StepEnd::NotStarted(error) => {
+                let program = argv.first().map_or("", String::as_str);
+                let message = format!("{}: {error}", program.escape_debug());
+                return Ok(Ended::NotStarted { step, message });
+            }
+        }
+    }
+    Ok(Ended::Completed)
+}
+
+/// The folder of the steps: a real folder of the tree, reached through no link.
+fn step_folder(subdir: &str) -> Result<PathBuf, String> {
+    let mut folder = PathBuf::from(SOURCE);
+    for part in subdir.split('/').filter(|part| !part.is_empty()) {
+        folder.push(part);
+        let kind = fs::symlink_metadata(&folder).map(|m| m.file_type());
+        if !kind.is_ok_and(|kind| kind.is_dir()) {
+            return Err(format!(
+                "{} is not a folder of the tree",
+                subdir.escape_debug()
+            ));
+        }
+    }
+    Ok(folder)
+}
+
+fn c_strings(values: impl Iterator<Item = String>) -> Result<Vec<CString>, SandboxError> {
+    values
+        .map(|value| {
+            CString::new(value)
+                .map_err(io::Error::other)
+                .doing("passing a value with NUL")
+        })
+        .collect()
+}
+
+/// The files that a program's name may mean, in order (execvp(3), without its shell fall-back).
+fn candidates(argv: &[String], search_path: &str) -> Result<Vec<CString>, SandboxError> {
+    let program = argv.first().cloned().unwrap_or_default();
+    if program.contains('/') {
+        return c_strings(std::iter::once(program));
+    }
+    c_strings(
+        search_path
+            .split(':')
+            .map(|folder| format!("{folder}/{program}")),
+    )
+}
+
+enum StepEnd {
+    Exited(i32),
+    Signalled(i32),
+    NotStarted(io::Error),
+}
+
+/// One step, ready to be started.
+struct Payload<'a> {
+    folder: &'a Path,
+    argv: Vec<CString>,
+    candidates: Vec<CString>,
+    environment: &'a [CString],
+    personality: u64,
+}
+
+impl Payload<'_> {
+    fn run(&self) -> Result<StepEnd, SandboxError> {
+        let (report, tell) = io::pipe().doing("making a pipe")?;
+        match sys::clone_process(0).doing("starting a step")? {
+            Cloned::Child => {
+                drop(report);
+                let error = catch_unwind(AssertUnwindSafe(|| self.start()));
+                let errno = error.unwrap_or(Errno::EIO);
+                let _ = (&tell).write_all(&(errno as i32).to_be_bytes()); // init sees EOF else
+                sys::exit_now(127)
+            }
+            Cloned::Parent(pid, _) => {
+                drop(tell);
+                let failed = read_errno(report);
+                let status = reap_until(Pid::from_raw(pid))?;
+                Ok(match (failed, status) {
+                    (Some(error), _) => StepEnd::NotStarted(error),
+                    (None, WaitStatus::Signaled(_, signal, _)) => StepEnd::Signalled(signal as i32),
+                    (None, WaitStatus::Exited(_, code)) => StepEnd::Exited(code),
+                    (None, other) => {
+                        let message = format!("a step ended in an unknown way: {other:?}");
+                        return Err(SandboxError::Inside(message));
+                    }
+                })
+            }
+        }
+    }
+
+    /// Becomes the program; returns only why it could not.
+    fn start(&self) -> Errno {
+        match self.prepare() {
+            Err(error) => Errno::from_raw(raw_errno(&error)),
+            Ok(()) => self.execute(),
+        }
+    }
+
+    fn prepare(&self) -> Result<(), SandboxError> {
+        setsid().doing("making a session")?;
+        chdir(self.folder).doing("entering the folder of the steps")?;
+        sys::default_signals();
+        // init's channel and the report pipe, too, are gone as soon as the program starts
+        sys::close_on_exec_from(3).doing("closing descriptors")?;
+        seccomp::build(self.personality)
+    }
+
+    fn execute(&self) -> Errno {
+        let mut worst = Errno::ENOENT;
+        for candidate in &self.candidates {
+            match execve(candidate, &self.argv, self.environment) {
+                Ok(never) => match never {},
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                Err(Errno::EACCES) => worst = Errno::EACCES,
+                Err(other) => return other,
+            }
+        }
+        worst
+    }
+}
+
+fn raw_errno(error: &SandboxError) -> i32 {
+    match error {
+        SandboxError::System { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        SandboxError::Refused { .. } | SandboxError::Inside(_) | SandboxError::Channel(_) => {
+            libc::EIO
+        }
+    }
+}
+
+/// Waits until the program has started (end of file) or could not be.
+fn read_errno(mut report: PipeReader) -> Option<io::Error> {
+    let mut bytes = [0; 4];
+    report.read_exact(&mut bytes).ok()?;
+    Some(io::Error::from_raw_os_error(i32::from_be_bytes(bytes)))
+}
+
+/// Takes every child that ends, which for pid 1 includes orphans, until this one has.
+fn reap_until(step: Pid) -> Result<WaitStatus, SandboxError> {
+    loop {
+        match wait() {
+            Ok(status) if status.pid() == Some(step) => return Ok(status),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).doing("waiting for a step"),
+        }
+    }
+}

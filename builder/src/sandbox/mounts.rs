@@ -1,0 +1,299 @@
+//! The root file system of a sandbox, made by its first process before any stranger's byte is there.
+//!
+//! A fresh tmpfs with read-only copies of the host's `/usr` and toolchains, our own `/etc`, a fresh
+//! `/proc`, a minimal `/dev`, and file systems of limited size for the build. No path is opened in a
+//! tree that a build could have touched, and the host's root is gone at the end.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{chown, symlink};
+use std::path::Path;
+
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
+use nix::unistd::{chdir, pivot_root, sethostname};
+
+use crate::outcome::IdMode;
+
+use super::fault::{Doing, SandboxError};
+use super::ids::BUILD_ID;
+use super::spec::{HOME, Spec};
+use super::sys;
+
+/// Where the new root is put together. What the host has there is covered, in this mount namespace.
+const NEW_ROOT: &str = "/tmp";
+
+const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+
+/// Folders beside `/usr`: symbolic links on a merged system, real folders on others.
+const SYSTEM: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// What programs of the host need of its `/etc` to run.
+const SETTINGS: [&str; 4] = [
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+];
+
+/// Devices by name and number: checked, because `/dev` of a container may hold anything.
+const DEVICES: [(&str, u64, u64); 5] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+];
+
+/// Files of /proc that tell about the kernel or other people's builds, or act on the machine.
+const MASKED: [&str; 16] = [
+    "kallsyms",
+    "timer_list",
+    "keys",
+    "key-users",
+    "sysrq-trigger",
+    "kcore",
+    "kmsg",
+    "sched_debug",
+    "latency_stats",
+    "kpagecount",
+    "kpageflags",
+    "kpagecgroup",
+    "vmallocinfo",
+    "slabinfo",
+    "iomem",
+    "ioports",
+];
+
+/// Makes the root file system and moves this process into it.
+pub(crate) fn enter_new_root(
+    spec: &Spec,
+    mode: IdMode,
+    trees: Vec<(String, OwnedFd)>,
+) -> Result<(), SandboxError> {
+    let null = device("null", 1, 3)?;
+    tmpfs(NEW_ROOT, 4 << 20, 1000, 0o755)?;
+    for (target, tree) in trees {
+        attach(&target, &tree)?;
+    }
+    settings(spec)?;
+    proc(&null)?;
+    devices(&spec.limits)?;
+    work_space(spec, mode)?;
+    sethostname(&spec.profile.host_name).doing("setting the host name")?;
+    sys::set_domain_name("(none)").doing("setting the domain name")?;
+    change_root()
+}
+
+fn inside(path: &str) -> String {
+    format!("{NEW_ROOT}{path}")
+}
+
+/// Nothing that is mounted here may show on the host.
+fn private() -> Result<(), SandboxError> {
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).doing("making mounts private")
+}
+
+/// Takes read-only copies of what the sandbox shows of the host, each with its path inside.
+///
+/// Done first: as whoever started the launcher, who can reach a toolchain in a private folder, and
+/// before the new root covers one.
+pub(crate) fn host_trees(spec: &Spec) -> Result<Vec<(String, OwnedFd)>, SandboxError> {
+    private()?;
+    let mut trees = vec![("/usr".to_owned(), read_only("/usr")?)];
+    for path in SYSTEM.iter().chain(&SETTINGS) {
+        let kind = fs::symlink_metadata(path).map(|m| m.file_type());
+        if kind.is_ok_and(|kind| !kind.is_symlink()) {
+            trees.push(((*path).to_owned(), read_only(path)?));
+        }
+    }
+    for (number, path) in spec.toolchains.iter().enumerate() {
+        trees.push((format!("/toolchains/{number}"), read_only(path)?));
+    }
+    Ok(trees)
+}
+
+fn read_only(path: &str) -> Result<OwnedFd, SandboxError> {
+    let what = format!("showing {path} read-only");
+    let name = CString::new(path).map_err(io::Error::other).doing(&what)?;
+    let tree = sys::open_tree(libc::AT_FDCWD, &name, true).doing(&what)?;
+    sys::set_mount(tree.as_fd(), READ_ONLY, true).doing(&what)?;
+    Ok(tree)
+}
+
+/// Attaches a detached mount at a path of the new root, making what it is mounted on.
+fn attach(path: &str, tree: &OwnedFd) -> Result<(), SandboxError> {
+    let (what, target) = (format!("mounting {path}"), inside(path));
+    let kind = fstat(tree).doing(&what)?.st_mode;
+    if SFlag::from_bits_truncate(kind) & SFlag::S_IFMT == SFlag::S_IFDIR {
+        fs::create_dir_all(&target).doing(&what)?;
+    } else {
+        if let Some(folder) = Path::new(&target).parent() {
+            fs::create_dir_all(folder).doing(&what)?;
+        }
+        fs::File::create(&target).doing(&what)?;
+    }
+    cover(&target, tree, &what)
+}
+
+fn cover(target: &str, tree: &OwnedFd, what: &str) -> Result<(), SandboxError> {
+    let name = CString::new(target).map_err(io::Error::other).doing(what)?;
+    sys::move_mount(tree.as_fd(), &name).doing(what)
+}
+
+/// The links of a merged `/usr`, and an `/etc` that says the same everywhere.
+fn settings(spec: &Spec) -> Result<(), SandboxError> {
+    for path in SYSTEM {
+        if let Ok(target) = fs::read_link(path) {
+            symlink(target, inside(path)).doing(&format!("linking {path}"))?;
+        }
+    }
+    let (user, host) = (&spec.profile.user_name, &spec.profile.host_name);
+    fs::create_dir_all(inside("/etc")).doing("making /etc")?;
+    for (name, text) in [
+        (
+            "passwd",
+            format!(
+                "root:x:0:0:root:/root:/bin/sh\n{user}:x:{BUILD_ID}:{BUILD_ID}:{user}:{HOME}:/bin/sh\n\
+                 nobody:x:65534:65534:nobody:/nonexistent:/bin/sh\n"
+            ),
+        ),
+        (
+            "group",
+            format!("root:x:0:\n{user}:x:{BUILD_ID}:\nnogroup:x:65534:\n"),
+        ),
+        (
+            "hosts",
+            format!("127.0.0.1 localhost {host}\n::1 localhost\n"),
+        ),
+        ("hostname", format!("{host}\n")),
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files\n".to_owned(),
+        ),
+    ] {
+        fs::write(inside("/etc/") + name, text).doing(&format!("writing /etc/{name}"))?;
+    }
+    Ok(())
+}
+
+fn proc(null: &OwnedFd) -> Result<(), SandboxError> {
+    let target = inside("/proc");
+    fs::create_dir(&target).doing("making /proc")?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let remedy = "the /proc of this machine must not be partly covered: in a container, unmask it";
+    mount(
+        Some("proc"),
+        target.as_str(),
+        Some("proc"),
+        flags,
+        None::<&str>,
+    )
+    .doing_or("mounting /proc", remedy)?;
+    for name in MASKED {
+        let path = format!("{target}/{name}");
+        if Path::new(&path).exists() {
+            let what = format!("masking /proc/{name}");
+            let mask = sys::open_tree(null.as_raw_fd(), c"", false).doing(&what)?;
+            sys::set_mount(mask.as_fd(), READ_ONLY, false).doing(&what)?; // NODEV: EACCES to all
+            cover(&path, &mask, &what)?;
+        }
+    }
+    Ok(())
+}
+
+fn devices(limits: &crate::plan::Limits) -> Result<(), SandboxError> {
+    let target = inside("/dev");
+    fs::create_dir(&target).doing("making /dev")?;
+    tmpfs(&target, 64 << 10, 64, 0o755)?;
+    for (name, major, minor) in DEVICES {
+        let what = format!("showing /dev/{name}");
+        let tree =
+            sys::open_tree(device(name, major, minor)?.as_raw_fd(), c"", false).doing(&what)?;
+        let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+        sys::set_mount(tree.as_fd(), attributes, false).doing(&what)?;
+        attach(&format!("/dev/{name}"), &tree)?;
+    }
+    for (name, to) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
+        symlink(to, format!("{target}/{name}")).doing("linking in /dev")?;
+    }
+    let shm = format!("{target}/shm");
+    fs::create_dir(&shm).doing("making /dev/shm")?;
+    tmpfs(&shm, limits.disk_bytes.min(256 << 20), 10_000, 0o1777)?;
+    let all = READ_ONLY & !libc::MOUNT_ATTR_NODEV;
+    sys::set_mount(folder(&target)?.as_fd(), all, false).doing("making /dev read-only")
+}
+
+/// Opens a device of the host by name, refusing what only looks like it.
+fn device(name: &str, expected_major: u64, expected_minor: u64) -> Result<OwnedFd, SandboxError> {
+    let (path, flags) = (
+        format!("/dev/{name}"),
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+    );
+    let fd = open(path.as_str(), flags, Mode::empty()).doing(&format!("opening {path}"))?;
+    let stat = fstat(&fd).doing(&format!("looking at {path}"))?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let numbers = (major(stat.st_rdev), minor(stat.st_rdev));
+    if kind == SFlag::S_IFCHR && numbers == (expected_major, expected_minor) {
+        return Ok(fd);
+    }
+    Err(SandboxError::Refused {
+        what: format!("{path} is not character device {expected_major}:{expected_minor}"),
+        remedy: "repair /dev of this machine",
+    })
+}
+
+/// The build's own file systems, of limited size and count, owned by the build user.
+fn work_space(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
+    let limits = &spec.limits;
+    for (path, permissions) in [("/build", 0o755), ("/tmp", 0o1777)] {
+        let target = inside(path);
+        fs::create_dir(&target).doing(&format!("making {path}"))?;
+        tmpfs(&target, limits.disk_bytes, limits.disk_inodes, permissions)?;
+    }
+    match mode {
+        IdMode::SingleId => Ok(()), // there is one id, and it owns all of this
+        IdMode::RootRange => chown(inside("/build"), Some(BUILD_ID), Some(BUILD_ID))
+            .doing("giving /build to the build user"),
+    }
+}
+
+fn tmpfs(target: &str, bytes: u64, inodes: u64, mode: u32) -> Result<(), SandboxError> {
+    // for tmpfs, zero means "no limit"
+    let options = format!(
+        "size={},nr_inodes={},mode={mode:o}",
+        bytes.max(1),
+        inodes.max(1)
+    );
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(
+        Some("tmpfs"),
+        target,
+        Some("tmpfs"),
+        flags,
+        Some(options.as_str()),
+    )
+    .doing(&format!("mounting a tmpfs on {target}"))
+}
+
+fn folder(path: &str) -> Result<OwnedFd, SandboxError> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty()).doing(&format!("opening {path}"))
+}
+
+fn change_root() -> Result<(), SandboxError> {
+    chdir(NEW_ROOT).doing("entering the new root")?;
+    pivot_root(".", ".").doing("changing the root")?;
+    umount2(".", MntFlags::MNT_DETACH).doing("leaving the host's root")?;
+    chdir("/").doing("entering the new root")?;
+    sys::set_mount(folder("/")?.as_fd(), READ_ONLY, false).doing("making the root read-only")
+}
