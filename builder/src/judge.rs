@@ -9,6 +9,7 @@
 //! the other does not, that is `unstable`: our own rebuilds disagree.
 
 use countersign_attest::digest::Digests;
+use countersign_attest::escape::printable;
 use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,24 @@ pub const fn failure(ended: &Ended) -> Option<Reason> {
         Ended::TimedOut { .. } => Some(Reason::TimedOut),
         Ended::OutputMissing { .. } => Some(Reason::OutputMissing),
         Ended::OutputRejected { .. } => Some(Reason::OutputRejected),
+    }
+}
+
+/// How a build ended, in words; printable.
+#[must_use]
+pub fn describe(ended: &Ended) -> String {
+    match ended {
+        Ended::Completed => "completed".to_owned(),
+        Ended::Exited { step, code } => format!("step {} exited with {code}", step + 1),
+        Ended::Signalled { step, signal } => {
+            format!("step {} was ended by signal {signal}", step + 1)
+        }
+        Ended::NotStarted { step, message } => {
+            format!("step {} could not be started: {}", step + 1, printable(message))
+        }
+        Ended::TimedOut { step } => format!("step {} ran into the time limit", step + 1),
+        Ended::OutputMissing { pattern } => format!("nothing matches {}", printable(pattern)),
+        Ended::OutputRejected { message } => format!("an output was rejected: {}", printable(message)),
     }
 }
 
@@ -241,8 +260,9 @@ const fn good(verdict: Verdict, assisted_by: Vec<AssistKind>) -> Judgement {
     }
 }
 
-/// The one place where a reason gets its verdict.
-const fn because(reason: Reason, detail: Option<String>) -> Judgement {
+/// The judgement that a reason makes: the one place where a reason gets its verdict.
+#[must_use]
+pub const fn because(reason: Reason, detail: Option<String>) -> Judgement {
     Judgement {
         verdict: reason.verdict(),
         reason: Some(reason),

@@ -18,7 +18,7 @@ use countersign_builder::compare::{CompareLimits, Comparison};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
-use countersign_builder::plan::{Candidate, Plan, PlanSource, SCHEMA};
+use countersign_builder::plan::{Candidate, EnvironmentSpec, Plan, PlanSource, SCHEMA};
 use countersign_builder::recipe::{
     self, Attempt, Evidence, Hints, InspectRequest, Next, Situation,
 };
@@ -175,7 +175,7 @@ async fn one_artifact(
         tree_sha256: resolved.digest.sha256,
         moved_from: task.moved_from,
         published,
-        judgement: Judgement::undecided(Reason::NoRecipe, None),
+        judgement: judge::because(Reason::NoRecipe, None),
         decided_on: workshop.now(),
         plan: None,
         plan_bytes: 0,
@@ -185,11 +185,11 @@ async fn one_artifact(
     };
     if let Some(before) = task.moved_from {
         let detail = format!("the tag named {before} before; `countersign release ack` accepts the change");
-        result.judgement = Judgement::undecided(Reason::TagMoved, Some(detail));
+        result.judgement = judge::because(Reason::TagMoved, Some(detail));
         return Ok(result);
     }
-    let capabilities = workshop.capabilities(&wanted_tools(&task.hints)).await?;
     let recipe = recipe_name(task, &result.published)?;
+    let capabilities = workshop.capabilities(&wanted_tools(task, &recipe)).await?;
     let evidence = match &task.plan {
         Some(_) => Evidence::Generic, // a given plan is replayed as it is
         None => inspect(workshop, task, &recipe, resolved, &result.published).await?,
@@ -201,7 +201,7 @@ async fn one_artifact(
             Next::Enough => break,
             Next::Cannot { reason, detail } => {
                 if attempts.is_empty() {
-                    result.judgement = Judgement::undecided(reason, Some(detail));
+                    result.judgement = judge::because(reason, Some(detail));
                 }
                 break;
             }
@@ -434,7 +434,9 @@ async fn judge_replays(
         rebuilt: &digests,
         comparison: comparison.as_ref(),
         prebuilt: digests.iter().any(|d| tree.files.binary_search(&d.sha256).is_ok()),
-    });
+        assisted_by: &[],
+    })
+    .map_err(|error| Trouble::fault("bug", error))?;
     Ok(Tried { judgement, rebuilt, comparison })
 }
 
@@ -496,9 +498,14 @@ fn recipe_name(task: &Task, published: &Published) -> Result<String, Trouble> {
     })
 }
 
-fn wanted_tools(hints: &Hints) -> Vec<String> {
-    let mut tools = recipe::tools();
-    tools.extend(hints.tools.iter().cloned());
+/// The programs whose versions a plan of this task may pin.
+fn wanted_tools(task: &Task, recipe: &str) -> Vec<String> {
+    let mut tools: Vec<String> = recipe::tools(recipe).iter().map(|&t| t.to_owned()).collect();
+    tools.extend(task.hints.tools.iter().cloned());
+    if let Some(plan) = &task.plan {
+        let EnvironmentSpec::Host { tools: pinned } = &plan.candidate.environment;
+        tools.extend(pinned.iter().map(|tool| tool.name.clone()));
+    }
     tools.sort();
     tools.dedup();
     tools

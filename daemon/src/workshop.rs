@@ -213,6 +213,18 @@ impl Workshop {
             .map(Some)
     }
 
+    /// Keeps a log under the digest of its bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn keep(&self, mut log: File) -> Result<(), Trouble> {
+        use std::io::Seek as _;
+        log.rewind()
+            .context("reading a log again")
+            .map_err(|error| Trouble::fault("disk", error))?;
+        self.blobs.put(log).map(|_| ()).map_err(storage)
+    }
+
     /// Says what happens.
     pub fn progress(&self, step: Step<'_>) {
         (self.progress)(step);
@@ -226,7 +238,7 @@ impl Workshop {
 
     /// Looks at source repositories.
     #[must_use]
-    pub const fn repositories(&self) -> &Repositories {
+    pub(crate) const fn repositories(&self) -> &Repositories {
         &self.repositories
     }
 
@@ -234,12 +246,6 @@ impl Workshop {
     #[must_use]
     pub fn mirror(&self, source_uri: &str) -> PathBuf {
         self.mirrors.join(Sha256::of(source_uri.as_bytes()).to_string())
-    }
-
-    /// Where bytes are kept by their digest.
-    #[must_use]
-    pub const fn blobs(&self) -> &Blobs {
-        &self.blobs
     }
 
     /// Finds and stores what was published for a tag.

@@ -277,16 +277,3 @@ pub enum DifferenceKind {
     /// Something beside the members: trailing bytes, a header that no normalization covers.
     Container,
 }
-
-/// Compares two files with different bytes.
-#[must_use]
-pub fn compare(
-    _published: std::fs::File,
-    _rebuilt: std::fs::File,
-    _limits: &CompareLimits,
-) -> Comparison {
-    Comparison::NotComparable {
-        published_format: "unknown".into(),
-        rebuilt_format: "unknown".into(),
-    }
-}

@@ -16,6 +16,7 @@ use crate::release::Release;
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
     name: "generic",
+    tools: &[],
     takes: |_| false,
     inspect,
     next,

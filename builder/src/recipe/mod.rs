@@ -25,6 +25,8 @@ mod tree_file;
 pub struct Recipe {
     /// The name in plans and in the configuration.
     pub name: &'static str,
+    /// Programs that it runs, where the recipe itself knows them.
+    tools: &'static [&'static str],
     /// Whether a package URL is for this recipe.
     takes: fn(&str) -> bool,
     inspect: fn(&InspectRequest, BorrowedFd<'_>, Option<File>) -> Result<Evidence, InspectError>,
@@ -98,6 +100,18 @@ pub fn pick(purl: Option<&str>, hints: &Hints) -> Option<&'static str> {
     fits.map(|recipe| recipe.name)
 }
 
+/// The names of all recipes.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    RECIPES.iter().map(|recipe| recipe.name).collect()
+}
+
+/// The programs that a recipe runs by itself; none for an unknown one.
+#[must_use]
+pub fn tools(recipe: &str) -> &'static [&'static str] {
+    find(recipe).map_or(&[], |recipe| recipe.tools)
+}
+
 fn find(name: &str) -> Option<&'static Recipe> {
     RECIPES.iter().copied().find(|recipe| recipe.name == name)
 }
@@ -147,21 +161,6 @@ pub enum Evidence {
         /// What is missing or wrong, for people; printable.
         detail: String,
     },
-}
-
-/// Reads a tree and an artifact.
-///
-/// # Errors
-/// Always: recipes that read anything are not here yet.
-pub fn inspect(
-    request: &InspectRequest,
-    _tree: std::os::fd::BorrowedFd<'_>,
-    _artifact: Option<std::fs::File>,
-) -> Result<Evidence, std::io::Error> {
-    match request.recipe.as_str() {
-        "generic" => Ok(Evidence::Generic),
-        other => Err(std::io::Error::other(format!("no recipe {other:?}"))),
-    }
 }
 
 /// What the operator's configuration says about how to build a project.

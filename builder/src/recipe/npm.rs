@@ -18,6 +18,7 @@ mod manifest;
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
     name: "npm",
+    tools: &["node", "npm"],
     takes: |purl| purl.starts_with(identity::PURL_PREFIX),
     inspect: manifest::inspect,
     next,

@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
+use anyhow::Context as _;
 use countersign_attest::digest::{Digests, Sha256};
-use countersign_builder::child::{self, ReplayRequest, ReplaySink};
+use countersign_builder::child::{self, ReplayCall, ReplayRequest, ReplaySink};
 use countersign_builder::environment::Capabilities;
-use countersign_builder::outcome::Outcome;
+use countersign_builder::outcome::{EnvironmentFound, Outcome};
 use countersign_builder::plan::{EnvironmentSpec, Plan};
 use countersign_builder::sandbox::Profile;
 use serde::{Deserialize, Serialize};
@@ -77,17 +80,26 @@ pub(super) async fn replay(
         id_base: workshop.id_base(),
     };
     let files = workshop.scratch("outputs-")?;
-    let log = workshop.log_file(digest, request.profile.reverse_order)?;
+    let log = tempfile::tempfile_in(files.path())
+        .context("making a log file")
+        .map_err(|error| Trouble::fault("disk", error))?;
     let mut sink = Sink { folder: files.path().to_owned(), count: 0, log };
     let tree = open_folder(resolved)?;
     let binary = workshop.binary().to_owned();
-    let started_on = workshop.now();
-    let clock = workshop.clock();
-    let outcome = blocking(move || {
-        child::replay(&binary, &request, digest, &tree, &mut sink, started_on, clock)
+    let (outcome, sink) = blocking(move || {
+        let call = ReplayCall {
+            binary: &binary,
+            request: &request,
+            plan: digest,
+            tree: tree.as_fd(),
+            clock: &crate::clock::now,
+            cancel: &AtomicBool::new(false),
+        };
+        child::replay(&call, &mut sink).map(|outcome| (outcome, sink))
     })
     .await?
     .map_err(child_fault)?;
+    workshop.keep(sink.log)?;
     Ok(Replay { outcome, files })
 }
 
@@ -117,18 +129,19 @@ fn found_tools(
 struct Sink {
     folder: PathBuf,
     count: usize,
-    log: Option<File>,
+    log: File,
 }
 
 impl ReplaySink for Sink {
-    fn log(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.log {
-            Some(file) => file.write_all(bytes),
-            None => Ok(()),
-        }
+    fn on_started(&mut self, _: &EnvironmentFound) -> io::Result<()> {
+        Ok(())
     }
 
-    fn output(&mut self, _path: &str, _size_bytes: u64) -> io::Result<Box<dyn Write>> {
+    fn on_log(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.log.write_all(bytes)
+    }
+
+    fn open_output(&mut self, _path: &str, _size_bytes: u64) -> io::Result<Box<dyn Write>> {
         let path = self.folder.join(self.count.to_string());
         self.count += 1;
         Ok(Box::new(File::create_new(path)?))

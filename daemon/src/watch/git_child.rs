@@ -6,9 +6,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use countersign_attest::digest::GitOid;
 use countersign_builder::channel::{Channel, ChannelError};
+use countersign_builder::sandbox::confine::{self, Confinement, Isolation, Place};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Refusal, WatchError};
@@ -135,6 +137,35 @@ impl Request {
             },
         }
     }
+}
+
+/// Runs the git child of this process.
+#[must_use]
+pub(crate) fn main() -> ExitCode {
+    let served = confine::enter()
+        .map_err(|error| error.to_string())
+        .and_then(|()| Channel::from_stdin().map_err(|error| error.to_string()))
+        .and_then(|channel| serve(channel, lock_in).map_err(|error| error.to_string()));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // the host sees that the channel is closed
+    }
+}
+
+/// Leaves the child its folders and nothing else: no network, no program, no other file.
+fn lock_in(grants: &Grants) -> Result<(), String> {
+    fn places(folders: &[PathBuf]) -> Vec<Place<'_>> {
+        folders.iter().map(|folder| Place::Path(folder)).collect()
+    }
+    confine::parsing(&Confinement {
+        read: &places(&grants.read),
+        write: &places(&grants.write),
+        network: Isolation::Nothing,
+        memory_bytes: None,
+        file_bytes: None,
+    })
+    .map(|_| ())
+    .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 
 /// Takes one request, locks the process in with `confine`, answers, and returns.
