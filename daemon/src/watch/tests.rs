@@ -79,11 +79,7 @@ impl Place {
     }
 
     pub(crate) fn repositories(&self) -> Repositories {
-        let client = upstream::client()
-            .expect("a client")
-            .no_proxy()
-            .build()
-            .expect("a client");
+        let client = upstream::client().no_proxy().build().expect("a client");
         Repositories::new(client, self.children.clone(), self.limits)
     }
 
