@@ -65,7 +65,6 @@ pub(crate) struct Upstream {
 
 /// The settings of the client that [`Upstream`] needs: rustls with ring, no redirects of its own.
 /// Proxies are those of the environment, unless the caller changes that before `build`.
-#[must_use]
 pub(crate) fn client() -> reqwest::ClientBuilder {
     // an error says that a provider is installed already, which is as good
     let _ = rustls::crypto::ring::default_provider().install_default();
