@@ -118,6 +118,7 @@ impl PackStream {
                 line => return Err(AnswerError::Line(printable(line))),
             },
             (State::Ended, Packet::ResponseEnd) => {}
+            // whatever a later version may add was not asked for
             _ => return Err(AnswerError::Line("a packet out of place".into())),
         }
         Ok(Vec::new())

@@ -4,49 +4,18 @@
 //! is fetched is the object that was advertised, or nothing.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::Path;
 
 use countersign_attest::digest::GitOid;
-use countersign_builder::channel::{Channel, ChannelError};
 
+use super::children::Children;
 use super::error::{Fault, Refusal, WatchError, printable, printable_up_to};
 use super::export::{Exported, TreeLimits};
-use super::git_child::{self, Answer, Request, Store};
+use super::git_child::{Answer, Request, Store};
 use super::location::{FetchSource, Location};
 use super::mirror::{self, Peeled};
 use super::refs::{AdvertisedTag, Listing, tag_name};
 use super::upstream::{Remembered, Upstream, UpstreamLimits};
-
-/// How git children are started and bounded.
-#[derive(Debug, Clone)]
-pub(crate) struct Children {
-    /// The program: this binary.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// How long one may take.
-    pub time: Duration,
-}
-
-impl Children {
-    /// Children of the running binary, a quarter of an hour each.
-    ///
-    /// # Errors
-    /// When the system does not say where the binary is.
-    pub(crate) fn of_this_binary() -> Result<Self, WatchError> {
-        let program = std::env::current_exe().map_err(Fault::io("looking for our own binary"))?;
-        let arguments = vec![git_child::ARGUMENT.into()];
-        Ok(Self {
-            program,
-            arguments,
-            time: Duration::from_secs(900),
-        })
-    }
-}
 
 /// All limits of a watched repository.
 #[derive(Debug, Clone, Copy, Default)]
@@ -192,7 +161,13 @@ impl Repositories {
             Ok(Answer::Exported(exported)) if exported.commit == fetched.peeled.commit => {
                 Ok(exported)
             }
-            Ok(_) => Err(out_of_place()),
+            Ok(
+                Answer::Exported(_)
+                | Answer::Listing(_)
+                | Answer::Peeled(_)
+                | Answer::Refused { .. }
+                | Answer::Fault { .. },
+            ) => Err(out_of_place()),
             Err(error) => Err(error),
         };
         if exported.is_err() {
@@ -210,7 +185,10 @@ impl Repositories {
         };
         match self.ask(request, None).await? {
             Answer::Listing(listing) => Ok(listing),
-            _ => Err(out_of_place()),
+            Answer::Peeled(_)
+            | Answer::Exported(_)
+            | Answer::Refused { .. }
+            | Answer::Fault { .. } => Err(out_of_place()),
         }
     }
 
@@ -271,65 +249,13 @@ impl Repositories {
     }
 }
 
-impl Children {
-    fn ask(&self, request: &Request, pack: Option<&File>) -> Result<Answer, WatchError> {
-        let what = "starting the git child";
-        let (mut channel, theirs) = Channel::pair().map_err(Fault::io(what))?;
-        let mut child = Command::new(&self.program)
-            .args(&self.arguments)
-            .env_clear()
-            .env("HOME", "/nonexistent")
-            .current_dir("/")
-            .stdin(theirs)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(Fault::io(what))?;
-        channel
-            .set_receive_timeout(Some(self.time))
-            .map_err(Fault::io(what))?;
-        let fds: Vec<_> = pack.iter().map(AsFd::as_fd).collect();
-        let sent = channel.send_with_fds(request, &fds);
-        match sent.and_then(|()| channel.receive_message()) {
-            Ok(answer) => {
-                end(&mut child);
-                Ok(answer)
-            }
-            Err(ChannelError::Io(error))
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-            {
-                end(&mut child);
-                let seconds = self.time.as_secs();
-                Err(Fault::TimeOut {
-                    what: "the git child's work".into(),
-                    seconds,
-                }
-                .into())
-            }
-            Err(error) => {
-                let last_words = end(&mut child);
-                Err(Fault::Child(format!("ended early ({error}): {last_words}")).into())
-            }
-        }
-    }
-}
-
-/// Kills and reaps a child; its last words from standard error.
-fn end(child: &mut Child) -> String {
-    // errors only say that it is dead already
-    let _ = child.kill();
-    let _ = child.wait();
-    let mut words = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(4096).read_to_end(&mut words);
-    }
-    printable_up_to(2000, &words)
-}
-
 fn peeled(answer: Answer) -> Result<Peeled, WatchError> {
     match answer {
         Answer::Peeled(peeled) => Ok(peeled),
-        _ => Err(out_of_place()),
+        Answer::Listing(_)
+        | Answer::Exported(_)
+        | Answer::Refused { .. }
+        | Answer::Fault { .. } => Err(out_of_place()),
     }
 }
 

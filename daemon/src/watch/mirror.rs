@@ -180,7 +180,7 @@ pub(crate) fn prepare(mirror: &Path) -> Result<(), WatchError> {
     Ok(())
 }
 
-/// Adds a pack to a mirror, at most `max_bytes` of it.
+/// Adds a pack to a mirror, at most `max_bytes` of it, and removes what a killed child left there.
 ///
 /// # Errors
 /// A refusal when it is not a pack, or leans on objects that are not here.
@@ -195,6 +195,7 @@ pub(crate) fn import_pack(
         })
     };
     let folder = mirror.join("objects/pack");
+    remove_drafts(&folder)?;
     let mut start = [0u8; 12];
     pack.read_exact(&mut start)
         .map_err(|_| damaged("it is cut off".into()))?;
@@ -233,6 +234,24 @@ pub(crate) fn import_pack(
         .commit()
         .map(|_| ())
         .map_err(|error| damaged(error.message().to_owned()))
+}
+
+/// libgit2 writes a pack under this name until it is whole.
+const DRAFT: &str = "pack_git2_";
+
+fn remove_drafts(folder: &Path) -> Result<(), WatchError> {
+    let what = || format!("tidying {}", folder.display());
+    for entry in fs::read_dir(folder).map_err(Fault::io(what()))? {
+        let entry = entry.map_err(Fault::io(what()))?;
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(DRAFT.as_bytes())
+        {
+            fs::remove_file(entry.path()).map_err(Fault::io(what()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The commits whose trees are complete in a mirror, newest last. Empty where nothing is known.

@@ -16,6 +16,7 @@ pub(crate) mod pkt;
 pub(crate) mod refs;
 pub(crate) mod upstream;
 
+pub(crate) mod children;
 pub(crate) mod export;
 pub(crate) mod git;
 pub(crate) mod git_child;

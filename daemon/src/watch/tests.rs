@@ -9,9 +9,11 @@ use countersign_attest::digest::GitOid;
 use countersign_builder::channel::Channel;
 use countersign_fixtures::repositories::Repository;
 
+use super::children::Children;
 use super::error::{Fault, Refusal, WatchError};
 use super::export::{Exported, TreeLimits};
-use super::git::{Children, Fetched, Repositories, WatchLimits};
+use super::git::{Fetched, Repositories, WatchLimits};
+use super::git_child::{Grants, Request, Store};
 use super::location::{Location, LocationRules};
 use super::refs::Listing;
 use super::server::{Server, Speaks, answer};
@@ -26,13 +28,20 @@ fn child() {
     git_child::serve(channel, |_| Ok(())).expect("the parent listens");
 }
 
+/// As [`child`], on a machine where it cannot lock itself in.
+#[test]
+#[ignore = "started by the other tests as a child"]
+fn child_without_walls() {
+    let channel = Channel::from_stdin().expect("standard input is a channel");
+    git_child::serve(channel, |_| Err("no walls here".into())).expect("the parent listens");
+}
+
 pub(crate) fn children() -> Children {
-    let arguments = [
-        "watch::tests::child",
-        "--exact",
-        "--ignored",
-        "--test-threads=1",
-    ];
+    child_named("watch::tests::child")
+}
+
+fn child_named(test: &str) -> Children {
+    let arguments = [test, "--exact", "--ignored", "--test-threads=1"];
     Children {
         program: std::env::current_exe().expect("the test binary"),
         arguments: arguments.map(str::to_owned).to_vec(),
@@ -70,11 +79,7 @@ impl Place {
     }
 
     pub(crate) fn repositories(&self) -> Repositories {
-        let client = upstream::client()
-            .expect("a client")
-            .no_proxy()
-            .build()
-            .expect("a client");
+        let client = upstream::client().no_proxy().build().expect("a client");
         Repositories::new(client, self.children.clone(), self.limits)
     }
 
@@ -230,6 +235,75 @@ async fn a_tag_is_listed_fetched_and_exported_the_same_from_everywhere() {
         "1"
     );
     mirror.git(&["--git-dir=.", "fsck", "--full", "--strict", &commit]);
+}
+
+#[test]
+fn a_request_grants_its_own_folders_only() {
+    let place = Place::new();
+    let (mirror, out) = (place.path("mirror"), place.path("out"));
+    let (oid, limits) = (GitOid::from_bytes([1; 20]), TreeLimits::default());
+    let export = |from| Request::Export {
+        from,
+        oid,
+        into: out.clone(),
+        limits,
+    };
+    let import = Request::Import {
+        mirror: mirror.clone(),
+        oid,
+        pack_bytes: 1,
+        limits,
+    };
+    let list = Request::ListLocal {
+        path: mirror.clone(),
+        max_refs: 1,
+    };
+    let check = Request::CheckLocal {
+        path: mirror.clone(),
+        oid,
+        limits,
+    };
+    assert_eq!(
+        list.grants(),
+        Grants::default(),
+        "what is absent cannot be granted"
+    );
+    fs::create_dir(&mirror).expect("a folder");
+    fs::create_dir(&out).expect("a folder");
+    let (mirror_only, out_only) = (vec![mirror.clone()], vec![out.clone()]);
+    for (request, read, write) in [
+        (&list, &mirror_only, &vec![]),
+        (&check, &mirror_only, &vec![]),
+        (&import, &vec![], &mirror_only),
+        (
+            &export(Store::Mirror(mirror.clone())),
+            &mirror_only,
+            &out_only,
+        ),
+        (&export(Store::Local(mirror)), &mirror_only, &out_only),
+    ] {
+        let expect = Grants {
+            read: read.clone(),
+            write: write.clone(),
+        };
+        assert_eq!(request.grants(), expect, "{request:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_cannot_be_locked_in_reads_nothing() {
+    let mut place = Place::new();
+    let source = place.repository("project");
+    source.commit("first");
+    source.tag("v1");
+    let location = local(&source.path);
+    place
+        .list(&location)
+        .await
+        .expect("a child that is locked in lists");
+    place.children = child_named("watch::tests::child_without_walls");
+    let found = fault(place.list(&location).await);
+    assert!(found.to_string().contains("no walls here"), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,14 +63,12 @@ pub(crate) struct Upstream {
     limits: UpstreamLimits,
 }
 
-/// A client with the settings that [`Upstream`] needs: rustls with ring, no redirects of its own.
-///
-/// # Errors
-/// When the system has no certificates.
-pub(crate) fn client() -> Result<reqwest::ClientBuilder, WatchError> {
+/// The settings of the client that [`Upstream`] needs: rustls with ring, no redirects of its own.
+/// Proxies are those of the environment, unless the caller changes that before `build`.
+pub(crate) fn client() -> reqwest::ClientBuilder {
     // an error says that a provider is installed already, which is as good
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(Client::builder()
+    Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         // some servers offer the smart protocol only to what calls itself git
@@ -80,7 +78,7 @@ pub(crate) fn client() -> Result<reqwest::ClientBuilder, WatchError> {
             ")"
         ))
         .connect_timeout(Duration::from_secs(20))
-        .read_timeout(Duration::from_secs(60)))
+        .read_timeout(Duration::from_secs(60))
 }
 
 impl Upstream {
