@@ -229,7 +229,7 @@ struct Payload<'a> {
 impl Payload<'_> {
     fn run(&self) -> Result<StepEnd, SandboxError> {
         let (report, tell) = io::pipe().doing("making a pipe")?;
-        match sys::clone_process(0).doing("starting a step")? {
+        match sys::fork().doing("starting a step")? {
             Cloned::Child => {
                 drop(report);
                 let error = catch_unwind(AssertUnwindSafe(|| self.start()));

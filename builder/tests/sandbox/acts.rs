@@ -78,9 +78,35 @@ pub(crate) fn act(arguments: &[String]) -> Result<(), String> {
             let pid = nix::unistd::Pid::from_raw(word(1).parse().map_err(|_| "a pid")?);
             nix::sys::signal::kill(pid, None).map_err(Into::into)
         }
+        "probe" => return probe(),
         other => return Err(format!("no act {other:?}")),
     };
     done.map_err(|error| error.to_string())
+}
+
+/// Works where sandboxes can be made. The error names each problem with its remedy.
+fn probe() -> Result<(), String> {
+    use countersign_builder::child;
+    let binary = std::env::current_exe().map_err(|e| e.to_string())?;
+    let deadline = std::time::Duration::from_secs(30);
+    let found =
+        child::probe(&binary, &[], &Default::default(), deadline).map_err(crate::bench::shown)?;
+    let problem = |check: &countersign_builder::environment::Check| {
+        let (problem, remedy) = (check.problem.as_ref()?, check.remedy.as_ref());
+        Some(format!(
+            "{} [{problem}] [{}]",
+            check.name,
+            remedy.map_or("", |r| r)
+        ))
+    };
+    let problems: Vec<String> = found.checks.iter().filter_map(problem).collect();
+    if found.can_build() != problems.is_empty() {
+        return Err(format!("can_build() contradicts {problems:?}"));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(problems.join("\n"))
 }
 
 fn try_socket(family: AddressFamily, kind: SockType) -> std::io::Result<()> {

@@ -79,7 +79,7 @@ fn read_only(bench: &Bench) -> Result<(), String> {
         "/usr/new",
         "/toolchains/0/other",
         "/new",
-        "/etc/passwd",
+        "/etc/new",
         "/dev/new",
     ] {
         refused_only(bench, &["write", path], "Read-only file system")?;

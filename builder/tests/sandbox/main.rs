@@ -6,6 +6,7 @@
 
 mod acts;
 mod bench;
+mod calls;
 mod confinement;
 mod isolation;
 mod lifetime;
@@ -53,6 +54,7 @@ fn all(filter: &str) -> ExitCode {
         outputs::CASES,
         lifetime::CASES,
         confinement::CASES,
+        calls::CASES,
     ]
     .concat()
     .into_iter()
