@@ -77,6 +77,9 @@ pub enum Entry {
     Leave,
 }
 
+/// What a walk calls with each path and entry; its first error ends the walk.
+pub type Visit<'a, E> = dyn FnMut(&[u8], Entry) -> Result<(), E> + 'a;
+
 /// Takes the digest of a tree.
 ///
 /// # Errors
@@ -150,7 +153,7 @@ impl TreeDigester {
 pub fn walk<E: From<TreeError>>(
     tree: BorrowedFd<'_>,
     order: Order,
-    visit: &mut dyn FnMut(&[u8], Entry) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     let mut path = Vec::new();
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -163,7 +166,7 @@ fn walk_folder<E: From<TreeError>>(
     order: Order,
     path: &mut Vec<u8>,
     depth: usize,
-    visit: &mut dyn FnMut(&[u8], Entry) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     if depth > MAX_DEPTH {
         return Err(TreeError::Depth { path: shown(path) }.into());
@@ -315,7 +318,7 @@ mod tests {
             (
                 |t| {
                     fs::set_permissions(t.join("a"), fs::Permissions::from_mode(0o755))
-                        .expect("chmod")
+                        .expect("chmod");
                 },
                 false,
             ),

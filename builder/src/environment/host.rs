@@ -182,7 +182,7 @@ fn run(toolchains: &[String], argv: Vec<String>) -> Result<Ran, String> {
 fn apart(attempt: Attempt) -> Result<(), String> {
     let told = || -> io::Result<String> {
         let (mut read, mut write) = io::pipe()?;
-        match sys::clone_process(0)? {
+        match sys::fork()? {
             Cloned::Child => {
                 drop(read);
                 let text = match catch_unwind(AssertUnwindSafe(attempt)) {

@@ -21,7 +21,7 @@ use super::{landlock, seccomp, sys};
 pub(crate) const USER_NAMESPACES: &str = "allow unprivileged user namespaces: \
     user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 where it exists (Debian), \
     kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns,` (Ubuntu); \
-    in a container, allow unshare(2) in its system call filter";
+    in a container, allow unshare(2) and clone3(2) in its system call filter";
 
 /// What a parsing child keeps.
 #[derive(Debug, Clone, Copy)]

@@ -94,7 +94,7 @@ pub(crate) fn nest(mode: IdMode) -> Result<(), SandboxError> {
 fn nest_range(second: CloneFlags) -> Result<(), SandboxError> {
     let (mut wait, mut go) = std::io::pipe().doing("making a pipe")?;
     let own = nix::unistd::getpid();
-    match sys::clone_process(0).doing("starting the mapping helper")? {
+    match sys::fork().doing("starting the mapping helper")? {
         Cloned::Child => {
             drop(go);
             let mut byte = [0];

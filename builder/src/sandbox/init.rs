@@ -90,10 +90,10 @@ fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxE
     setsid().doing("making a session")?;
     confine::loopback_up()?;
     mounts::enter_new_root(spec, mode, trees)?;
+    ids::nest(mode)?;
     let null = File::open("/dev/null").doing("opening /dev/null")?;
     dup2_stdin(&null).doing("closing the way to the host")?;
     drop(null);
-    ids::nest(mode)?;
     confine::drop_bounding_set()?;
     ids::become_build_user(mode)?;
     confine::keep_capabilities(0)?;
@@ -229,7 +229,7 @@ struct Payload<'a> {
 impl Payload<'_> {
     fn run(&self) -> Result<StepEnd, SandboxError> {
         let (report, tell) = io::pipe().doing("making a pipe")?;
-        match sys::clone_process(0).doing("starting a step")? {
+        match sys::fork().doing("starting a step")? {
             Cloned::Child => {
                 drop(report);
                 let error = catch_unwind(AssertUnwindSafe(|| self.start()));

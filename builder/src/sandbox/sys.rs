@@ -28,7 +28,7 @@ fn own(result: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Which of the two processes returned from [`clone_process`].
+/// Which of the two processes returned from [`clone_process`] or [`fork`].
 pub(crate) enum Cloned {
     /// The new process.
     Child,
@@ -36,7 +36,7 @@ pub(crate) enum Cloned {
     Parent(i32, OwnedFd),
 }
 
-/// `clone3(flags | CLONE_PIDFD)` with a copy of all memory, as `fork` does.
+/// `clone3(flags | CLONE_PIDFD)`: a copy of this process in new namespaces.
 ///
 /// # Errors
 /// When the kernel refuses the flags or has no more processes.
@@ -56,6 +56,17 @@ pub(crate) fn clone_process(flags: libc::c_int) -> io::Result<Cloned> {
     }
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     Ok(Cloned::Parent(pid, own(pidfd.into())?))
+}
+
+/// `fork`: a copy of this process, in the same namespaces.
+pub(crate) fn fork() -> io::Result<Cloned> {
+    // SAFETY: the process is single-threaded (asserted in confine::enter), so the copy may go on as
+    // any process may.
+    let pid = checked(unsafe { libc::fork() }.into())?;
+    let Ok(pid @ 1..) = u32::try_from(pid) else {
+        return Ok(Cloned::Child);
+    };
+    Ok(Cloned::Parent(pid.cast_signed(), pidfd_open(pid)?))
 }
 
 /// Ends this process at once: no destructor, no buffer of the parent's is written twice.

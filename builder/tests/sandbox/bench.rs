@@ -1,0 +1,275 @@
+//! Source trees, plans and replays for the cases.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::origin::Origin;
+use countersign_attest::time::Timestamp;
+use countersign_builder::child::{self, CallError, ReplayCall, ReplayRequest, ReplaySink};
+use countersign_builder::outcome::{EnvironmentFound, Outcome};
+use countersign_builder::plan::{
+    Candidate, EnvironmentSpec, Limits, Network, Plan, PlanSource, SCHEMA, SourceForm, Step, Valued,
+};
+use countersign_builder::sandbox::Profile;
+use countersign_builder::tree;
+
+/// The payload's name inside, by which a search path finds this binary.
+pub(crate) const PAYLOAD: &str = "payload";
+
+/// The moment of every source in here.
+pub(crate) const EPOCH: i64 = 1_700_000_000;
+
+/// What cases share.
+pub(crate) struct Bench {
+    /// This binary.
+    pub(crate) binary: PathBuf,
+    /// A folder of ours on the host, in which only this process may look.
+    pub(crate) scratch: tempfile::TempDir,
+    toolchain: String,
+}
+
+/// What a replay came to.
+pub(crate) struct Replayed {
+    pub(crate) outcome: Outcome,
+    pub(crate) log: String,
+    pub(crate) outputs: BTreeMap<String, Vec<u8>>,
+}
+
+/// Keeps everything; calls a hook with the log so far whenever some comes.
+struct Keep<'a> {
+    log: Vec<u8>,
+    outputs: BTreeMap<String, Vec<u8>>,
+    on_log: &'a mut dyn FnMut(&[u8]),
+}
+
+impl ReplaySink for Keep<'_> {
+    fn on_started(&mut self, _: &EnvironmentFound) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn on_log(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.log.extend_from_slice(bytes);
+        (self.on_log)(&self.log);
+        Ok(())
+    }
+
+    fn open_output(&mut self, path: &str, _: u64) -> io::Result<Box<dyn Write + '_>> {
+        Ok(Box::new(self.outputs.entry(path.to_owned()).or_default()))
+    }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let scratch = tempfile::tempdir().expect("a temporary folder");
+        let binary = std::env::current_exe().expect("the path of this binary");
+        let toolchain = scratch.path().join("toolchain");
+        fs::create_dir_all(toolchain.join("bin")).expect("mkdir");
+        let payload = toolchain.join("bin").join(PAYLOAD);
+        fs::copy(&binary, &payload).expect("copying this binary");
+        for path in [&toolchain, &toolchain.join("bin"), &payload] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        }
+        Self {
+            toolchain: toolchain.to_str().expect("a path in UTF-8").to_owned(),
+            binary,
+            scratch,
+        }
+    }
+
+    /// Fails with the remedy when this machine cannot run sandboxes.
+    pub(crate) fn probe(&self) -> Result<(), String> {
+        let tools = [
+            (
+                "sh-that-is-not-there".to_owned(),
+                vec!["--version".to_owned()],
+            ),
+            ("tar".to_owned(), vec!["--version".to_owned()]),
+        ];
+        let deadline = Duration::from_secs(60);
+        let found = child::probe(&self.binary, &[], &tools.into(), deadline).map_err(shown)?;
+        for check in &found.checks {
+            if let Some(problem) = &check.problem {
+                return Err(format!("{}: {problem}: {:?}", check.name, check.remedy));
+            }
+        }
+        if !found.can_build() || found.tool("tar").is_none() || found.tools.len() != 1 {
+            return Err(format!("a probe that contradicts itself: {found:?}"));
+        }
+        println!("probed: {found:?}");
+        Ok(())
+    }
+
+    /// Runs an act outside, as the control arm.
+    pub(crate) fn outside(&self, arguments: &[&str]) -> Result<(), String> {
+        let output = Command::new(&self.binary)
+            .arg("act")
+            .args(arguments)
+            .output()
+            .map_err(|e| e.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Runs an act inside; `Err` is what the sandbox made of it.
+    pub(crate) fn inside(&self, arguments: &[&str]) -> Result<Result<(), String>, String> {
+        let mut argv = vec![PAYLOAD, "act"];
+        argv.extend(arguments);
+        let replayed = self.replay(&[&argv], |_| ())?;
+        Ok(match replayed.outcome.ended {
+            countersign_builder::outcome::Ended::Completed => Ok(()),
+            countersign_builder::outcome::Ended::Exited { code: 1, .. } => {
+                Err(replayed.log.trim().to_owned())
+            }
+            other => return Err(format!("ended with {other:?}: {}", replayed.log)),
+        })
+    }
+
+    /// A small source tree.
+    pub(crate) fn tree(&self) -> tempfile::TempDir {
+        let tree = tempfile::tempdir_in(self.scratch.path()).expect("a temporary folder");
+        fs::create_dir(tree.path().join("sub")).expect("mkdir");
+        for name in ["a", "b", "c", "sub/inner"] {
+            fs::write(tree.path().join(name), name).expect("write");
+        }
+        let script = tree.path().join("run.sh");
+        fs::write(&script, "#!/bin/sh\necho ran\n").expect("write");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("chmod");
+        std::os::unix::fs::symlink("/etc/shadow", tree.path().join("link")).expect("symlink");
+        tree
+    }
+
+    pub(crate) fn replay(
+        &self,
+        steps: &[&[&str]],
+        change: impl FnOnce(&mut ReplayRequest),
+    ) -> Result<Replayed, String> {
+        self.replay_tree(self.tree().path(), steps, change, &mut |_| ())
+            .map_err(shown)
+    }
+
+    /// Runs a shell script inside.
+    pub(crate) fn script(
+        &self,
+        script: &str,
+        change: impl FnOnce(&mut ReplayRequest),
+    ) -> Result<Replayed, String> {
+        self.replay(&[&["sh", "-c", script]], change)
+    }
+
+    pub(crate) fn replay_tree(
+        &self,
+        tree: &Path,
+        steps: &[&[&str]],
+        change: impl FnOnce(&mut ReplayRequest),
+        on_log: &mut dyn FnMut(&[u8]),
+    ) -> Result<Replayed, CallError> {
+        let tree = File::open(tree).expect("opening a tree");
+        let tree_sha256 = tree::digest(tree.as_fd())
+            .expect("the digest of a tree")
+            .sha256;
+        let mut request = self.request(steps, tree_sha256);
+        change(&mut request);
+        let mut keep = Keep {
+            log: Vec::new(),
+            outputs: BTreeMap::new(),
+            on_log,
+        };
+        let call = ReplayCall {
+            binary: &self.binary,
+            plan: Sha256::of(&request.plan.to_bytes()),
+            request: &request,
+            tree: tree.as_fd(),
+            clock: &|| Timestamp::EPOCH,
+            cancel: &AtomicBool::new(false),
+        };
+        let outcome = child::replay(&call, &mut keep)?;
+        Ok(Replayed {
+            outcome,
+            log: String::from_utf8_lossy(&keep.log).into_owned(),
+            outputs: keep.outputs,
+        })
+    }
+
+    /// Makes a request for the small source tree.
+    pub(crate) fn with_request<T>(
+        &self,
+        steps: &[&[&str]],
+        call: impl FnOnce(&ReplayRequest, BorrowedFd<'_>) -> T,
+    ) -> T {
+        let folder = self.tree();
+        let tree = File::open(folder.path()).expect("opening a tree");
+        let digest = tree::digest(tree.as_fd())
+            .expect("the digest of a tree")
+            .sha256;
+        call(&self.request(steps, digest), tree.as_fd())
+    }
+
+    fn request(&self, steps: &[&[&str]], tree_sha256: Sha256) -> ReplayRequest {
+        let value = |text: &&str| Valued::new((*text).to_owned(), Origin::Operator);
+        let step = |argv: &&[&str]| Step {
+            argv: argv.iter().map(value).collect(),
+        };
+        ReplayRequest {
+            plan: Plan {
+                schema: SCHEMA.into(),
+                source: PlanSource {
+                    uri: "git+file:tree".into(),
+                    reference: "refs/tags/v1".into(),
+                    commit: GitOid::from_bytes([7; 20]),
+                    tree_sha256,
+                    epoch: Timestamp::from_unix_seconds(EPOCH).expect("in range"),
+                },
+                candidate: Candidate {
+                    recipe: "generic".into(),
+                    environment: EnvironmentSpec::Host { tools: Vec::new() },
+                    source_form: SourceForm::Tree,
+                    subdir: String::new(),
+                    steps: steps.iter().map(step).collect(),
+                    variables: BTreeMap::new(),
+                    outputs: Vec::new(),
+                    limits: Limits {
+                        time_seconds: 60,
+                        disk_bytes: 64 << 20,
+                        disk_inodes: 5000,
+                        processes: 64,
+                        ..Limits::default()
+                    },
+                    network: Network::None,
+                    incomplete: None,
+                },
+                inputs: Vec::new(),
+            },
+            tools: Vec::new(),
+            toolchains: vec![self.toolchain.clone()],
+            profile: Profile::first(),
+            id_base: 1_000_000,
+        }
+    }
+}
+
+/// Declares outputs.
+pub(crate) fn outputs(request: &mut ReplayRequest, patterns: &[&str]) {
+    let value = |text: &&str| Valued::new((*text).to_owned(), Origin::Operator);
+    request.plan.candidate.outputs = patterns.iter().map(value).collect();
+}
+
+/// An error and its causes.
+pub(crate) fn shown(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,261 @@
+//! What a parsing child cannot do any more once it has locked itself in.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use countersign_builder::sandbox::confine::{self, Confinement, Isolation, Place};
+
+use crate::bench::Bench;
+use crate::{Case, acts, ensure};
+
+pub(crate) const CASES: &[(&str, Case)] = &[
+    ("a confined child reads what it was given only", files),
+    ("a confined child has no network of the host", network),
+    ("a confined child starts nothing", programs),
+    ("a confined child cannot reach its parent", parent),
+    ("a confined child has no privilege", privileges),
+    ("a confined child inherits no descriptor", descriptors),
+    ("a child with threads refuses to start", threads),
+    ("a confined child creates files as its own user", owner),
+];
+
+/// Runs as the child: `confined NETWORK READ WRITE ACT…`; network `open` is the control arm.
+pub(crate) fn child(arguments: &[String]) -> ExitCode {
+    let [network, read, write, act @ ..] = arguments else {
+        return ExitCode::from(3);
+    };
+    if network == "threads" {
+        let thread = std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(5)));
+        let refused = confine::enter();
+        drop(thread);
+        return report(refused.map_err(|e| e.to_string()));
+    }
+    let network = match network.as_str() {
+        "open" => return report(perform(act)),
+        "loopback" => Isolation::Loopback,
+        _ => Isolation::Nothing,
+    };
+    let confined = confine::enter().and_then(|()| {
+        confine::parsing(&Confinement {
+            read: &[Place::Path(Path::new(read))],
+            write: &[Place::Path(Path::new(write))],
+            network,
+            memory_bytes: Some(1 << 30),
+            file_bytes: Some(1 << 20),
+        })
+    });
+    let listener = match confined {
+        Ok(listener) => listener,
+        Err(error) => {
+            println!("confining: {}", crate::bench::shown(error));
+            return ExitCode::from(4);
+        }
+    };
+    if act.first().is_some_and(|word| word == "connect-own") {
+        let address = listener.as_ref().and_then(|l| l.local_addr().ok());
+        let address = address.map(|a| a.to_string()).unwrap_or_default();
+        return report(acts::act(&["connect".into(), address]));
+    }
+    report(perform(act))
+}
+
+fn perform(act: &[String]) -> Result<(), String> {
+    match act.first().map(String::as_str) {
+        Some("print") => {
+            for path in act.iter().skip(1) {
+                print!("{}", fs::read_to_string(path).map_err(|e| e.to_string())?);
+            }
+            Ok(())
+        }
+        Some("fds") => {
+            for entry in fs::read_dir("/proc/self/fd").map_err(|e| e.to_string())? {
+                let entry = entry.map_err(|e| e.to_string())?;
+                println!("fd {}", entry.file_name().to_string_lossy());
+            }
+            Ok(())
+        }
+        _ => acts::act(act),
+    }
+}
+
+fn report(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a child and returns its output; `Err` carries what the act met.
+fn run(bench: &Bench, network: &str, act: &[&str]) -> Result<Result<String, String>, String> {
+    let (read, write) = (
+        bench.scratch.path().join("read"),
+        bench.scratch.path().join("write"),
+    );
+    for folder in [&read, &write] {
+        fs::create_dir_all(folder).map_err(|e| e.to_string())?;
+    }
+    fs::write(read.join("given"), "given").map_err(|e| e.to_string())?;
+    let output = Command::new(&bench.binary)
+        .arg("confined")
+        .arg(network)
+        .args([&read, &write])
+        .args(act)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    match output.status.code() {
+        Some(0) => Ok(Ok(text)),
+        Some(1) => Ok(Err(text)),
+        other => Err(format!("{act:?}: {other:?}: {text}")),
+    }
+}
+
+/// The act works in a child that is not confined, and not in one that is.
+fn refused(bench: &Bench, act: &[&str], expected: &str) -> Result<(), String> {
+    run(bench, "open", act)?.map_err(|e| format!("control arm {act:?}: {e}"))?;
+    match run(bench, "nothing", act)? {
+        Ok(_) => Err(format!("{act:?} worked")),
+        Err(error) if error.contains(expected) => Ok(()),
+        Err(error) => Err(format!("{act:?} failed in another way: {error}")),
+    }
+}
+
+fn allowed(bench: &Bench, network: &str, act: &[&str]) -> Result<String, String> {
+    run(bench, network, act)?.map_err(|e| format!("{act:?}: {e}"))
+}
+
+fn path(bench: &Bench, name: &str) -> String {
+    bench
+        .scratch
+        .path()
+        .join(name)
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn files(bench: &Bench) -> Result<(), String> {
+    fs::write(path(bench, "outside"), "outside").map_err(|e| e.to_string())?;
+    refused(bench, &["read", &path(bench, "outside")], "denied")?;
+    refused(bench, &["read", "/etc/passwd"], "denied")?;
+    refused(bench, &["read", "/proc/self/environ"], "denied")?;
+    refused(bench, &["write", &path(bench, "outside")], "denied")?;
+    refused(bench, &["write", &path(bench, "read/new")], "denied")?;
+    fs::remove_file(path(bench, "read/new")).map_err(|e| e.to_string())?; // by the control arm
+    allowed(bench, "nothing", &["read", &path(bench, "read/given")])?;
+    allowed(bench, "nothing", &["write", &path(bench, "write/new")])?;
+    Ok(())
+}
+
+fn network(bench: &Bench) -> Result<(), String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| e.to_string())?
+        .to_string();
+    refused(bench, &["connect", &address], "not permitted")?;
+    refused(bench, &["socket-unix"], "not permitted")?;
+    allowed(bench, "loopback", &["connect-own"])?;
+    match run(bench, "loopback", &["connect", &address])? {
+        Ok(_) => Err("the loopback reached the host".into()),
+        Err(error) => {
+            ensure!(error.contains("refused"), "{error}");
+            Ok(())
+        }
+    }
+}
+
+fn programs(bench: &Bench) -> Result<(), String> {
+    refused(bench, &["run", "/bin/true"], "")?;
+    refused(bench, &["unshare-user"], "not permitted")
+}
+
+fn parent(bench: &Bench) -> Result<(), String> {
+    let own = std::process::id();
+    refused(bench, &["read", &format!("/proc/{own}/environ")], "denied")?;
+    refused(
+        bench,
+        &["open-write", &format!("/proc/{own}/mem")],
+        "denied",
+    )?;
+    refused(bench, &["signal", &own.to_string()], "not permitted")
+}
+
+fn privileges(bench: &Bench) -> Result<(), String> {
+    // /proc/self/status cannot be opened by a confined child, so a folder with it is given: the
+    // parent looks at a child that waits
+    let mut child = Command::new(&bench.binary)
+        .args([
+            "confined",
+            "loopback",
+            "/",
+            "/tmp",
+            "print",
+            "/proc/self/status",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        std::io::Read::read_to_string(&mut stdout, &mut text).map_err(|e| e.to_string())?;
+    }
+    child.wait().map_err(|e| e.to_string())?;
+    for line in [
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        ensure!(text.lines().any(|l| l == line), "no {line:?} in {text:?}");
+    }
+    Ok(())
+}
+
+fn descriptors(bench: &Bench) -> Result<(), String> {
+    let leak = fs::File::open("/dev/null").map_err(|e| e.to_string())?;
+    nix::fcntl::fcntl(
+        &leak,
+        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+    )
+    .map_err(|e| e.to_string())?;
+    let line = format!("fd {}", std::os::fd::AsRawFd::as_raw_fd(&leak));
+    let listed = |network: &str, read: &str| {
+        let output = Command::new(&bench.binary)
+            .args(["confined", network, read, "/tmp", "fds"])
+            .output()
+            .map_err(|e| e.to_string())?;
+        Ok::<_, String>(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let control = listed("open", "/")?;
+    ensure!(control.lines().any(|l| l == line), "control arm: {control}");
+    let seen = listed("nothing", "/")?;
+    // 3 is the folder that is being listed
+    let mut seen: Vec<&str> = seen.lines().collect();
+    seen.sort_unstable();
+    ensure!(seen == ["fd 0", "fd 1", "fd 2", "fd 3"], "{seen:?}");
+    Ok(())
+}
+
+fn threads(bench: &Bench) -> Result<(), String> {
+    match run(bench, "threads", &[])? {
+        Err(error) if error.contains("more than one thread") => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+fn owner(bench: &Bench) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt;
+    let file = path(bench, "write/owned");
+    allowed(bench, "nothing", &["write", &file])?;
+    let found = fs::metadata(&file).map_err(|e| e.to_string())?;
+    let own = nix::unistd::geteuid().as_raw();
+    ensure!(found.uid() == own, "owner {}, not {own}", found.uid());
+    Ok(())
+}
