@@ -8,6 +8,7 @@
 use std::process::ExitCode;
 
 mod trouble;
+mod exit;
 mod clock;
 mod crash;
 mod identity;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -253,7 +254,8 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
         .export(&fetched, &folder)
         .await
         .map_err(WatchError::into_trouble)?;
-    let digest = blocking(move || tree::digest(&folder))
+    let opened = open_folder(&folder)?;
+    let digest = blocking(move || tree::digest(opened.as_fd()))
         .await?
         .map_err(|error| Trouble::fault("source-tree", anyhow::Error::new(error)))?;
     crash::point("resolved");
@@ -305,7 +307,7 @@ async fn inspect(
         limits: CompareLimits::default(),
     };
     let artifact = workshop.stored(published)?;
-    let tree = open_folder(resolved)?;
+    let tree = open_tree(resolved)?;
     let binary = workshop.binary().to_owned();
     blocking(move || child::inspect(&binary, &request, tree.as_fd(), artifact.as_ref(), PARSE_TIME))
         .await?
@@ -470,7 +472,7 @@ pub fn causes(comparison: &Comparison) -> Vec<String> {
         Comparison::Equivalent { .. } => Vec::new(),
         Comparison::Different { members, unlisted } => {
             let mut lines: Vec<String> =
-                members.iter().map(|member| format!("{}: {}", member.what.word(), member.name)).collect();
+                members.iter().map(|m| format!("{}: {}", m.what.word(), m.name)).collect();
             if *unlisted > 0 {
                 lines.push(format!("and {unlisted} more"));
             }
@@ -511,8 +513,12 @@ fn wanted_tools(task: &Task, recipe: &str) -> Vec<String> {
     tools
 }
 
-fn open_folder(resolved: &Resolved) -> Result<File, Trouble> {
-    File::open(resolved.tree.path().join(TREE))
+fn open_tree(resolved: &Resolved) -> Result<File, Trouble> {
+    open_folder(&resolved.tree.path().join(TREE))
+}
+
+fn open_folder(path: &Path) -> Result<File, Trouble> {
+    File::open(path)
         .context("opening the exported source tree")
         .map_err(|error| Trouble::fault("scratch", error))
 }

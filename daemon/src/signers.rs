@@ -28,8 +28,7 @@ impl Signers {
     /// # Errors
     /// When a key is not there or not private, or a process cannot be started.
     pub(crate) fn start(key: &Path, allow_local: bool) -> Result<Self, Trouble> {
-        // the signer reads it again; this look gives a better message
-        keys::load(key).map_err(keys::KeyFileError::into_trouble)?;
+        keys::check(key).map_err(keys::KeyFileError::into_trouble)?;
         let first = start(KeySource::File { path: key.to_owned() })?;
         let local = if allow_local {
             let path = key.with_file_name("local.pem");

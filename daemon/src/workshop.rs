@@ -24,8 +24,9 @@ use crate::publish::endpoints::SlashUrl;
 use crate::publish::{
     self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource, endpoints,
 };
-use crate::watch::git::{Children, Repositories, WatchLimits};
-use crate::watch::upstream;
+use crate::watch::children::Children;
+use crate::watch::git::{Repositories, WatchLimits};
+use crate::watch::{WatchError, upstream};
 
 /// Longest time for finding out about this machine.
 const PROBE_TIME: Duration = Duration::from_secs(120);
@@ -103,13 +104,10 @@ impl Workshop {
             .context("finding this program's own file")
             .map_err(|error| Trouble::fault("binary", error))?;
         let client = upstream::client()
-            .and_then(|builder| {
-                builder.build().map_err(|error| {
-                    crate::watch::Fault::Child(format!("making an HTTP client: {error}")).into()
-                })
-            })
-            .map_err(|error| error.into_trouble())?;
-        let children = Children::of_this_binary().map_err(|error| error.into_trouble())?;
+            .build()
+            .context("making an HTTP client")
+            .map_err(|error| Trouble::fault("http", error))?;
+        let children = Children::of_this_binary().map_err(WatchError::into_trouble)?;
         let repositories = Repositories::new(client, children, watch_limits(&limits));
         let mut folders = Vec::new();
         for toolchain in toolchains {

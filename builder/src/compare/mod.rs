@@ -277,3 +277,19 @@ pub enum DifferenceKind {
     /// Something beside the members: trailing bytes, a header that no normalization covers.
     Container,
 }
+
+impl DifferenceKind {
+    /// The word as statements and JSON carry it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::OnlyPublished => "only-published",
+            Self::OnlyRebuilt => "only-rebuilt",
+            Self::Content => "content",
+            Self::Type => "type",
+            Self::Mode => "mode",
+            Self::Order => "order",
+            Self::Container => "container",
+        }
+    }
+}

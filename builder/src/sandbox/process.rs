@@ -11,11 +11,3 @@ use nix::sys::prctl;
 pub fn make_non_dumpable() -> io::Result<()> {
     prctl::set_dumpable(false).map_err(io::Error::from)
 }
-
-/// Makes sure that nothing this process may start gains privileges.
-///
-/// # Errors
-/// When the system refuses, which Linux never does.
-pub fn forbid_new_privileges() -> io::Result<()> {
-    prctl::set_no_new_privs().map_err(io::Error::from)
-}

@@ -18,6 +18,8 @@ use serde::Serialize;
 pub(crate) mod problem;
 pub(crate) mod view;
 
+use tokio::net::TcpListener;
+
 use crate::web::{self, About};
 use problem::Problem;
 use view::{ReleaseSummary, ViewError, Views};
@@ -34,6 +36,18 @@ pub(crate) struct Shared {
     pub(crate) views: Arc<dyn Views>,
     /// Who speaks.
     pub(crate) about: Arc<About>,
+}
+
+/// Serves until the process ends or the listener breaks.
+///
+/// # Errors
+/// When the listener breaks.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    views: Arc<dyn Views>,
+    about: About,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(views, about)).await
 }
 
 /// All routes, with the headers that every response carries.

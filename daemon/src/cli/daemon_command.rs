@@ -17,6 +17,7 @@ use crate::publish::endpoints::SlashUrl;
 use crate::publish::{Endpoints, PublishedSource};
 use crate::pipeline::issue::store_fault;
 use crate::workshop::{self, Workshop};
+use crate::web::About;
 use crate::{api, identity};
 
 /// The setting under which npm's registry is remembered.
@@ -60,8 +61,11 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
                 .with_context(|| format!("listening on {address} (the key `listen`)"))
                 .map_err(|error| Trouble::refused("listen", error))?;
             info!(%address, "serving the API and the pages");
-            let about = identity::about(&config, &signers)?;
-            Some(tokio::spawn(api::serve(listener, store.clone(), about)))
+            let about = About {
+                rebuilder_id: config.rebuilder.id.clone(),
+                key_fingerprint: signers.public().fingerprint(),
+            };
+            Some(tokio::spawn(api::serve(listener, Arc::new(store.clone()), about)))
         }
         None => None,
     };

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::trouble::Trouble;
 
 mod config_command;
@@ -28,7 +29,7 @@ mod verify;
 #[command(name = "countersign", version, max_term_width = 100)]
 struct Arguments {
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", env = "COUNTERSIGN_CONFIG", default_value = "countersign.yaml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "countersign.yaml")]
     config: PathBuf,
     /// How data is written to standard output.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -71,37 +72,6 @@ enum Command {
     Key(key::KeyCommand),
 }
 
-/// How a command ended, as the contract's exit codes have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Exit {
-    /// Reproduced, accepted, or done.
-    Good,
-    /// Not reproduced.
-    NotReproduced,
-    /// Build failed, unstable or indeterminate.
-    Undecided,
-    /// Nothing found, a bad signature, or a policy that is not met.
-    NotMet,
-    /// A fault of ours: try again.
-    Fault,
-}
-
-impl Exit {
-    /// The contract's number.
-    const fn code(self) -> u8 {
-        match self {
-            Self::Good => 0,
-            Self::NotReproduced => 1,
-            Self::Undecided => 3,
-            Self::NotMet => 4,
-            Self::Fault => 5,
-        }
-    }
-}
-
-/// Usage, configuration or input refused.
-const REFUSED: u8 = 2;
-
 /// Runs the command line.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -112,7 +82,7 @@ pub fn run() -> ExitCode {
         Err(trouble) => {
             output::trouble(format, &trouble);
             ExitCode::from(match trouble {
-                Trouble::Refusal { .. } => REFUSED,
+                Trouble::Refusal { .. } => Exit::REFUSED,
                 Trouble::Fault { .. } => Exit::Fault.code(),
             })
         }

@@ -124,19 +124,10 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
     Ok(findings
         .artifacts
         .iter()
-        .map(|result| exit_of(result.judgement.verdict, &arguments.accept))
+        .map(|result| result.judgement.verdict)
+        .map(|verdict| if arguments.accept.contains(&verdict) { Exit::Good } else { Exit::of(verdict) })
         .max()
         .unwrap_or(Exit::Undecided))
-}
-
-/// The contract's code for one verdict; over several the largest wins.
-pub(super) fn exit_of(verdict: Verdict, accept: &[Verdict]) -> Exit {
-    match verdict {
-        Verdict::Reproduced => Exit::Good,
-        Verdict::Assisted | Verdict::Equivalent if accept.contains(&verdict) => Exit::Good,
-        Verdict::Assisted | Verdict::Equivalent | Verdict::Differs => Exit::NotReproduced,
-        Verdict::Unstable | Verdict::BuildFailed | Verdict::Indeterminate => Exit::Undecided,
-    }
 }
 
 fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {

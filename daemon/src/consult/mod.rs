@@ -15,6 +15,8 @@ use countersign_attest::statement::{Statement, VerdictStatement};
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Verdict;
 
+use crate::exit::Exit;
+
 pub(crate) mod files;
 pub(crate) mod render;
 #[cfg(test)]
@@ -134,19 +136,15 @@ impl Answer {
         }
     }
 
-    /// The exit code (contract, DESIGN section 13).
-    pub(crate) const fn exit_code(self) -> u8 {
+    /// How it ends a command.
+    pub(crate) const fn exit(self) -> Exit {
         match self {
-            Self::Accepted(_) => 0,
-            Self::NotAccepted(verdict) => match verdict {
-                Verdict::Reproduced
-                | Verdict::Assisted
-                | Verdict::Equivalent
-                | Verdict::Differs => 1,
-                Verdict::Unstable | Verdict::BuildFailed | Verdict::Indeterminate => 3,
-            },
-            Self::AnotherBinary => 1,
-            Self::AboutAnotherFile | Self::BadSignature | Self::Unreadable | Self::Nothing => 4,
+            Self::Accepted(_) => Exit::Good,
+            Self::NotAccepted(verdict) => Exit::of(verdict),
+            Self::AnotherBinary => Exit::NotReproduced,
+            Self::AboutAnotherFile | Self::BadSignature | Self::Unreadable | Self::Nothing => {
+                Exit::NotMet
+            }
         }
     }
 }

@@ -251,7 +251,7 @@ struct ProblemReport<'a> {
 pub(crate) fn report<'a>(subject: &'a Subject, decision: &'a Decision) -> Report<'a> {
     Report {
         decision: decision.answer.word(),
-        exit_code: decision.answer.exit_code(),
+        exit_code: decision.answer.exit().code(),
         sentence: sentence(decision),
         subject: SubjectReport {
             name: subject.file_name.as_deref(),

@@ -101,12 +101,12 @@ fn each_verdict_has_the_exit_code_of_the_contract() {
     ] {
         let attestation = [signed(&facts(verdict), 7)];
         assert_eq!(
-            ask(&subject(), &[], &attestation).answer.exit_code(),
+            ask(&subject(), &[], &attestation).answer.exit().code(),
             code,
             "{verdict}"
         );
         let wide = ask(&subject(), &Verdict::ALL, &attestation).answer;
-        assert_eq!(wide.exit_code(), widened, "{verdict}");
+        assert_eq!(wide.exit().code(), widened, "{verdict}");
     }
     let equivalent = [signed(&facts(Verdict::Equivalent), 7)];
     let narrow = ask(&subject(), &[Verdict::Assisted], &equivalent).answer;
@@ -137,7 +137,7 @@ fn only_the_given_key_is_believed() {
     let other_type = text.replace("in-toto+json", "other+json");
     assert_eq!(answer(&[tampered(other_type)]), Answer::Unreadable);
     for answer in [Answer::Nothing, Answer::BadSignature, Answer::Unreadable] {
-        assert_eq!(answer.exit_code(), 4);
+        assert_eq!(answer.exit().code(), 4);
     }
 }
 
@@ -147,7 +147,7 @@ fn other_bytes_under_the_name_are_another_binary() {
     let mut tampered = Subject::of_file(Some("lib-1.2.3.tgz".into()), &Digests::of(b"tampered"));
     let decision = ask(&tampered, &[], &attestation);
     assert_eq!(
-        (decision.answer, decision.answer.exit_code()),
+        (decision.answer, decision.answer.exit().code()),
         (Answer::AnotherBinary, 1)
     );
     assert!(decision.decided_by.is_none());
@@ -155,7 +155,7 @@ fn other_bytes_under_the_name_are_another_binary() {
     tampered.file_name = Some("something-else.tgz".into());
     let decision = ask(&tampered, &[], &attestation);
     assert_eq!(
-        (decision.answer, decision.answer.exit_code()),
+        (decision.answer, decision.answer.exit().code()),
         (Answer::AboutAnotherFile, 4)
     );
     tampered.purl = Some("pkg:npm/%40scope/lib@1.2.3".into());
@@ -175,25 +175,25 @@ fn the_bytes_count_and_not_their_name() {
     let attestation = [signed(&facts(Verdict::Reproduced), 7)];
     let mut renamed = subject();
     renamed.file_name = Some("renamed".into());
-    assert_eq!(ask(&renamed, &[], &attestation).answer.exit_code(), 0);
+    assert_eq!(ask(&renamed, &[], &attestation).answer.exit().code(), 0);
 
     // every digest that both sides know has to be the same
     let mut mixed = subject();
     mixed.sha512 = Some(Digests::of(b"other").sha512);
-    assert_ne!(ask(&mixed, &[], &attestation).answer.exit_code(), 0);
+    assert_ne!(ask(&mixed, &[], &attestation).answer.exit().code(), 0);
     mixed = subject();
     mixed.sha256 = None;
-    assert_eq!(ask(&mixed, &[], &attestation).answer.exit_code(), 0);
+    assert_eq!(ask(&mixed, &[], &attestation).answer.exit().code(), 0);
     let mut without = facts(Verdict::Reproduced);
     without.published.sha512 = None;
     assert_ne!(
-        ask(&mixed, &[], &[signed(&without, 7)]).answer.exit_code(),
+        ask(&mixed, &[], &[signed(&without, 7)]).answer.exit().code(),
         0
     );
     assert_ne!(
         ask(&Subject::default(), &[], &attestation)
             .answer
-            .exit_code(),
+            .exit().code(),
         0
     );
 }
@@ -210,7 +210,7 @@ fn the_newest_verdict_counts_and_of_two_at_once_the_worse() {
     for (bad, code) in [(bad_later, 1), (bad_at_once, 1), (bad_earlier, 0)] {
         for order in [[good.clone(), bad.clone()], [bad.clone(), good.clone()]] {
             let decision = ask(&subject(), &[], &order);
-            assert_eq!(decision.answer.exit_code(), code);
+            assert_eq!(decision.answer.exit().code(), code);
             assert_eq!(decision.others.len(), 1);
         }
     }
@@ -220,7 +220,7 @@ fn the_newest_verdict_counts_and_of_two_at_once_the_worse() {
 fn the_future_does_not_count_and_provenance_is_no_verdict() {
     let mut facts = facts(Verdict::Reproduced);
     facts.decided_on = now().plus_seconds(CLOCK_SKEW_SECONDS);
-    assert_eq!(answer(&[signed(&facts, 7)]).exit_code(), 0);
+    assert_eq!(answer(&[signed(&facts, 7)]).exit().code(), 0);
     facts.decided_on = now().plus_seconds(CLOCK_SKEW_SECONDS + 1);
     assert_eq!(answer(&[signed(&facts, 7)]), Answer::Unreadable);
 
@@ -256,7 +256,7 @@ fn text_says_who_what_and_from_where_in_the_words_of_the_contract() {
             assert!(!text.to_lowercase().contains(never), "{text}");
         }
         let json = serde_json::to_value(render::report(&subject, &decision)).unwrap();
-        assert_eq!(json["exit_code"], decision.answer.exit_code());
+        assert_eq!(json["exit_code"], decision.answer.exit().code());
         assert_eq!(json["decided_by"]["verdict"], verdict.word());
         assert_eq!(json["view"], "partial");
     }

@@ -135,6 +135,30 @@ pub(crate) fn load(path: &Path) -> Result<PrivateKey, KeyFileError> {
     })
 }
 
+/// Looks whether a private key could be loaded, without reading it: for the host, which must not
+/// hold the secret and wants to say early what is wrong.
+///
+/// # Errors
+/// When it is not there, not a file, or others can read it.
+pub(crate) fn check(path: &Path) -> Result<(), KeyFileError> {
+    let found = fs::metadata(path).map_err(|source| KeyFileError::Io {
+        doing: "looking for the key",
+        path: path.to_owned(),
+        source,
+    })?;
+    if !found.is_file() {
+        return Err(KeyFileError::NotAFile(path.to_owned()));
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Readable {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
 /// Reads a public key file, or the public half of a private one.
 ///
 /// # Errors

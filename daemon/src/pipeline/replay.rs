@@ -16,7 +16,7 @@ use countersign_builder::sandbox::Profile;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Resolved, blocking, child_fault, open_folder};
+use super::{Resolved, blocking, child_fault, open_tree};
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
 
@@ -84,7 +84,7 @@ pub(super) async fn replay(
         .context("making a log file")
         .map_err(|error| Trouble::fault("disk", error))?;
     let mut sink = Sink { folder: files.path().to_owned(), count: 0, log };
-    let tree = open_folder(resolved)?;
+    let tree = open_tree(resolved)?;
     let binary = workshop.binary().to_owned();
     let (outcome, sink) = blocking(move || {
         let call = ReplayCall {

@@ -4,21 +4,32 @@
 //! host closes the channel.
 
 use std::io;
+use std::process::ExitCode;
 
 use countersign_attest::key::PrivateKey;
 use countersign_attest::statement::{Contradiction, Custody, Facts, compose};
 use countersign_attest::{dsse, link};
 use countersign_builder::channel::{Channel, ChannelError};
+use countersign_builder::sandbox::confine::{self, Confinement, Isolation};
 use countersign_builder::sandbox::process;
 
 use super::{Answer, KeySource, Request, with_causes};
 use crate::keys;
 
+/// Most bytes of address space; a signer needs a few.
+const MEMORY_BYTES: u64 = 1 << 30;
+
 /// Runs the signer until the host is done with it. Called before any thread or runtime is started.
-///
-/// # Errors
-/// When the channel fails; the host has seen every other error as an answer.
-pub(crate) fn run() -> Result<(), ChannelError> {
+#[must_use]
+pub(crate) fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // the host sees that the channel is closed
+    }
+}
+
+fn run() -> Result<(), ChannelError> {
+    confine::enter().map_err(|error| ChannelError::Io(io::Error::other(error)))?;
     process::make_non_dumpable().map_err(ChannelError::Io)?;
     let channel = Channel::from_stdin().map_err(ChannelError::Io)?;
     serve(channel, lock_in)
@@ -49,7 +60,15 @@ pub(super) fn serve(
 
 /// Gives up what signing does not need, for good, now that the key has been read.
 fn lock_in() -> io::Result<()> {
-    process::forbid_new_privileges()
+    confine::parsing(&Confinement {
+        read: &[],
+        write: &[],
+        network: Isolation::Nothing,
+        memory_bytes: Some(MEMORY_BYTES),
+        file_bytes: Some(0),
+    })
+    .map(|_| ())
+    .map_err(io::Error::other)
 }
 
 fn obtain(source: &KeySource) -> Result<PrivateKey, String> {

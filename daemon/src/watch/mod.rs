@@ -31,4 +31,4 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{Fault, Refusal, WatchError};
+pub(crate) use error::WatchError;

@@ -1,0 +1,56 @@
+//! The exit codes of the command line: a contract (DESIGN section 13), and its only home.
+
+use countersign_attest::verdict::Verdict;
+
+/// How a command ended. Over several artifacts the largest wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// Reproduced, accepted, or done.
+    Good,
+    /// Not reproduced.
+    NotReproduced,
+    /// Build failed, unstable or indeterminate.
+    Undecided,
+    /// Nothing found, a bad signature, or a policy that is not met.
+    NotMet,
+    /// A fault of ours: try again.
+    Fault,
+}
+
+impl Exit {
+    /// Usage, configuration or input refused; never the end of a command that did its work.
+    pub(crate) const REFUSED: u8 = 2;
+
+    /// The contract's number.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::NotReproduced => 1,
+            Self::Undecided => 3,
+            Self::NotMet => 4,
+            Self::Fault => 5,
+        }
+    }
+
+    /// How a verdict ends a command that does not accept it beside `reproduced`.
+    pub(crate) const fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Reproduced => Self::Good,
+            Verdict::Assisted | Verdict::Equivalent | Verdict::Differs => Self::NotReproduced,
+            Verdict::Unstable | Verdict::BuildFailed | Verdict::Indeterminate => Self::Undecided,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_the_contracts() {
+        let codes = Verdict::ALL.map(|verdict| Exit::of(verdict).code());
+        assert_eq!(codes, [0, 1, 1, 1, 3, 3, 3]);
+        assert_eq!([Exit::NotMet.code(), Exit::Fault.code(), Exit::REFUSED], [4, 5, 2]);
+        assert!(Exit::Fault > Exit::Undecided && Exit::Undecided > Exit::NotReproduced);
+    }
+}
