@@ -66,8 +66,12 @@ impl World {
     /// When the disk refuses.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("countersign-e2e-").tempdir();
-        Self { folder: folder.expect("a folder") }
+        let folder = tempfile::Builder::new()
+            .prefix("countersign-e2e-")
+            .tempdir();
+        Self {
+            folder: folder.expect("a folder"),
+        }
     }
 
     /// A path in the world.
@@ -92,8 +96,13 @@ impl World {
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(binary());
-        command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
-        command.env_remove("COUNTERSIGN_CONFIG").env_remove("RUST_LOG");
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+            .env_remove("COUNTERSIGN_CONFIG")
+            .env_remove("RUST_LOG");
         command
     }
 
@@ -192,7 +201,9 @@ impl Repository {
 /// # Panics
 /// When it cannot be started.
 pub fn ran(command: &mut Command) -> Ran {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     Ran {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -213,14 +224,21 @@ pub fn binary() -> &'static Path {
             return path.into();
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the workspace");
         let mut build = Command::new(cargo);
-        build.current_dir(root).args(["build", "-q", "--locked", "-p", "countersign"]);
+        build
+            .current_dir(root)
+            .args(["build", "-q", "--locked", "-p", "countersign"]);
         let built = ran(&mut build);
         assert_eq!(built.code, Some(0), "building the binary: {}", built.stderr);
         let target = std::env::current_exe().expect("this test");
         // target/debug/deps/e2e-… -> target/debug/countersign
-        let folder = target.parent().and_then(Path::parent).expect("the target folder");
+        let folder = target
+            .parent()
+            .and_then(Path::parent)
+            .expect("the target folder");
         folder.join("countersign")
     })
 }

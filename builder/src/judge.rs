@@ -101,11 +101,17 @@ pub fn describe(ended: &Ended) -> String {
             format!("step {} was ended by signal {signal}", step + 1)
         }
         Ended::NotStarted { step, message } => {
-            format!("step {} could not be started: {}", step + 1, printable(message))
+            format!(
+                "step {} could not be started: {}",
+                step + 1,
+                printable(message)
+            )
         }
         Ended::TimedOut { step } => format!("step {} ran into the time limit", step + 1),
         Ended::OutputMissing { pattern } => format!("nothing matches {}", printable(pattern)),
-        Ended::OutputRejected { message } => format!("an output was rejected: {}", printable(message)),
+        Ended::OutputRejected { message } => {
+            format!("an output was rejected: {}", printable(message))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! `signature-stored`, `logged`, `file-written`, `published`. Release builds have none of this.
 
 /// Ends the process at once if a test asked for it by `COUNTERSIGN_CRASH_AT`.
-pub fn point(name: &str) {
+pub(crate) fn point(name: &str) {
     #[cfg(debug_assertions)]
     if std::env::var("COUNTERSIGN_CRASH_AT").as_deref() == Ok(name) {
         std::process::abort();

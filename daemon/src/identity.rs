@@ -6,7 +6,7 @@ use countersign_attest::statement::{KeyIsolation, Rebuilder};
 
 /// The rebuilder as statements name it.
 #[must_use]
-pub fn rebuilder(id: &str) -> Rebuilder {
+pub(crate) fn rebuilder(id: &str) -> Rebuilder {
     Rebuilder {
         id: id.to_owned(),
         version: BTreeMap::from([("countersign".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),

@@ -36,9 +36,9 @@ use crate::watch::location::Location;
 use crate::watch::{WatchError, tags};
 use crate::workshop::{Step, Workshop};
 
-pub mod facts;
-pub mod issue;
-pub mod replay;
+pub(crate) mod facts;
+pub(crate) mod issue;
+pub(crate) mod replay;
 
 use replay::{Replay, RebuiltFile};
 
@@ -49,7 +49,7 @@ const TREE: &str = "tree";
 
 /// One release to rebuild: all that the caller knows of it.
 #[derive(Debug, Clone)]
-pub struct Task {
+pub(crate) struct Task {
     /// Where the source is.
     pub location: Location,
     /// The tag.
@@ -72,7 +72,7 @@ pub struct Task {
 
 /// A tag, resolved, with its tree on disk.
 #[derive(Debug)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// The release, with the version still as guessed from the tag.
     pub release: Release,
     /// The exported tree; gone when this value is.
@@ -85,7 +85,7 @@ pub struct Resolved {
 
 /// What was found for one artifact: the record behind a verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ArtifactResult {
+pub(crate) struct ArtifactResult {
     /// The release.
     pub release: Release,
     /// Digest of the source tree.
@@ -112,7 +112,7 @@ pub struct ArtifactResult {
 
 /// One candidate that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Attempted {
+pub(crate) struct Attempted {
     /// What was tried.
     pub candidate: Candidate,
     /// Its plan.
@@ -127,7 +127,7 @@ pub struct Attempted {
 
 /// Everything that a task came to.
 #[derive(Debug)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// The release.
     pub release: Release,
     /// One for each published artifact.
@@ -142,7 +142,7 @@ pub struct Findings {
 ///
 /// # Errors
 /// A fault or a refusal, never something about the release.
-pub async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Trouble> {
+pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Trouble> {
     let mut resolved = resolve(workshop, task).await?;
     let published = publish(workshop, task, &mut resolved).await?;
     let known_published: Vec<Sha256> = published.iter().map(|p| p.sha256).collect();
@@ -467,7 +467,7 @@ async fn compare(
 
 /// What a comparison found, a line each, for people and for the contract's `causes`.
 #[must_use]
-pub fn causes(comparison: &Comparison) -> Vec<String> {
+pub(crate) fn causes(comparison: &Comparison) -> Vec<String> {
     match comparison {
         Comparison::Equivalent { .. } => Vec::new(),
         Comparison::Different { members, unlisted } => {

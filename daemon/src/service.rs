@@ -55,7 +55,7 @@ enum Event {
 
 /// How a run of `--once` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Polls that failed.
     pub failed_polls: u64,
     /// Rebuilds that wait after a fault of ours.
@@ -66,7 +66,7 @@ pub struct Summary {
 
 /// The daemon's parts. Cheap to clone; all clones share one store and one signer.
 #[derive(Clone)]
-pub struct Service {
+pub(crate) struct Service {
     config: Arc<Config>,
     store: Store,
     workshop: Arc<Workshop>,
@@ -79,7 +79,7 @@ pub struct Service {
 impl Service {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         config: Arc<Config>,
         store: Store,
         workshop: Arc<Workshop>,
@@ -93,7 +93,7 @@ impl Service {
     ///
     /// # Errors
     /// Only when the store or the signer cannot be used.
-    pub async fn run(&self, once: bool) -> Result<Summary, Trouble> {
+    pub(crate) async fn run(&self, once: bool) -> Result<Summary, Trouble> {
         self.recover().await?;
         let mut summary = Summary { failed_polls: 0, faulted: 0, refused: 0 };
         let mut work = Work::default();

@@ -9,7 +9,7 @@ use countersign_attest::escape::printable;
 
 /// Why something was not done.
 #[derive(Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// About us: a full disk, a time-out, a 5xx. Trying again may help.
     Fault {
         /// A stable word for programs.
@@ -28,23 +28,23 @@ pub enum Trouble {
 
 impl Trouble {
     /// A fault of ours.
-    pub fn fault(code: &'static str, error: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn fault(code: &'static str, error: impl Into<anyhow::Error>) -> Self {
         Self::Fault { code, error: error.into() }
     }
 
     /// Input that is refused, without a word of its own.
-    pub fn refusal(error: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn refusal(error: impl Into<anyhow::Error>) -> Self {
         Self::refused("input", error)
     }
 
     /// Input that is refused.
-    pub fn refused(code: &'static str, error: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn refused(code: &'static str, error: impl Into<anyhow::Error>) -> Self {
         Self::Refusal { code, error: error.into() }
     }
 
     /// `fault` or `refusal`, as the contract's JSON has it.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Fault { .. } => "fault",
             Self::Refusal { .. } => "refusal",
@@ -53,7 +53,7 @@ impl Trouble {
 
     /// The stable word for programs.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Fault { code, .. } | Self::Refusal { code, .. } => code,
         }

@@ -38,7 +38,7 @@ const ID_BASE: u32 = 100_000;
 
 /// What the pipeline is doing, for progress on a terminal.
 #[derive(Debug, Clone, Copy)]
-pub enum Step<'a> {
+pub(crate) enum Step<'a> {
     /// Getting the tag's commit.
     Fetching {
         /// The tag.
@@ -56,10 +56,10 @@ pub enum Step<'a> {
 }
 
 /// Called with each step.
-pub type Progress = Box<dyn Fn(Step<'_>) + Send + Sync>;
+pub(crate) type Progress = Box<dyn Fn(Step<'_>) + Send + Sync>;
 
 /// The parts, shared by all rebuilds of a process.
-pub struct Workshop {
+pub(crate) struct Workshop {
     http: Http,
     blobs: Blobs,
     repositories: Repositories,
@@ -78,7 +78,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When the folder cannot be used.
-    pub fn open(
+    pub(crate) fn open(
         folder: &Path,
         http: Http,
         registries: Endpoints,
@@ -141,7 +141,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When no sandbox works here: says what is missing and the remedy.
-    pub async fn capabilities(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
+    pub(crate) async fn capabilities(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
         let mut known = self.capabilities.lock().await;
         if let Some((asked, found)) = &*known
             && tools.iter().all(|tool| asked.contains(tool))
@@ -171,7 +171,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When the child that tries cannot be started.
-    pub async fn probe(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
+    pub(crate) async fn probe(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
         let binary = self.binary.clone();
         let toolchains = self.toolchains.clone();
         let wanted: BTreeMap<String, Vec<String>> =
@@ -188,7 +188,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn scratch(&self, prefix: &str) -> Result<TempDir, Trouble> {
+    pub(crate) fn scratch(&self, prefix: &str) -> Result<TempDir, Trouble> {
         tempfile::Builder::new()
             .prefix(prefix)
             .tempdir_in(&self.scratch)
@@ -200,7 +200,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When bytes that were stored cannot be opened.
-    pub fn stored(&self, published: &Published) -> Result<Option<File>, Trouble> {
+    pub(crate) fn stored(&self, published: &Published) -> Result<Option<File>, Trouble> {
         if published.stored().is_none() {
             return Ok(None);
         }
@@ -224,13 +224,13 @@ impl Workshop {
     }
 
     /// Says what happens.
-    pub fn progress(&self, step: Step<'_>) {
+    pub(crate) fn progress(&self, step: Step<'_>) {
         (self.progress)(step);
     }
 
     /// The current moment.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         crate::clock::now()
     }
 
@@ -242,7 +242,7 @@ impl Workshop {
 
     /// The folder for the objects of one repository.
     #[must_use]
-    pub fn mirror(&self, source_uri: &str) -> PathBuf {
+    pub(crate) fn mirror(&self, source_uri: &str) -> PathBuf {
         self.mirrors.join(Sha256::of(source_uri.as_bytes()).to_string())
     }
 
@@ -250,7 +250,7 @@ impl Workshop {
     ///
     /// # Errors
     /// As [`publish::fetch`], or when no registry is known for a package.
-    pub async fn published(
+    pub(crate) async fn published(
         &self,
         source: &PublishedSource,
         tag: &str,
@@ -279,19 +279,19 @@ impl Workshop {
 
     /// Folders with toolchains beside `/usr`.
     #[must_use]
-    pub fn toolchains(&self) -> Vec<String> {
+    pub(crate) fn toolchains(&self) -> Vec<String> {
         self.toolchains.clone()
     }
 
     /// The program that children are made of.
     #[must_use]
-    pub fn binary(&self) -> &Path {
+    pub(crate) fn binary(&self) -> &Path {
         &self.binary
     }
 
     /// First host id of a build's range.
     #[must_use]
-    pub const fn id_base(&self) -> u32 {
+    pub(crate) const fn id_base(&self) -> u32 {
         ID_BASE
     }
 }
@@ -300,7 +300,7 @@ impl Workshop {
 ///
 /// # Errors
 /// A fault that names the configuration key to set instead.
-pub async fn discover_npm() -> Result<SlashUrl, Trouble> {
+pub(crate) async fn discover_npm() -> Result<SlashUrl, Trouble> {
     endpoints::discover_npm(OsStr::new("npm"), CLIENT_TIME)
         .await
         .map_err(|error| Trouble::fault("registry-unknown", error))

@@ -2,9 +2,7 @@
 
 mod bad_input;
 mod crash;
-mod hostile;
 mod once;
-mod serve;
 mod third_party;
 mod tidy;
 mod verdicts;

@@ -74,7 +74,7 @@ enum Command {
 
 /// Runs the command line.
 #[must_use]
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse(); // exits with 2 on a usage error
     let format = arguments.format;
     match dispatch(arguments) {

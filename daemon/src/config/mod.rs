@@ -16,14 +16,14 @@ use crate::publish::{Endpoints, PublishedSource};
 use crate::watch::location::{Location, LocationRules};
 
 /// The configuration that `init` writes, with comments.
-pub const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
+pub(crate) const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
 
 /// Longest configuration file in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Why a configuration is not used. The caller's doing, always.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// The file cannot be read.
     #[error("reading the configuration {}", path.display())]
     Read {
@@ -86,7 +86,7 @@ struct File {
 /// Who signs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rebuilder {
+pub(crate) struct Rebuilder {
     /// A URI that names this rebuilder in every statement.
     pub id: String,
 }
@@ -94,7 +94,7 @@ pub struct Rebuilder {
 /// Endpoints of registries, where the ecosystem's client is not to be asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Registries {
+pub(crate) struct Registries {
     /// The npm registry.
     pub npm: Option<String>,
     /// Hosts (`host` or `host:port`) that may serve files beside the registries' own.
@@ -104,7 +104,7 @@ pub struct Registries {
 /// What the host may use to fetch; the limits of builds are in each repository's `limits`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HostLimits {
+pub(crate) struct HostLimits {
     /// Bytes of one published artifact.
     pub artifact_bytes: u64,
     /// Bytes of a registry's answer about one package.
@@ -163,7 +163,7 @@ struct RepositoryEntry {
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// The folder of the store, blobs, mirrors and attestations.
     pub data: PathBuf,
     /// The file of the statement key.
@@ -186,7 +186,7 @@ pub struct Config {
 
 /// A watched repository.
 #[derive(Debug, Clone)]
-pub struct Repository {
+pub(crate) struct Repository {
     /// Where the source is, as signed, and from where it is fetched.
     pub location: Location,
     /// Which tags are releases.
@@ -210,7 +210,7 @@ impl Config {
     ///
     /// # Errors
     /// Says file, line, column and key of the first thing that is wrong.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path)?;
         Self::parse(&text, path)
     }
@@ -219,7 +219,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let file: File = serde_yaml::from_str(text).map_err(|error| syntax(path, &error))?;
         if file.version != 1 {
             let message = format!("version {} is not known; this program reads version 1", file.version);
@@ -247,7 +247,7 @@ impl Config {
 
     /// The watched repository with this signed URI.
     #[must_use]
-    pub fn repository(&self, source_uri: &str) -> Option<&Repository> {
+    pub(crate) fn repository(&self, source_uri: &str) -> Option<&Repository> {
         self.repositories.iter().find(|r| r.location.source_uri() == source_uri)
     }
 }
@@ -313,7 +313,7 @@ fn checked_repositories(
 ///
 /// # Errors
 /// Says file, line, column and key of the first thing that is wrong.
-pub fn load_hints(path: &Path) -> Result<Hints, ConfigError> {
+pub(crate) fn load_hints(path: &Path) -> Result<Hints, ConfigError> {
     serde_yaml::from_str(&read(path)?).map_err(|error| syntax(path, &error))
 }
 
@@ -381,7 +381,7 @@ const fn default_backlog() -> usize {
 ///
 /// # Errors
 /// As [`Config::load`].
-pub fn show(path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn show(path: &Path) -> Result<String, ConfigError> {
     serde_yaml::to_string(&filled_in(path)?)
         .map_err(|error| value(path, "file", error.to_string()))
 }
@@ -390,7 +390,7 @@ pub fn show(path: &Path) -> Result<String, ConfigError> {
 ///
 /// # Errors
 /// As [`Config::load`].
-pub fn show_value(path: &Path) -> Result<serde_json::Value, ConfigError> {
+pub(crate) fn show_value(path: &Path) -> Result<serde_json::Value, ConfigError> {
     serde_json::to_value(filled_in(path)?)
         .map_err(|error| value(path, "file", error.to_string()))
 }

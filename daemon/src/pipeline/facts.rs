@@ -17,7 +17,7 @@ use super::{ArtifactResult, Attempted};
 
 /// The facts of every statement that one artifact's result calls for, the verdict first.
 #[must_use]
-pub fn of(
+pub(crate) fn of(
     result: &ArtifactResult,
     plan: Option<&Plan>,
     rebuilder: &Rebuilder,

@@ -22,7 +22,7 @@ use crate::trouble::Trouble;
 ///
 /// # Errors
 /// A contradiction in the facts is a fault of ours: nothing is recorded, nothing signed.
-pub async fn draft(signers: &Signers, facts: Vec<Facts>) -> Result<Vec<Draft>, Trouble> {
+pub(crate) async fn draft(signers: &Signers, facts: Vec<Facts>) -> Result<Vec<Draft>, Trouble> {
     let mut drafts = Vec::new();
     for facts in facts {
         let bytes = signers.draft(&facts).await?;
@@ -35,7 +35,7 @@ pub async fn draft(signers: &Signers, facts: Vec<Facts>) -> Result<Vec<Draft>, T
 ///
 /// # Errors
 /// The first fault; what was done before stays done.
-pub async fn advance(store: &Store, signers: &Signers, folder: &Path) -> Result<u64, Trouble> {
+pub(crate) async fn advance(store: &Store, signers: &Signers, folder: &Path) -> Result<u64, Trouble> {
     let pending = store.pending_statements().await.map_err(store_fault)?;
     let count = pending.len() as u64;
     for statement in pending {
@@ -79,7 +79,7 @@ async fn advance_one(
 ///
 /// # Errors
 /// When the signer does not answer.
-pub async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<u8>>, Trouble> {
+pub(crate) async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<u8>>, Trouble> {
     if facts.kind == Kind::Verdict && facts.verdict == Verdict::Reproduced {
         signers.link(facts).await.map(Some)
     } else {
@@ -101,7 +101,7 @@ pub(crate) fn link_name(link: &[u8]) -> String {
 
 /// The word of a kind of statement, in file names, JSON and the store.
 #[must_use]
-pub const fn kind_word(kind: Kind) -> &'static str {
+pub(crate) const fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Verdict => "verdict",
         Kind::Provenance => "provenance",
@@ -113,7 +113,7 @@ pub const fn kind_word(kind: Kind) -> &'static str {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
+pub(crate) fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
     use std::io::Write as _;
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;

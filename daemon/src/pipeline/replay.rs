@@ -22,7 +22,7 @@ use crate::workshop::Workshop;
 
 /// A build that ended, and what it left.
 #[derive(Debug)]
-pub struct Replay {
+pub(crate) struct Replay {
     /// The facts.
     pub outcome: Outcome,
     /// The files, as `0`, `1`, … in the order of the outcome's outputs; gone when this value is.
@@ -31,7 +31,7 @@ pub struct Replay {
 
 /// A file that a build of ours made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RebuiltFile {
+pub(crate) struct RebuiltFile {
     /// Which run, from 0.
     pub run: usize,
     /// Its name.

@@ -12,17 +12,17 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub mod queue;
-pub mod releases;
-pub mod statements;
-pub mod views;
+pub(crate) mod queue;
+pub(crate) mod releases;
+pub(crate) mod statements;
+pub(crate) mod views;
 
 const SCHEMA: &str = include_str!("schema.sql");
 const SCHEMA_VERSION: i64 = 1;
 
 /// Why the store could not do what was asked. Always a fault of ours.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub(crate) enum StoreError {
     /// The database refused.
     #[error("using the database")]
     Sql(#[from] sqlx::Error),
@@ -65,7 +65,7 @@ pub enum StoreError {
 
 /// The open store.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub(crate) struct Store {
     pool: SqlitePool,
     // held for as long as any clone lives
     _lock: Option<std::sync::Arc<File>>,
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// When another process has it, or the disk refuses.
-    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::Io { path, source }
@@ -109,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// When it is of another version or the disk refuses.
-    pub async fn open_beside(folder: &Path) -> Result<Option<Self>, StoreError> {
+    pub(crate) async fn open_beside(folder: &Path) -> Result<Option<Self>, StoreError> {
         let path = folder.join("countersign.db");
         if !path.exists() {
             return Ok(None);
@@ -143,7 +143,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = ?")
             .bind(name)
             .fetch_optional(&self.pool)
@@ -154,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
+    pub(crate) async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO setting (name, value) VALUES (?, ?)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -16,7 +16,7 @@ use crate::pipeline::issue::kind_word;
 
 /// A rebuild that this daemon has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
+pub(crate) struct Lease {
     /// The rebuild.
     pub rebuild_id: i64,
     /// Its release.
@@ -27,7 +27,7 @@ pub struct Lease {
 
 /// A statement that was composed and is to be kept before it is signed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// What it was composed from.
     pub facts: Facts,
     /// Its final bytes.
@@ -36,7 +36,7 @@ pub struct Draft {
 
 /// A plan's bytes, named by their digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlanBytes {
+pub(crate) struct PlanBytes {
     /// SHA-256 of the bytes.
     pub sha256: Sha256,
     /// The bytes as first written.
@@ -48,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn lease(
+    pub(crate) async fn lease(
         &self,
         now: Timestamp,
         lease_until: Timestamp,
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn requeue_interrupted(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn requeue_interrupted(&self) -> Result<u64, StoreError> {
         let done = sqlx::query(
             "UPDATE rebuild SET state = 'queued', lease_until = NULL, attempt = attempt - 1
              WHERE state = 'running'",
@@ -91,7 +91,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn fault(
+    pub(crate) async fn fault(
         &self,
         rebuild_id: i64,
         problem: &str,
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn give_up(
+    pub(crate) async fn give_up(
         &self,
         rebuild_id: i64,
         problem: &str,
@@ -146,7 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses; then nothing is recorded.
-    pub async fn judged(
+    pub(crate) async fn judged(
         &self,
         rebuild_id: i64,
         findings: &[(i64, ArtifactResult, Vec<Draft>)],
@@ -199,7 +199,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn finish_published(&self, now: Timestamp) -> Result<u64, StoreError> {
+    pub(crate) async fn finish_published(&self, now: Timestamp) -> Result<u64, StoreError> {
         let done = sqlx::query(
             "UPDATE rebuild SET state = 'done', finished_on = ? WHERE state = 'judged' AND NOT EXISTS
                (SELECT 1 FROM statement s WHERE s.rebuild_id = rebuild.id AND s.state <> 'published')",
@@ -214,7 +214,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub(crate) async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let due: Option<i64> =
             sqlx::query_scalar("SELECT min(run_on) FROM rebuild WHERE state = 'queued'")
                 .fetch_one(&self.pool)
@@ -226,7 +226,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn troubled(&self) -> Result<(u64, u64), StoreError> {
+    pub(crate) async fn troubled(&self) -> Result<(u64, u64), StoreError> {
         let row = sqlx::query(
             "SELECT count(*) FILTER (WHERE state = 'queued' AND problem IS NOT NULL),
                     count(*) FILTER (WHERE state = 'cancelled' AND id =

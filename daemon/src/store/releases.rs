@@ -9,7 +9,7 @@ use super::{Store, StoreError, from_json, parsed, to_json};
 
 /// What is known of a repository between polls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PollState {
+pub(crate) struct PollState {
     /// When the next poll is due.
     pub next_poll_on: Timestamp,
     /// Polls that failed in a row.
@@ -20,7 +20,7 @@ pub struct PollState {
 
 /// A tag as a poll saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeenTag {
+pub(crate) struct SeenTag {
     /// The tag without `refs/tags/`.
     pub name: String,
     /// The object that the tag names.
@@ -31,7 +31,7 @@ pub struct SeenTag {
 
 /// A release as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredRelease {
+pub(crate) struct StoredRelease {
     /// The row.
     pub id: i64,
     /// The signed source URI.
@@ -48,7 +48,7 @@ pub struct StoredRelease {
 
 /// What a poll changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PollChange {
+pub(crate) struct PollChange {
     /// Releases that are new, wanted or not.
     pub new: u64,
     /// Releases whose tag names another object now.
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn poll_state(
+    pub(crate) async fn poll_state(
         &self,
         source_uri: &str,
         now: Timestamp,
@@ -85,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn poll_failed(
+    pub(crate) async fn poll_failed(
         &self,
         source_uri: &str,
         now: Timestamp,
@@ -110,7 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses; then nothing of the poll is recorded.
-    pub async fn poll_succeeded(
+    pub(crate) async fn poll_succeeded(
         &self,
         source_uri: &str,
         tags: &[SeenTag],
@@ -160,7 +160,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn release(&self, id: i64) -> Result<Option<StoredRelease>, StoreError> {
+    pub(crate) async fn release(&self, id: i64) -> Result<Option<StoredRelease>, StoreError> {
         let row = sqlx::query(
             "SELECT id, source_uri, tag, advertised_oid, moved_from, resolved FROM release WHERE id = ?",
         )
@@ -186,7 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn set_resolved(&self, id: i64, release: &Release) -> Result<(), StoreError> {
+    pub(crate) async fn set_resolved(&self, id: i64, release: &Release) -> Result<(), StoreError> {
         sqlx::query("UPDATE release SET resolved = ? WHERE id = ?")
             .bind(to_json(release, "release")?)
             .bind(id)
@@ -199,7 +199,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn add_artifact(
+    pub(crate) async fn add_artifact(
         &self,
         release_id: i64,
         published: &Published,
@@ -224,7 +224,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn acknowledge_move(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
+    pub(crate) async fn acknowledge_move(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let moved = sqlx::query(
             "UPDATE release SET moved_from = NULL WHERE id = ? AND moved_from IS NOT NULL",
@@ -247,7 +247,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn retry(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
+    pub(crate) async fn retry(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let queued = queue(&mut transaction, id, now, "queued").await?;
         transaction.commit().await?;

@@ -12,7 +12,7 @@ use super::{Store, StoreError, from_json};
 
 /// A statement that is not published yet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pending {
+pub(crate) struct Pending {
     /// The row.
     pub id: i64,
     /// Which step comes next.
@@ -25,7 +25,7 @@ pub struct Pending {
 
 /// Where a pending statement is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PendingState {
+pub(crate) enum PendingState {
     /// Not signed.
     Drafted,
     /// Signed, without an entry.
@@ -45,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn pending_statements(&self) -> Result<Vec<Pending>, StoreError> {
+    pub(crate) async fn pending_statements(&self) -> Result<Vec<Pending>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, state, facts, bytes, envelope FROM statement
              WHERE state <> 'published' ORDER BY id",
@@ -75,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn statement_signed(&self, id: i64, envelope: &[u8]) -> Result<(), StoreError> {
+    pub(crate) async fn statement_signed(&self, id: i64, envelope: &[u8]) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE statement SET state = 'signed', envelope = ?, envelope_sha256 = ?
              WHERE id = ? AND state = 'drafted'",
@@ -92,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn statement_logged(&self, id: i64) -> Result<(), StoreError> {
+    pub(crate) async fn statement_logged(&self, id: i64) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE statement SET state = 'logged',
                     entry = (SELECT coalesce(max(entry) + 1, 0) FROM statement)
@@ -108,7 +108,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn statement_published(&self, id: i64) -> Result<(), StoreError> {
+    pub(crate) async fn statement_published(&self, id: i64) -> Result<(), StoreError> {
         sqlx::query("UPDATE statement SET state = 'published' WHERE id = ? AND state = 'logged'")
             .bind(id)
             .execute(&self.pool)
