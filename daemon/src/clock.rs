@@ -4,10 +4,15 @@ use countersign_attest::time::Timestamp;
 
 /// The current moment, in whole seconds.
 #[must_use]
-#[allow(clippy::disallowed_methods, reason = "this is the clock that everything else must use")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the clock that everything else must use"
+)]
 pub(crate) fn now() -> Timestamp {
     let seconds = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |passed| i64::try_from(passed.as_secs()).unwrap_or(i64::MAX));
+        .map_or(0, |passed| {
+            i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)
+        });
     Timestamp::from_unix_seconds(seconds).unwrap_or(Timestamp::EPOCH)
 }

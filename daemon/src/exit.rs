@@ -50,7 +50,10 @@ mod tests {
     fn the_numbers_are_the_contracts() {
         let codes = Verdict::ALL.map(|verdict| Exit::of(verdict).code());
         assert_eq!(codes, [0, 1, 1, 1, 3, 3, 3]);
-        assert_eq!([Exit::NotMet.code(), Exit::Fault.code(), Exit::REFUSED], [4, 5, 2]);
+        assert_eq!(
+            [Exit::NotMet.code(), Exit::Fault.code(), Exit::REFUSED],
+            [4, 5, 2]
+        );
         assert!(Exit::Fault > Exit::Undecided && Exit::Undecided > Exit::NotReproduced);
     }
 }

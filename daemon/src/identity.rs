@@ -9,7 +9,10 @@ use countersign_attest::statement::{KeyIsolation, Rebuilder};
 pub(crate) fn rebuilder(id: &str) -> Rebuilder {
     Rebuilder {
         id: id.to_owned(),
-        version: BTreeMap::from([("countersign".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        version: BTreeMap::from([(
+            "countersign".to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+        )]),
         // the signer is a process of its own under the daemon's user
         key_isolation: KeyIsolation::SameUid,
     }

@@ -7,16 +7,16 @@
 
 use std::process::ExitCode;
 
-mod trouble;
-mod exit;
 mod clock;
 mod crash;
+mod exit;
 mod identity;
+mod trouble;
 
 mod config;
 
-mod http;
 mod blobs;
+mod http;
 mod publish;
 mod watch;
 
@@ -24,18 +24,22 @@ mod keys;
 mod signer;
 mod signers;
 
-mod store;
-mod workshop;
 mod pipeline;
 mod service;
+mod store;
+mod workshop;
 
-mod consult;
 mod api;
-mod web;
 mod cli;
+mod consult;
+mod web;
 
 fn main() -> ExitCode {
-    match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
+    match std::env::args_os()
+        .nth(1)
+        .as_deref()
+        .and_then(std::ffi::OsStr::to_str)
+    {
         Some(countersign_builder::child::ARGUMENT) => countersign_builder::child::serve(),
         Some(watch::git_child::ARGUMENT) => watch::git_child::main(),
         Some(signer::ARGUMENT) => signer::child::main(),

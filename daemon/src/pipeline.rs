@@ -29,8 +29,8 @@ use countersign_builder::tree::{self, TreeDigest};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::publish::PublishedSource;
 use crate::crash;
+use crate::publish::PublishedSource;
 use crate::trouble::Trouble;
 use crate::watch::location::Location;
 use crate::watch::{WatchError, tags};
@@ -40,7 +40,7 @@ pub(crate) mod facts;
 pub(crate) mod issue;
 pub(crate) mod replay;
 
-use replay::{Replay, RebuiltFile};
+use replay::{RebuiltFile, Replay};
 
 /// Longest time for a parsing child.
 const PARSE_TIME: Duration = Duration::from_secs(600);
@@ -136,6 +136,8 @@ pub(crate) struct Findings {
     pub plans: BTreeMap<Sha256, Plan>,
     /// SHA-256 of every published file of the release.
     pub known_published: Vec<Sha256>,
+    /// What was built, on disk until the findings are gone.
+    _replays: BTreeMap<Sha256, Vec<Replay>>,
 }
 
 /// Takes a task all the way to its findings.
@@ -152,7 +154,13 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
         let alone = known_published.len() == 1;
         artifacts.push(one_artifact(workshop, task, &resolved, artifact, alone, &mut bench).await?);
     }
-    Ok(Findings { release: resolved.release, artifacts, plans: bench.plans, known_published })
+    Ok(Findings {
+        release: resolved.release,
+        artifacts,
+        plans: bench.plans,
+        known_published,
+        _replays: bench.replays,
+    })
 }
 
 /// Replays of this task by plan, so that artifacts that share a plan share its builds.
@@ -185,7 +193,8 @@ async fn one_artifact(
         attempts: Vec::new(),
     };
     if let Some(before) = task.moved_from {
-        let detail = format!("the tag named {before} before; `countersign release ack` accepts the change");
+        let detail =
+            format!("the tag named {before} before; `countersign release ack` accepts the change");
         result.judgement = judge::because(Reason::TagMoved, Some(detail));
         return Ok(result);
     }
@@ -197,7 +206,15 @@ async fn one_artifact(
     };
     let mut attempts: Vec<Attempt> = Vec::new();
     loop {
-        let candidate = match next(task, &recipe, resolved, &result.published, &evidence, &capabilities, &attempts) {
+        let candidate = match next(
+            task,
+            &recipe,
+            resolved,
+            &result.published,
+            &evidence,
+            &capabilities,
+            &attempts,
+        ) {
             Next::Try(candidate) => *candidate,
             Next::Enough => break,
             Next::Cannot { reason, detail } => {
@@ -213,7 +230,15 @@ async fn one_artifact(
         bench.plans.entry(digest).or_insert_with(|| plan.clone());
         replay_twice(workshop, resolved, &plan, digest, &capabilities, bench).await?;
         let replays = bench.replays.get(&digest).map_or(&[][..], Vec::as_slice);
-        let tried = judge_replays(workshop, &plan, &result.published, alone, &resolved.digest, replays).await?;
+        let tried = judge_replays(
+            workshop,
+            &plan,
+            &result.published,
+            alone,
+            &resolved.digest,
+            replays,
+        )
+        .await?;
         attempts.push(Attempt {
             candidate: candidate.clone(),
             outcomes: replays.iter().map(|r| r.outcome.clone()).collect(),
@@ -270,7 +295,12 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
         tree: exported.tree,
         commit_time: exported.commit_time,
     };
-    Ok(Resolved { release, tree, digest, missing })
+    Ok(Resolved {
+        release,
+        tree,
+        digest,
+        missing,
+    })
 }
 
 /// `Release -> [Published]`: what was published under the version that the tag spells.
@@ -288,7 +318,10 @@ async fn publish(
         all.extend(found.artifacts);
     }
     if all.is_empty() {
-        return Err(Trouble::refused("nothing-published", anyhow!("nothing was published for {}", task.tag)));
+        return Err(Trouble::refused(
+            "nothing-published",
+            anyhow!("nothing was published for {}", task.tag),
+        ));
     }
     Ok(all)
 }
@@ -309,9 +342,17 @@ async fn inspect(
     let artifact = workshop.stored(published)?;
     let tree = open_tree(resolved)?;
     let binary = workshop.binary().to_owned();
-    blocking(move || child::inspect(&binary, &request, tree.as_fd(), artifact.as_ref(), PARSE_TIME))
-        .await?
-        .map_err(child_fault)
+    blocking(move || {
+        child::inspect(
+            &binary,
+            &request,
+            tree.as_fd(),
+            artifact.as_ref(),
+            PARSE_TIME,
+        )
+    })
+    .await?
+    .map_err(child_fault)
 }
 
 /// `Evidence -> Candidate`: pure, but for a plan that was given.
@@ -360,13 +401,19 @@ fn plan(task: &Task, resolved: &Resolved, candidate: Candidate) -> Result<Plan, 
         candidate,
         inputs: Vec::new(),
     };
-    plan.candidate.check().map_err(|error| Trouble::refused("plan", anyhow::Error::new(error)))?;
+    plan.candidate
+        .check()
+        .map_err(|error| Trouble::refused("plan", anyhow::Error::new(error)))?;
     match &task.plan {
         Some(given) if given.source != plan.source => Err(Trouble::refused(
             "plan-source",
             anyhow!(
                 "the plan is for commit {} of {}, while {} of {} is commit {}",
-                given.source.commit, given.source.uri, release.tag, release.source_uri, release.commit
+                given.source.commit,
+                given.source.uri,
+                release.tag,
+                release.source_uri,
+                release.commit
             ),
         )),
         Some(given) => Ok(given.clone()),
@@ -387,9 +434,13 @@ async fn replay_twice(
         return Ok(());
     }
     let mut replays = Vec::new();
-    for (run, profile) in [Profile::first(), Profile::second()].into_iter().enumerate() {
+    for (run, profile) in [Profile::first(), Profile::second()]
+        .into_iter()
+        .enumerate()
+    {
         workshop.progress(Step::Building { run });
-        let replay = replay::replay(workshop, resolved, plan, digest, profile, capabilities).await?;
+        let replay =
+            replay::replay(workshop, resolved, plan, digest, profile, capabilities).await?;
         let completed = replay.outcome.ended == Ended::Completed;
         replays.push(replay);
         if !completed {
@@ -435,11 +486,17 @@ async fn judge_replays(
         outcomes: &outcomes,
         rebuilt: &digests,
         comparison: comparison.as_ref(),
-        prebuilt: digests.iter().any(|d| tree.files.binary_search(&d.sha256).is_ok()),
+        prebuilt: digests
+            .iter()
+            .any(|d| tree.files.binary_search(&d.sha256).is_ok()),
         assisted_by: &[],
     })
     .map_err(|error| Trouble::fault("bug", error))?;
-    Ok(Tried { judgement, rebuilt, comparison })
+    Ok(Tried {
+        judgement,
+        rebuilt,
+        comparison,
+    })
 }
 
 /// `Outcome -> Comparison`: looks inside both files, in a parsing child, where we have both.
@@ -458,7 +515,14 @@ async fn compare(
     let binary = workshop.binary().to_owned();
     let name = published.file_name.clone();
     blocking(move || {
-        child::compare(&binary, &name, &theirs, &ours, CompareLimits::default(), PARSE_TIME)
+        child::compare(
+            &binary,
+            &name,
+            &theirs,
+            &ours,
+            CompareLimits::default(),
+            PARSE_TIME,
+        )
     })
     .await?
     .map(Some)
@@ -471,15 +535,22 @@ pub(crate) fn causes(comparison: &Comparison) -> Vec<String> {
     match comparison {
         Comparison::Equivalent { .. } => Vec::new(),
         Comparison::Different { members, unlisted } => {
-            let mut lines: Vec<String> =
-                members.iter().map(|m| format!("{}: {}", m.what.word(), m.name)).collect();
+            let mut lines: Vec<String> = members
+                .iter()
+                .map(|m| format!("{}: {}", m.what.word(), m.name))
+                .collect();
             if *unlisted > 0 {
                 lines.push(format!("and {unlisted} more"));
             }
             lines
         }
-        Comparison::NotComparable { published_format, rebuilt_format } => {
-            vec![format!("published is {published_format}, rebuilt is {rebuilt_format}")]
+        Comparison::NotComparable {
+            published_format,
+            rebuilt_format,
+        } => {
+            vec![format!(
+                "published is {published_format}, rebuilt is {rebuilt_format}"
+            )]
         }
         Comparison::Failed { side, message } => vec![format!("the {side} file: {message}")],
     }
@@ -492,17 +563,25 @@ fn recipe_name(task: &Task, published: &Published) -> Result<String, Trouble> {
     if let Some(recipe) = &task.recipe {
         return Ok(recipe.clone());
     }
-    recipe::pick(published.purl.as_deref(), &task.hints).map(str::to_owned).ok_or_else(|| {
-        Trouble::refused(
-            "no-recipe",
-            anyhow!("no recipe fits {}; name one, or give build steps and outputs", published.file_name),
-        )
-    })
+    recipe::pick(published.purl.as_deref(), &task.hints)
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            Trouble::refused(
+                "no-recipe",
+                anyhow!(
+                    "no recipe fits {}; name one, or give build steps and outputs",
+                    published.file_name
+                ),
+            )
+        })
 }
 
 /// The programs whose versions a plan of this task may pin.
 fn wanted_tools(task: &Task, recipe: &str) -> Vec<String> {
-    let mut tools: Vec<String> = recipe::tools(recipe).iter().map(|&t| t.to_owned()).collect();
+    let mut tools: Vec<String> = recipe::tools(recipe)
+        .iter()
+        .map(|&t| t.to_owned())
+        .collect();
     tools.extend(task.hints.tools.iter().cloned());
     if let Some(plan) = &task.plan {
         let EnvironmentSpec::Host { tools: pinned } = &plan.candidate.environment;
@@ -532,7 +611,10 @@ fn child_fault(error: impl std::error::Error + Send + Sync + 'static) -> Trouble
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Trouble> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Trouble::fault("bug", anyhow::Error::new(error).context("a worker thread ended")))
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Trouble::fault(
+            "bug",
+            anyhow::Error::new(error).context("a worker thread ended"),
+        )
+    })
 }

@@ -86,7 +86,14 @@ impl Service {
         signers: Arc<Signers>,
         rebuilder: Rebuilder,
     ) -> Self {
-        Self { config, store, workshop, signers, rebuilder, remembered: Arc::default() }
+        Self {
+            config,
+            store,
+            workshop,
+            signers,
+            rebuilder,
+            remembered: Arc::default(),
+        }
     }
 
     /// Finishes what a dead daemon began, then works until nothing is due (`once`) or it is stopped.
@@ -95,7 +102,11 @@ impl Service {
     /// Only when the store or the signer cannot be used.
     pub(crate) async fn run(&self, once: bool) -> Result<Summary, Trouble> {
         self.recover().await?;
-        let mut summary = Summary { failed_polls: 0, faulted: 0, refused: 0 };
+        let mut summary = Summary {
+            failed_polls: 0,
+            faulted: 0,
+            refused: 0,
+        };
         let mut work = Work::default();
         let mut polled = HashSet::new();
         let mut shutdown = Box::pin(shutdown());
@@ -134,11 +145,22 @@ impl Service {
 
     /// Takes up what a dead daemon left: interrupted builds are queued, statements are moved on.
     async fn recover(&self) -> Result<(), Trouble> {
-        let requeued = self.store.requeue_interrupted().await.map_err(store_fault)?;
+        let requeued = self
+            .store
+            .requeue_interrupted()
+            .await
+            .map_err(store_fault)?;
         let moved = issue::advance(&self.store, &self.signers, &self.attestations()).await?;
-        self.store.finish_published(now()).await.map_err(store_fault)?;
+        self.store
+            .finish_published(now())
+            .await
+            .map_err(store_fault)?;
         if requeued + moved > 0 {
-            info!(requeued, statements = moved, "took up the work of an earlier run");
+            info!(
+                requeued,
+                statements = moved,
+                "took up the work of an earlier run"
+            );
         }
         Ok(())
     }
@@ -158,7 +180,11 @@ impl Service {
                 .await
                 .map_err(store_fault)?;
             // `--once` is an operator's "now": it asks every repository exactly once
-            let due = if once { !polled.contains(&index) } else { state.next_poll_on <= now() };
+            let due = if once {
+                !polled.contains(&index)
+            } else {
+                state.next_poll_on <= now()
+            };
             if due && !work.polling.contains(&index) && work.polling.len() < MAX_POLLS {
                 polled.insert(index);
                 work.polling.insert(index);
@@ -173,29 +199,40 @@ impl Service {
             if let Some(lease) = self.store.lease(now(), until).await.map_err(store_fault)? {
                 work.building = true;
                 let service = self.clone();
-                work.tasks.spawn(async move { service.rebuild(lease).await });
+                work.tasks
+                    .spawn(async move { service.rebuild(lease).await });
             } else if let Some(due) = self.store.next_due().await.map_err(store_fault)? {
                 next = next.min(due);
             }
         }
         let seconds = next.unix_seconds() - now().unix_seconds();
-        Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1)))
+        Ok(Duration::from_secs(
+            u64::try_from(seconds).unwrap_or(0).max(1),
+        ))
     }
 
     /// `watch -> SeenTag`: asks one repository for its tags and records what is new.
     async fn poll(&self, index: usize) -> Event {
         let ended = Event::PollEnded { repository: index };
-        let Some(repository) = self.config.repositories.get(index) else { return ended };
+        let Some(repository) = self.config.repositories.get(index) else {
+            return ended;
+        };
         let uri = repository.location.source_uri();
         let state = match self.store.poll_state(uri, now()).await {
             Ok(state) => state,
             Err(error) => return Event::Broken(store_fault(error)),
         };
         let remembered = self.remembered.lock().await.get(&index).cloned();
-        let listing =
-            self.workshop.repositories().list(&repository.location, remembered.as_ref()).await;
+        let listing = self
+            .workshop
+            .repositories()
+            .list(&repository.location, remembered.as_ref())
+            .await;
         let moment = now();
-        let schedule = Schedule { interval: repository.interval, longest: LONGEST_WAIT };
+        let schedule = Schedule {
+            interval: repository.interval,
+            longest: LONGEST_WAIT,
+        };
         let recorded = match listing {
             Ok((listing, remembered)) => {
                 for skipped in &listing.skipped_examples {
@@ -246,13 +283,20 @@ impl Service {
     }
 
     async fn findings(&self, lease: &Lease) -> Result<Findings, Trouble> {
-        let stored = self.store.release(lease.release_id).await.map_err(store_fault)?;
+        let stored = self
+            .store
+            .release(lease.release_id)
+            .await
+            .map_err(store_fault)?;
         let gone = || {
             let message = "the release's repository is not in the configuration any more";
             Trouble::refused("not-configured", anyhow::anyhow!(message))
         };
         let release = stored.ok_or_else(gone)?;
-        let repository = self.config.repository(&release.source_uri).ok_or_else(gone)?;
+        let repository = self
+            .config
+            .repository(&release.source_uri)
+            .ok_or_else(gone)?;
         info!(source = %release.source_uri, tag = %release.tag, attempt = lease.attempt, "rebuilding");
         let task = Task {
             location: repository.location.clone(),
@@ -270,7 +314,10 @@ impl Service {
 
     /// Stores findings, plans and drafts in one transaction, then issues the statements.
     async fn keep(&self, lease: &Lease, findings: Findings) -> Result<(), Trouble> {
-        self.store.set_resolved(lease.release_id, &findings.release).await.map_err(store_fault)?;
+        self.store
+            .set_resolved(lease.release_id, &findings.release)
+            .await
+            .map_err(store_fault)?;
         let mut rows: Vec<(i64, pipeline::ArtifactResult, Vec<Draft>)> = Vec::new();
         for result in findings.artifacts {
             let plan = result.plan.and_then(|digest| findings.plans.get(&digest));
@@ -293,36 +340,44 @@ impl Service {
         let plans: Vec<PlanBytes> = findings
             .plans
             .iter()
-            .map(|(sha256, plan)| PlanBytes { sha256: *sha256, bytes: plan.to_bytes() })
+            .map(|(sha256, plan)| PlanBytes {
+                sha256: *sha256,
+                bytes: plan.to_bytes(),
+            })
             .collect();
         crash::point("built");
-        self.store.judged(lease.rebuild_id, &rows, &plans, now()).await.map_err(store_fault)?;
+        self.store
+            .judged(lease.rebuild_id, &rows, &plans, now())
+            .await
+            .map_err(store_fault)?;
         crash::point("judged");
         issue::advance(&self.store, &self.signers, &self.attestations()).await?;
-        self.store.finish_published(now()).await.map_err(store_fault)?;
+        self.store
+            .finish_published(now())
+            .await
+            .map_err(store_fault)?;
         Ok(())
     }
 
-    async fn record_trouble(
-        &self,
-        lease: &Lease,
-        trouble: Trouble,
-    ) -> (bool, Result<(), Trouble>) {
+    async fn record_trouble(&self, lease: &Lease, trouble: Trouble) -> (bool, Result<(), Trouble>) {
         let problem = trouble.to_string();
         warn!(rebuild = lease.rebuild_id, code = trouble.code(), problem = %problem, "no verdict");
         let give_up = match trouble {
             // a tag often comes before what is published for it; one that moved is seen at the next poll
-            Trouble::Refusal { code, .. } => {
-                !matches!(code, "published-missing" | "tag-moved")
-            }
+            Trouble::Refusal { code, .. } => !matches!(code, "published-missing" | "tag-moved"),
             Trouble::Fault { .. } => lease.attempt >= self.config.limits.attempts,
         };
         let recorded = if give_up {
             self.store.give_up(lease.rebuild_id, &problem, now()).await
         } else {
-            let schedule = Schedule { interval: FIRST_RETRY, longest: LONGEST_WAIT };
+            let schedule = Schedule {
+                interval: FIRST_RETRY,
+                longest: LONGEST_WAIT,
+            };
             let wait = schedule.next_wait(lease.attempt.saturating_sub(1), random());
-            self.store.fault(lease.rebuild_id, &problem, after(now(), wait)).await
+            self.store
+                .fault(lease.rebuild_id, &problem, after(now(), wait))
+                .await
         };
         (give_up, recorded.map_err(store_fault))
     }
@@ -331,7 +386,11 @@ impl Service {
         let mut failed = 0;
         for repository in &self.config.repositories {
             let uri = repository.location.source_uri();
-            let state = self.store.poll_state(uri, now()).await.map_err(store_fault)?;
+            let state = self
+                .store
+                .poll_state(uri, now())
+                .await
+                .map_err(store_fault)?;
             failed += u64::from(state.failures > 0);
         }
         Ok(failed)
@@ -355,8 +414,10 @@ fn seen_tags(
     advertised: &[refs::AdvertisedTag],
     seen_before: bool,
 ) -> Vec<SeenTag> {
-    let mut matching: Vec<&refs::AdvertisedTag> =
-        advertised.iter().filter(|tag| tags::matches(&repository.tags, &tag.name)).collect();
+    let mut matching: Vec<&refs::AdvertisedTag> = advertised
+        .iter()
+        .filter(|tag| tags::matches(&repository.tags, &tag.name))
+        .collect();
     matching.sort_by(|a, b| tags::compare_versions(&b.name, &a.name));
     matching
         .into_iter()
@@ -399,4 +460,3 @@ async fn shutdown() {
         _ = tokio::signal::ctrl_c() => {}
     }
 }
-

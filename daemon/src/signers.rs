@@ -29,7 +29,9 @@ impl Signers {
     /// When a key is not there or not private, or a process cannot be started.
     pub(crate) fn start(key: &Path, allow_local: bool) -> Result<Self, Trouble> {
         keys::check(key).map_err(keys::KeyFileError::into_trouble)?;
-        let first = start(KeySource::File { path: key.to_owned() })?;
+        let first = start(KeySource::File {
+            path: key.to_owned(),
+        })?;
         let local = if allow_local {
             let path = key.with_file_name("local.pem");
             if !path.exists() {
@@ -47,7 +49,10 @@ impl Signers {
     /// # Errors
     /// When the process cannot be started.
     pub(crate) fn ephemeral() -> Result<Self, Trouble> {
-        Ok(Self { first: start(KeySource::Ephemeral)?, local: None })
+        Ok(Self {
+            first: start(KeySource::Ephemeral)?,
+            local: None,
+        })
     }
 
     /// The public key that a reader of the operator's statements needs.
@@ -91,13 +96,18 @@ impl Signers {
     }
 
     fn for_source(&self, source_uri: &str) -> Arc<Signer> {
-        let local = self.local.as_ref().filter(|_| source_uri.starts_with("git+file:"));
+        let local = self
+            .local
+            .as_ref()
+            .filter(|_| source_uri.starts_with("git+file:"));
         Arc::clone(local.unwrap_or(&self.first))
     }
 }
 
 fn start(key: KeySource) -> Result<Arc<Signer>, Trouble> {
-    Signer::start(key).map(Arc::new).map_err(|error| Trouble::fault("signer", error))
+    Signer::start(key)
+        .map(Arc::new)
+        .map_err(|error| Trouble::fault("signer", error))
 }
 
 async fn answer(
@@ -107,9 +117,10 @@ async fn answer(
         .await
         .map_err(|error| Trouble::fault("bug", error))?
         .map_err(|error| match error {
-            SignerError::Refused(_) => {
-                Trouble::fault("contradiction", anyhow!(error).context("nothing was signed"))
-            }
+            SignerError::Refused(_) => Trouble::fault(
+                "contradiction",
+                anyhow!(error).context("nothing was signed"),
+            ),
             error => Trouble::fault("signer", error),
         })
 }

@@ -29,7 +29,10 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// A fault of ours.
     pub(crate) fn fault(code: &'static str, error: impl Into<anyhow::Error>) -> Self {
-        Self::Fault { code, error: error.into() }
+        Self::Fault {
+            code,
+            error: error.into(),
+        }
     }
 
     /// Input that is refused, without a word of its own.
@@ -39,7 +42,10 @@ impl Trouble {
 
     /// Input that is refused.
     pub(crate) fn refused(code: &'static str, error: impl Into<anyhow::Error>) -> Self {
-        Self::Refusal { code, error: error.into() }
+        Self::Refusal {
+            code,
+            error: error.into(),
+        }
     }
 
     /// `fault` or `refusal`, as the contract's JSON has it.

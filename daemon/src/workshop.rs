@@ -19,11 +19,11 @@ use tokio::sync::Mutex;
 use crate::blobs::{BlobError, Blobs};
 use crate::config::HostLimits;
 use crate::http::Http;
-use crate::trouble::Trouble;
 use crate::publish::endpoints::SlashUrl;
 use crate::publish::{
     self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource, endpoints,
 };
+use crate::trouble::Trouble;
 use crate::watch::children::Children;
 use crate::watch::git::{Repositories, WatchLimits};
 use crate::watch::{WatchError, upstream};
@@ -156,7 +156,10 @@ impl Workshop {
                 .filter(|check| check.required)
                 .filter_map(|check| {
                     let problem = check.problem.as_ref()?;
-                    let remedy = check.remedy.as_deref().unwrap_or("see `countersign doctor`");
+                    let remedy = check
+                        .remedy
+                        .as_deref()
+                        .unwrap_or("see `countersign doctor`");
                     Some(format!("{}: {problem}; {remedy}", check.name))
                 })
                 .collect();
@@ -174,14 +177,14 @@ impl Workshop {
     pub(crate) async fn probe(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
         let binary = self.binary.clone();
         let toolchains = self.toolchains.clone();
-        let wanted: BTreeMap<String, Vec<String>> =
-            tools.iter().map(|tool| (tool.clone(), vec!["--version".to_owned()])).collect();
-        tokio::task::spawn_blocking(move || {
-            child::probe(&binary, &toolchains, &wanted, PROBE_TIME)
-        })
-        .await
-        .map_err(|error| Trouble::fault("bug", error))?
-        .map_err(|error| Trouble::fault("child", error))
+        let wanted: BTreeMap<String, Vec<String>> = tools
+            .iter()
+            .map(|tool| (tool.clone(), vec!["--version".to_owned()]))
+            .collect();
+        tokio::task::spawn_blocking(move || child::probe(&binary, &toolchains, &wanted, PROBE_TIME))
+            .await
+            .map_err(|error| Trouble::fault("bug", error))?
+            .map_err(|error| Trouble::fault("child", error))
     }
 
     /// A fresh folder that is gone when the value is.
@@ -243,7 +246,8 @@ impl Workshop {
     /// The folder for the objects of one repository.
     #[must_use]
     pub(crate) fn mirror(&self, source_uri: &str) -> PathBuf {
-        self.mirrors.join(Sha256::of(source_uri.as_bytes()).to_string())
+        self.mirrors
+            .join(Sha256::of(source_uri.as_bytes()).to_string())
     }
 
     /// Finds and stores what was published for a tag.

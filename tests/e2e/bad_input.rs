@@ -38,16 +38,40 @@ fn check(world: &World, arguments: &[&str], code: i32, says: &[&str]) {
 fn a_wrong_configuration_is_told_with_line_column_and_key() {
     let world = world();
     for (text, says) in [
-        ("version: 1\nrebuilder: { id: urn:x:y }\nrepositorys: []\n", &["countersign.yaml:3:", "repositorys"][..]),
-        ("version: 1\nrebuilder: { id: urn:x:y }\nlisten: 5\n", &["countersign.yaml:3:", "listen"]),
-        ("version: 1\nrebuilder: { id: urn:x:y }\nallow_local: maybe\n", &["countersign.yaml:3:", "allow_local"]),
-        ("version: 7\nrebuilder: { id: urn:x:y }\n", &["version", "7"]),
+        (
+            "version: 1\nrebuilder: { id: urn:x:y }\nrepositorys: []\n",
+            &["countersign.yaml:3:", "repositorys"][..],
+        ),
+        (
+            "version: 1\nrebuilder: { id: urn:x:y }\nlisten: 5\n",
+            &["countersign.yaml:3:", "listen"],
+        ),
+        (
+            "version: 1\nrebuilder: { id: urn:x:y }\nallow_local: maybe\n",
+            &["countersign.yaml:3:", "allow_local"],
+        ),
+        (
+            "version: 7\nrebuilder: { id: urn:x:y }\n",
+            &["version", "7"],
+        ),
         ("version: 1\nrebuilder: { id: nobody }\n", &["rebuilder.id"]),
         ("version: 1\n", &["rebuilder"]),
-        ("version: 1\nrebuilder: { id: urn:x:y }\nrepositories:\n  - { source: 'git@h:x', published: 'sha256:0' }\n", &["repositories[0].source"]),
-        ("version: 1\nrebuilder: { id: urn:x:y }\nrepositories:\n  - { source: ./x, published: './p' }\n", &["repositories[0].source", "allow_local"]),
-        ("version: 1\nrebuilder: { id: urn:x:y }\nallow_local: true\nrepositories:\n  - { source: ./x, published: './p', recipe: magic }\n", &["recipe", "magic", "npm"]),
-        ("version: 1\nrebuilder: { id: urn:x:y }\nallow_local: true\nrepositories:\n  - { source: ./x, published: './p' }\n  - { source: ./x, published: './p' }\n", &["already"]),
+        (
+            "version: 1\nrebuilder: { id: urn:x:y }\nrepositories:\n  - { source: 'git@h:x', published: 'sha256:0' }\n",
+            &["repositories[0].source"],
+        ),
+        (
+            "version: 1\nrebuilder: { id: urn:x:y }\nrepositories:\n  - { source: ./x, published: './p' }\n",
+            &["repositories[0].source", "allow_local"],
+        ),
+        (
+            "version: 1\nrebuilder: { id: urn:x:y }\nallow_local: true\nrepositories:\n  - { source: ./x, published: './p', recipe: magic }\n",
+            &["recipe", "magic", "npm"],
+        ),
+        (
+            "version: 1\nrebuilder: { id: urn:x:y }\nallow_local: true\nrepositories:\n  - { source: ./x, published: './p' }\n  - { source: ./x, published: './p' }\n",
+            &["already"],
+        ),
         ("{", &["countersign.yaml"]),
         ("\u{0}", &["countersign.yaml"]),
     ] {
@@ -63,27 +87,98 @@ fn a_wrong_configuration_is_told_with_line_column_and_key() {
 #[test]
 fn sources_that_are_not_there_or_empty_are_told() {
     let world = world();
-    let missing = ["rebuild", "--source", "nowhere", "--tag", "v1", "--published", "p/x-1.txt", "--recipe", "generic"];
+    let missing = [
+        "rebuild",
+        "--source",
+        "nowhere",
+        "--tag",
+        "v1",
+        "--published",
+        "p/x-1.txt",
+        "--recipe",
+        "generic",
+    ];
     check(&world, &missing, 2, &["nowhere"]);
     world.repository("empty");
-    let empty = ["rebuild", "--source", "empty", "--tag", "v1", "--published", "p/x-1.txt", "--recipe", "generic"];
+    let empty = [
+        "rebuild",
+        "--source",
+        "empty",
+        "--tag",
+        "v1",
+        "--published",
+        "p/x-1.txt",
+        "--recipe",
+        "generic",
+    ];
     check(&world, &empty, 2, &["v1"]);
-    let untagged = ["rebuild", "--source", "x", "--tag", "v2", "--published", "p/x-1.txt", "--recipe", "generic"];
+    let untagged = [
+        "rebuild",
+        "--source",
+        "x",
+        "--tag",
+        "v2",
+        "--published",
+        "p/x-1.txt",
+        "--recipe",
+        "generic",
+    ];
     check(&world, &untagged, 2, &["v2"]);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("it")
+        .port();
     let source = format!("http://127.0.0.1:{port}/x.git");
-    let unreachable = ["rebuild", "--source", &source, "--tag", "v1", "--published", "p/x-1.txt", "--recipe", "generic"];
+    let unreachable = [
+        "rebuild",
+        "--source",
+        &source,
+        "--tag",
+        "v1",
+        "--published",
+        "p/x-1.txt",
+        "--recipe",
+        "generic",
+    ];
     check(&world, &unreachable, 5, &[&source]);
-    for refused in ["git@host:x.git", "ssh://host/x.git", "ext::sh -c id", "https://user:secret@host/x"] {
-        let ran = world.run(["rebuild", "--source", refused, "--tag", "v1", "--published", "p/x-1.txt"]).expect(2);
-        assert!(!ran.stderr.contains("secret"), "a password must not be printed: {ran:#?}");
+    for refused in [
+        "git@host:x.git",
+        "ssh://host/x.git",
+        "ext::sh -c id",
+        "https://user:secret@host/x",
+    ] {
+        let ran = world
+            .run([
+                "rebuild",
+                "--source",
+                refused,
+                "--tag",
+                "v1",
+                "--published",
+                "p/x-1.txt",
+            ])
+            .expect(2);
+        assert!(
+            !ran.stderr.contains("secret"),
+            "a password must not be printed: {ran:#?}"
+        );
     }
 }
 
 #[test]
 fn published_files_that_are_not_there_too_large_or_not_as_declared_are_told() {
     let world = world();
-    let base = ["rebuild", "--source", "x", "--tag", "v1", "--recipe", "npm", "--published"];
+    let base = [
+        "rebuild",
+        "--source",
+        "x",
+        "--tag",
+        "v1",
+        "--recipe",
+        "npm",
+        "--published",
+    ];
     let with = |published: &'static str| [&base[..], &[published]].concat();
     check(&world, &with("p/x-{version}.zip"), 2, &["x-1.zip"]);
     check(&world, &with("pkg:deb/debian/x"), 2, &["pkg:npm"]);
@@ -123,7 +218,12 @@ fn a_key_that_others_can_read_is_refused() {
     let world = world();
     let key = world.path("keys/statement.pem");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a mode");
-    check(&world, &["daemon", "--once"], 2, &["statement.pem", "chmod 600"]);
+    check(
+        &world,
+        &["daemon", "--once"],
+        2,
+        &["statement.pem", "chmod 600"],
+    );
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a mode");
     let _ = world.run(["daemon", "--once"]).expect(0);
 }
@@ -131,9 +231,16 @@ fn a_key_that_others_can_read_is_refused() {
 #[test]
 fn two_daemons_on_one_folder_are_refused() {
     let world = world();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("it");
     world.configure_with(&format!("listen: {address}"), "  []\n");
-    let mut first = world.command(["daemon"]).stderr(std::process::Stdio::null()).spawn().expect("a daemon");
+    let mut first = world
+        .command(["daemon"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a daemon");
     for _ in 0..200 {
         if std::net::TcpStream::connect(address).is_ok() {
             break;
@@ -163,10 +270,22 @@ fn a_full_disk_is_a_fault_and_signs_nothing() {
 #[test]
 fn a_local_source_is_never_signed_with_an_operators_key() {
     let world = world();
-    world.write("build.yaml", "steps: [[sh, build.sh, '1']]\noutputs: [out/x-1.txt]\n");
+    world.write(
+        "build.yaml",
+        "steps: [[sh, build.sh, '1']]\noutputs: [out/x-1.txt]\n",
+    );
     let arguments = [
-        "rebuild", "--source", "x", "--tag", "v1", "--published", "p/x-1.txt", "--recipe",
-        "build.yaml", "--key", "keys/statement.pem",
+        "rebuild",
+        "--source",
+        "x",
+        "--tag",
+        "v1",
+        "--published",
+        "p/x-1.txt",
+        "--recipe",
+        "build.yaml",
+        "--key",
+        "keys/statement.pem",
     ];
     check(&world, &arguments, 2, &["local source"]);
 }

@@ -9,7 +9,14 @@ use std::time::Duration;
 use countersign_tests::World;
 
 const POINTS: [&str; 9] = [
-    "polled", "leased", "resolved", "built", "judged", "signed", "signature-stored", "logged",
+    "polled",
+    "leased",
+    "resolved",
+    "built",
+    "judged",
+    "signed",
+    "signature-stored",
+    "logged",
     "file-written",
 ];
 
@@ -31,7 +38,10 @@ fn world() -> World {
         header.set_size(0);
         header.set_cksum();
         archive.append(&header, &[][..]).expect("a member");
-        world.write(format!("p/b-{version}.tar"), archive.into_inner().expect("an archive"));
+        world.write(
+            format!("p/b-{version}.tar"),
+            archive.into_inner().expect("an archive"),
+        );
     }
     world.configure(
         "  - source: ./two\n    tags: 'v*'\n    published: ['./p/a-{version}.txt', './p/b-{version}.tar']\n    \
@@ -44,7 +54,10 @@ fn world() -> World {
 /// in one sequence without a gap.
 fn check(world: &World, what: &str) {
     let _ = world.run(["daemon", "--once"]).expect(0);
-    let list = world.run(["release", "list", "--format", "json"]).expect(0).json();
+    let list = world
+        .run(["release", "list", "--format", "json"])
+        .expect(0)
+        .json();
     let releases = list["releases"].as_array().expect("releases");
     assert_eq!(releases.len(), 2, "{what}: {list:#}");
     let mut entries = Vec::new();
@@ -52,18 +65,34 @@ fn check(world: &World, what: &str) {
         let artifacts = release["artifacts"].as_array().expect("artifacts");
         let verdicts: BTreeMap<&str, &str> = artifacts
             .iter()
-            .map(|a| (a["name"].as_str().expect("a name"), a["verdict"].as_str().expect("a verdict")))
+            .map(|a| {
+                (
+                    a["name"].as_str().expect("a name"),
+                    a["verdict"].as_str().expect("a verdict"),
+                )
+            })
             .collect();
-        assert_eq!(verdicts.values().copied().collect::<Vec<_>>(), ["reproduced", "differs"], "{what}");
+        assert_eq!(
+            verdicts.values().copied().collect::<Vec<_>>(),
+            ["reproduced", "differs"],
+            "{what}"
+        );
         for artifact in artifacts {
             let statements = artifact["statements"].as_array().expect("statements");
             let kinds = |kind: &str| statements.iter().filter(|s| s["kind"] == kind).count();
-            assert_eq!((kinds("verdict"), statements.len()), (1, 2), "{what}: {artifact:#}");
+            assert_eq!(
+                (kinds("verdict"), statements.len()),
+                (1, 2),
+                "{what}: {artifact:#}"
+            );
             for statement in statements {
                 entries.push(statement["entry"].as_u64().expect("an entry"));
                 let name = statement["path"].as_str().expect("a path");
                 let name = name.rsplit('/').next().expect("a name");
-                assert!(fs::metadata(world.path("data/attestations").join(name)).is_ok(), "{what}: {name}");
+                assert!(
+                    fs::metadata(world.path("data/attestations").join(name)).is_ok(),
+                    "{what}: {name}"
+                );
             }
         }
     }
@@ -71,9 +100,15 @@ fn check(world: &World, what: &str) {
     assert_eq!(entries, (0..8).collect::<Vec<u64>>(), "{what}");
     let files = fs::read_dir(world.path("data/attestations")).expect("a folder");
     let envelopes = files
-        .filter(|f| f.as_ref().is_ok_and(|f| f.file_name().to_string_lossy().ends_with(".dsse.json")))
+        .filter(|f| {
+            f.as_ref()
+                .is_ok_and(|f| f.file_name().to_string_lossy().ends_with(".dsse.json"))
+        })
         .count();
-    assert_eq!(envelopes, 8, "{what}: a statement was signed twice, or lost");
+    assert_eq!(
+        envelopes, 8,
+        "{what}: a statement was signed twice, or lost"
+    );
 }
 
 #[test]
@@ -93,7 +128,10 @@ fn dying_at_each_named_point_changes_nothing() {
 
 #[test]
 fn dying_at_any_moment_changes_nothing() {
-    let kills: u64 = std::env::var("COUNTERSIGN_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let kills: u64 = std::env::var("COUNTERSIGN_KILLS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(6);
     println!("kills: {kills}");
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut done = 0;
@@ -104,7 +142,11 @@ fn dying_at_any_moment_changes_nothing() {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            let mut child = world.command(["daemon", "--once"]).stderr(std::process::Stdio::null()).spawn().expect("a daemon");
+            let mut child = world
+                .command(["daemon", "--once"])
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("a daemon");
             std::thread::sleep(Duration::from_millis(seed % 1500));
             child.kill().expect("kill -9");
             child.wait().expect("its end");

@@ -16,10 +16,16 @@ use countersign_tests::{World, ran};
 fn released(world: &World, name: &str, version: &str) -> Vec<u8> {
     fs::create_dir_all(world.path("npm")).expect("a folder");
     let mut pack = Command::new("npm");
-    pack.current_dir(world.path("npm")).args(["pack", "--silent", "--pack-destination", "."]);
+    pack.current_dir(world.path("npm"))
+        .args(["pack", "--silent", "--pack-destination", "."]);
     pack.arg(format!("{name}@{version}"));
     let packed = ran(&mut pack);
-    assert_eq!(packed.code, Some(0), "npm pack {name}@{version}: {}", packed.stderr);
+    assert_eq!(
+        packed.code,
+        Some(0),
+        "npm pack {name}@{version}: {}",
+        packed.stderr
+    );
     let tarball = fs::read(world.path(format!("npm/{name}-{version}.tgz"))).expect("a tarball");
     let repository = world.repository(name);
     for (path, mode, content) in members(&tarball) {
@@ -27,7 +33,8 @@ fn released(world: &World, name: &str, version: &str) -> Vec<u8> {
         repository.write(path, content);
         if mode & 0o100 != 0 {
             let file = repository.path.join(path);
-            fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+            fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .expect("a mode");
         }
     }
     repository.release(&format!("v{version}"));
@@ -53,8 +60,12 @@ fn members(tarball: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
 /// The same tarball with one byte of one text file changed.
 fn tampered(tarball: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    flate2::read::GzDecoder::new(tarball).read_to_end(&mut plain).expect("gzip");
-    let at = plain.windows(9).position(|window| window == b"copyright" || window == b"Copyright");
+    flate2::read::GzDecoder::new(tarball)
+        .read_to_end(&mut plain)
+        .expect("gzip");
+    let at = plain
+        .windows(9)
+        .position(|window| window == b"copyright" || window == b"Copyright");
     let at = at.expect("a licence");
     plain[at] ^= 0x20; // one letter in the other case
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -64,7 +75,9 @@ fn tampered(tarball: &[u8]) -> Vec<u8> {
 
 #[test]
 fn real_npm_releases_get_their_verdicts() {
-    let node = ran(Command::new("node").args(["-p", "process.version + ' zlib ' + process.versions.zlib"]));
+    let node = ran(
+        Command::new("node").args(["-p", "process.version + ' zlib ' + process.versions.zlib"])
+    );
     let npm = ran(Command::new("npm").arg("--version"));
     println!("node {} npm {}", node.stdout.trim(), npm.stdout.trim());
     let world = World::new();
@@ -80,7 +93,10 @@ fn real_npm_releases_get_their_verdicts() {
     );
     let once = world.run(["daemon", "--once"]).expect(0);
     println!("{}", once.stderr);
-    let list = world.run(["release", "list", "--format", "json"]).expect(0).json();
+    let list = world
+        .run(["release", "list", "--format", "json"])
+        .expect(0)
+        .json();
     for (source, file, bytes) in [
         ("git+file:yocto-queue", "yocto-queue-1.2.2.tgz", yocto),
         ("git+file:express", "express-5.2.1.tgz", express),
@@ -89,8 +105,14 @@ fn real_npm_releases_get_their_verdicts() {
         println!("{file}: {verdict}");
         world.write(file, bytes);
         let arguments = [
-            "verify", file, "--key", "keys/local.pub.pem", "--attestation", "data/attestations",
-            "--accept", "equivalent",
+            "verify",
+            file,
+            "--key",
+            "keys/local.pub.pem",
+            "--attestation",
+            "data/attestations",
+            "--accept",
+            "equivalent",
         ];
         let said = world.run(arguments).expect(0);
         // another zlib packs the same content into other bytes; everything else must be exact
@@ -101,11 +123,19 @@ fn real_npm_releases_get_their_verdicts() {
     }
     assert_eq!(verdict_of(&list, "git+file:again"), "differs", "{list:#}");
     let arguments = [
-        "verify", "tampered/express-5.2.1.tgz", "--key", "keys/local.pub.pem", "--attestation",
+        "verify",
+        "tampered/express-5.2.1.tgz",
+        "--key",
+        "keys/local.pub.pem",
+        "--attestation",
         "data/attestations",
     ];
     let said = world.run(arguments).expect(1);
-    assert!(said.stdout.contains("Does not match its source as we built it"), "{said:#?}");
+    assert!(
+        said.stdout
+            .contains("Does not match its source as we built it"),
+        "{said:#?}"
+    );
 }
 
 fn copy_repository(from: &Path, to: &Path) {
@@ -120,5 +150,7 @@ fn verdict_of<'a>(list: &'a serde_json::Value, source: &str) -> &'a str {
         .iter()
         .find(|release| release["source"] == source)
         .unwrap_or_else(|| panic!("{source} is not in {list:#}"));
-    release["artifacts"][0]["verdict"].as_str().unwrap_or_else(|| panic!("no verdict: {list:#}"))
+    release["artifacts"][0]["verdict"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no verdict: {list:#}"))
 }

@@ -24,8 +24,19 @@ fn reproduced() -> Reproduced {
     );
     let json = world
         .run([
-            "rebuild", "--source", "tool", "--tag", "1.2.3", "--published", "tool-1.2.3.txt",
-            "--recipe", "build.yaml", "--format", "json", "--out", "out",
+            "rebuild",
+            "--source",
+            "tool",
+            "--tag",
+            "1.2.3",
+            "--published",
+            "tool-1.2.3.txt",
+            "--recipe",
+            "build.yaml",
+            "--format",
+            "json",
+            "--out",
+            "out",
         ])
         .expect(0)
         .json();
@@ -50,8 +61,17 @@ fn a_reproduced_file_is_accepted_from_a_file_or_a_folder() {
     let Reproduced { world, verdict } = reproduced();
     let ran = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &verdict).expect(0);
     assert!(ran.stdout.contains("Reproduced: same bytes"), "{ran:#?}");
-    let ran = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &world.path("out")).expect(0);
-    assert!(!ran.stdout.contains("safe") && !ran.stdout.contains("verified"), "{ran:#?}");
+    let ran = verify(
+        &world,
+        "tool-1.2.3.txt",
+        "out/signer.pub.pem",
+        &world.path("out"),
+    )
+    .expect(0);
+    assert!(
+        !ran.stdout.contains("safe") && !ran.stdout.contains("verified"),
+        "{ran:#?}"
+    );
 }
 
 #[test]
@@ -71,7 +91,10 @@ fn whatever_was_changed_is_refused() {
         let middle = text.len() / 2;
         let old = &text[middle..=middle];
         let new = if old == "A" { "B" } else { "A" };
-        let changed = envelope.replace(text, &format!("{}{new}{}", &text[..middle], &text[middle + 1..]));
+        let changed = envelope.replace(
+            text,
+            &format!("{}{new}{}", &text[..middle], &text[middle + 1..]),
+        );
         assert_ne!(changed, envelope);
         let path = world.write("changed.json", changed);
         let ran = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &path);
@@ -79,35 +102,79 @@ fn whatever_was_changed_is_refused() {
     }
     let signature = value["signatures"][0]["sig"].as_str().expect("text");
     let new = if signature.starts_with('A') { "B" } else { "A" };
-    let path = world.write("changed.json", envelope.replace(signature, &format!("{new}{}", &signature[1..])));
+    let path = world.write(
+        "changed.json",
+        envelope.replace(signature, &format!("{new}{}", &signature[1..])),
+    );
     let _ = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &path).expect(4);
     // nothing there, no JSON, an empty folder
-    let _ = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &world.write("no.json", "no")).expect(4);
+    let _ = verify(
+        &world,
+        "tool-1.2.3.txt",
+        "out/signer.pub.pem",
+        &world.write("no.json", "no"),
+    )
+    .expect(4);
     fs::create_dir(world.path("empty")).expect("a folder");
-    let _ = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &world.path("empty")).expect(4);
+    let _ = verify(
+        &world,
+        "tool-1.2.3.txt",
+        "out/signer.pub.pem",
+        &world.path("empty"),
+    )
+    .expect(4);
     // what is not there at all is the caller's mistake
-    let _ = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &world.path("absent")).expect(2);
+    let _ = verify(
+        &world,
+        "tool-1.2.3.txt",
+        "out/signer.pub.pem",
+        &world.path("absent"),
+    )
+    .expect(2);
     let _ = verify(&world, "absent", "out/signer.pub.pem", &verdict).expect(2);
     let _ = verify(&world, "tool-1.2.3.txt", "absent.pem", &verdict).expect(2);
+}
+
+fn private(path: &Path) {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
 }
 
 #[test]
 fn a_key_that_openssl_wrote_is_imported_and_signs() {
     let Reproduced { world, .. } = reproduced();
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
-    world.write("foreign.pem", key);
-    let _ = world.run(["key", "import", "foreign.pem", "imported.pem"]).expect(0);
-    assert_eq!(fs::read_to_string(world.path("imported.pem")).expect("a key"), key);
+    private(&world.write("foreign.pem", key));
+    let _ = world
+        .run(["key", "import", "foreign.pem", "imported.pem"])
+        .expect(0);
+    assert_eq!(
+        fs::read_to_string(world.path("imported.pem")).expect("a key"),
+        key
+    );
     // RFC 8032 §7.1, test 1
-    let shown = world.run(["key", "show", "imported.pem", "--format", "json"]).expect(0).json();
+    let shown = world
+        .run(["key", "show", "imported.pem", "--format", "json"])
+        .expect(0)
+        .json();
     let public = shown["publicKey"].as_str().expect("PEM");
-    assert!(public.contains("MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="), "{public}");
+    assert!(
+        public.contains("MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="),
+        "{public}"
+    );
     // nothing is ever overwritten
     let _ = world.run(["key", "new", "imported.pem"]).expect(2);
-    let _ = world.run(["key", "import", "foreign.pem", "imported.pem"]).expect(2);
-    for bad in ["", "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n", "\u{0}\u{1}"] {
-        world.write("bad.pem", bad);
-        let _ = world.run(["key", "import", "bad.pem", "never.pem"]).expect(2);
+    let _ = world
+        .run(["key", "import", "foreign.pem", "imported.pem"])
+        .expect(2);
+    for bad in [
+        "",
+        "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n",
+        "\u{0}\u{1}",
+    ] {
+        private(&world.write("bad.pem", bad));
+        let _ = world
+            .run(["key", "import", "bad.pem", "never.pem"])
+            .expect(2);
         assert!(!world.path("never.pem").exists());
     }
 }

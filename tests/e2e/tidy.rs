@@ -9,14 +9,25 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha2", &["attest/src/digest.rs"]),
     ("in_toto", &["attest/src/link.rs", "attest/src/link/"]),
     ("packageurl", &["attest/src/purl.rs"]),
-    ("nix", &["builder/src/sandbox/", "builder/src/channel.rs", "builder/src/tree.rs", "builder/src/recipe/"]),
+    (
+        "nix",
+        &[
+            "builder/src/sandbox/",
+            "builder/src/channel.rs",
+            "builder/src/tree.rs",
+            "builder/src/recipe/",
+        ],
+    ),
     ("libc", &["builder/src/sandbox/"]),
     ("landlock", &["builder/src/sandbox/"]),
     ("seccompiler", &["builder/src/sandbox/"]),
     ("git2", &["daemon/src/watch/"]),
     ("serde_yaml", &["daemon/src/config/"]),
     ("sqlx", &["daemon/src/store/"]),
-    ("axum", &["daemon/src/api/", "daemon/src/web/", "fixtures/src/"]),
+    (
+        "axum",
+        &["daemon/src/api/", "daemon/src/web/", "fixtures/src/"],
+    ),
     ("askama", &["daemon/src/web/"]),
     ("reqwest", &["daemon/src/http.rs", "daemon/src/http/"]),
     ("clap", &["daemon/src/cli/"]),
@@ -32,7 +43,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }
 
 /// Every Rust file of a folder as (path from the root, text).
@@ -45,23 +59,35 @@ fn rust_files(folder: &str) -> Vec<(String, String)> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
-                let name = path.strip_prefix(root()).expect("inside").display().to_string();
+                let name = path
+                    .strip_prefix(root())
+                    .expect("inside")
+                    .display()
+                    .to_string();
                 files.push((name, fs::read_to_string(&path).expect("text")));
             }
         }
     }
     files.sort();
-    assert!(!files.is_empty(), "{folder} has no Rust files: this test looks in the wrong place");
+    assert!(
+        !files.is_empty(),
+        "{folder} has no Rust files: this test looks in the wrong place"
+    );
     files
 }
 
 fn all_files() -> Vec<(String, String)> {
-    ["attest", "builder", "daemon", "fixtures", "tests"].into_iter().flat_map(rust_files).collect()
+    ["attest", "builder", "daemon", "fixtures", "tests"]
+        .into_iter()
+        .flat_map(rust_files)
+        .collect()
 }
 
 /// The lines of a file that are code, as far as a line shows it.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"))
+    text.lines()
+        .map(str::trim_start)
+        .filter(|line| !line.starts_with("//"))
 }
 
 /// Whether a line of code names a crate at the start of a path.
@@ -84,7 +110,12 @@ fn every_file_says_what_it_owns() {
 
 #[test]
 fn imports_point_one_way() {
-    let ours = ["countersign_attest", "countersign_builder", "countersign_fixtures", "countersign_tests"];
+    let ours = [
+        "countersign_attest",
+        "countersign_builder",
+        "countersign_fixtures",
+        "countersign_tests",
+    ];
     for (folder, allowed) in IMPORTS {
         for (name, text) in rust_files(folder) {
             for line in code(&text) {
@@ -92,7 +123,10 @@ fn imports_point_one_way() {
                     let in_test = name.contains("/tests") || name.starts_with("tests/");
                     let own = *krate == format!("countersign_{folder}");
                     let dev = in_test && *krate == "countersign_fixtures";
-                    assert!(own || dev || allowed.contains(krate), "{name} imports {krate}: {line}");
+                    assert!(
+                        own || dev || allowed.contains(krate),
+                        "{name} imports {krate}: {line}"
+                    );
                 }
             }
         }
@@ -104,26 +138,39 @@ fn each_fenced_crate_has_one_home() {
     for (krate, homes) in HOMES {
         let mut used = false;
         for (name, text) in all_files() {
-            let at_home = homes.iter().any(|home| name == *home || name.starts_with(home));
+            let at_home = homes
+                .iter()
+                .any(|home| name == *home || name.starts_with(home));
             for line in code(&text).filter(|line| names(line, krate)) {
                 used |= at_home;
                 let test = name.contains("tests") || name.starts_with("tests/");
-                assert!(at_home || test, "{krate} is used outside its home, in {name}: {line}");
+                assert!(
+                    at_home || test,
+                    "{krate} is used outside its home, in {name}: {line}"
+                );
             }
         }
-        assert!(used, "nothing uses {krate} at its home: is the list out of date?");
+        assert!(
+            used,
+            "nothing uses {krate} at its home: is the list out of date?"
+        );
     }
 }
 
 #[test]
 fn unsafe_code_stands_in_one_file_and_each_block_says_why() {
     for (name, text) in all_files() {
-        let blocks = code(&text).filter(|l| l.contains("unsafe {") || l.contains("unsafe fn")).count();
+        let blocks = code(&text)
+            .filter(|l| l.contains("unsafe {") || l.contains("unsafe fn"))
+            .count();
         let allows = text.contains("allow(unsafe_code");
         if name == "builder/src/sandbox/sys.rs" {
             assert!(blocks > 0);
             let reasons = text.matches("SAFETY:").count();
-            assert!(reasons >= blocks, "{name}: {blocks} unsafe, {reasons} reasons");
+            assert!(
+                reasons >= blocks,
+                "{name}: {blocks} unsafe, {reasons} reasons"
+            );
         } else if name != "tests/e2e/tidy.rs" {
             assert!(blocks == 0 && !allows, "{name} has unsafe code");
         }
@@ -134,14 +181,30 @@ fn unsafe_code_stands_in_one_file_and_each_block_says_why() {
 #[test]
 fn no_registry_is_named() {
     let tlds = ["io", "com", "org"];
-    let words = ["crates", "npmjs", "pypi", "pythonhosted", "debian", "rust-lang", "maven", "golang"];
+    let words = [
+        "crates",
+        "npmjs",
+        "pypi",
+        "pythonhosted",
+        "debian",
+        "rust-lang",
+        "maven",
+        "golang",
+    ];
     let mut hosts = BTreeSet::new();
     for word in words {
         for tld in tlds {
             hosts.insert(format!("{word}.{tld}"));
         }
     }
-    for file in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "config/countersign.yaml", "Cargo.toml", "deny.toml"] {
+    for file in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "config/countersign.yaml",
+        "Cargo.toml",
+        "deny.toml",
+    ] {
         let text = fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
         check_hosts(file, &text, &hosts);
     }
@@ -158,7 +221,12 @@ fn check_hosts(name: &str, text: &str, hosts: &BTreeSet<String>) {
 
 #[test]
 fn nothing_is_left_open() {
-    let marks = [["todo", "!("].concat(), ["unimplemented", "!("].concat(), ["#[ign", "ore"].concat(), ["FIX", "ME"].concat()];
+    let marks = [
+        ["todo", "!("].concat(),
+        ["unimplemented", "!("].concat(),
+        ["#[ign", "ore"].concat(),
+        ["FIX", "ME"].concat(),
+    ];
     for (name, text) in all_files() {
         for mark in &marks {
             assert!(!text.contains(mark.as_str()), "{name} has {mark}");
@@ -170,11 +238,27 @@ fn nothing_is_left_open() {
 #[test]
 fn the_lock_file_stays_in_its_budget() {
     let lock = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
-    let packages: Vec<&str> = lock.lines().filter_map(|l| l.strip_prefix("name = ")).collect();
-    assert!(packages.len() <= 300, "{} packages; the budget is 300", packages.len());
-    for banned in ["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl-sys", "libssh2-sys"] {
+    let packages: Vec<&str> = lock
+        .lines()
+        .filter_map(|l| l.strip_prefix("name = "))
+        .collect();
+    assert!(
+        packages.len() <= 300,
+        "{} packages; the budget is 300",
+        packages.len()
+    );
+    for banned in [
+        "aws-lc-rs",
+        "aws-lc-sys",
+        "native-tls",
+        "openssl-sys",
+        "libssh2-sys",
+    ] {
         let quoted = format!("\"{banned}\"");
-        assert!(!packages.contains(&quoted.as_str()), "{banned} is in Cargo.lock");
+        assert!(
+            !packages.contains(&quoted.as_str()),
+            "{banned} is in Cargo.lock"
+        );
     }
 }
 
@@ -183,11 +267,19 @@ fn the_lock_file_stays_in_its_budget() {
 fn the_map_names_functions_that_exist() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let mut named = 0;
-    for line in map.lines().filter(|line| line.starts_with("| `") && line.contains("::")) {
-        let Some(path) = line.split('`').find(|part| part.contains(".rs::")) else { continue };
+    for line in map
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains("::"))
+    {
+        let Some(path) = line.split('`').find(|part| part.contains(".rs::")) else {
+            continue;
+        };
         let (file, function) = path.split_once("::").expect("checked above");
         let text = fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
-        assert!(text.contains(&format!("fn {function}(")), "{file} has no function {function}");
+        assert!(
+            text.contains(&format!("fn {function}(")),
+            "{file} has no function {function}"
+        );
         named += 1;
     }
     assert!(named >= 12, "the map names {named} functions");

@@ -33,8 +33,17 @@ fn world(script: &str) -> World {
 
 fn rebuild(world: &World, published: &str, more: &[&str]) -> Ran {
     let mut arguments = vec![
-        "rebuild", "--source", "hello", "--tag", "v1.0.0", "--published", published, "--recipe",
-        "build.yaml", "--format", "json",
+        "rebuild",
+        "--source",
+        "hello",
+        "--tag",
+        "v1.0.0",
+        "--published",
+        published,
+        "--recipe",
+        "build.yaml",
+        "--format",
+        "json",
     ];
     arguments.extend(more);
     world.run(arguments)
@@ -52,8 +61,13 @@ fn tar_gz(level: u32, content: &str, mode: u32, seconds: u64) -> Vec<u8> {
     header.set_uid(0);
     header.set_gid(0);
     header.set_cksum();
-    archive.append(&header, content.as_bytes()).expect("a member");
-    archive.into_inner().and_then(flate2::write::GzEncoder::finish).expect("an archive")
+    archive
+        .append(&header, content.as_bytes())
+        .expect("a member");
+    archive
+        .into_inner()
+        .and_then(flate2::write::GzEncoder::finish)
+        .expect("an archive")
 }
 
 #[track_caller]
@@ -68,10 +82,21 @@ fn check(ran: Ran, code: i32, verdict: &str, reason: Option<&str>) -> serde_json
 /// What a first rebuild leaves as evidence is what an honest maintainer would have published.
 fn honest(world: &World) -> Vec<u8> {
     let zeros = "sha256:".to_owned() + &"0".repeat(64);
-    let json = check(rebuild(world, &zeros, &[]), 3, "indeterminate", Some("digest-only"));
-    let sha256 = json["artifacts"][0]["rebuilt"][0]["sha256"].as_str().expect("a digest");
+    let json = check(
+        rebuild(world, &zeros, &[]),
+        3,
+        "indeterminate",
+        Some("digest-only"),
+    );
+    let sha256 = json["artifacts"][0]["rebuilt"][0]["sha256"]
+        .as_str()
+        .expect("a digest");
     let folder = world.path(format!("countersign-out/rebuilt/{sha256}"));
-    let file = fs::read_dir(folder).expect("kept").next().expect("a file").expect("a file");
+    let file = fs::read_dir(folder)
+        .expect("kept")
+        .next()
+        .expect("a file")
+        .expect("a file");
     fs::read(file.path()).expect("bytes")
 }
 
@@ -80,7 +105,12 @@ fn same_bytes_are_reproduced() {
     let world = world(BUILD);
     let bytes = honest(&world);
     world.write("hello-1.0.0.tar.gz", &bytes);
-    let json = check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 0, "reproduced", None);
+    let json = check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        0,
+        "reproduced",
+        None,
+    );
     let rebuilt = json["artifacts"][0]["rebuilt"].as_array().expect("a list");
     assert_eq!(rebuilt.len(), 2, "two builds of ours: {json:#}");
     let kinds: Vec<&str> = json["artifacts"][0]["attestations"]
@@ -91,20 +121,49 @@ fn same_bytes_are_reproduced() {
         .collect();
     assert_eq!(kinds, ["verdict", "link", "provenance"]);
     // only the digest is known: just as good where it is the same
-    let digest = format!("sha256:{}", json["artifacts"][0]["published"]["sha256"].as_str().expect("hex"));
+    let digest = format!(
+        "sha256:{}",
+        json["artifacts"][0]["published"]["sha256"]
+            .as_str()
+            .expect("hex")
+    );
     check(rebuild(&world, &digest, &[]), 0, "reproduced", None);
 }
 
 #[test]
 fn other_packing_is_equivalent_and_not_reproduced() {
     let world = world(BUILD);
-    world.write("hello-1.0.0.tar.gz", tar_gz(1, "hello 1.0.0\n", 0o644, 1_700_000_000));
-    let json = check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 1, "equivalent", None);
-    assert_eq!(json["artifacts"][0]["normalizations"], serde_json::json!(["gzip-encoding/v1"]));
-    check(rebuild(&world, "hello-1.0.0.tar.gz", &["--accept", "equivalent"]), 0, "equivalent", None);
+    world.write(
+        "hello-1.0.0.tar.gz",
+        tar_gz(1, "hello 1.0.0\n", 0o644, 1_700_000_000),
+    );
+    let json = check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        1,
+        "equivalent",
+        None,
+    );
+    assert_eq!(
+        json["artifacts"][0]["normalizations"],
+        serde_json::json!(["gzip-encoding/v1"])
+    );
+    check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &["--accept", "equivalent"]),
+        0,
+        "equivalent",
+        None,
+    );
 
-    world.write("hello-1.0.0.tar.gz", tar_gz(1, "hello 1.0.0\n", 0o644, 1_600_000_000));
-    let json = check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 1, "equivalent", None);
+    world.write(
+        "hello-1.0.0.tar.gz",
+        tar_gz(1, "hello 1.0.0\n", 0o644, 1_600_000_000),
+    );
+    let json = check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        1,
+        "equivalent",
+        None,
+    );
     assert_eq!(
         json["artifacts"][0]["normalizations"],
         serde_json::json!(["gzip-encoding/v1", "archive-times-owners/v1"])
@@ -119,12 +178,21 @@ fn other_content_or_mode_differs() {
         tar_gz(9, "hello 1.0.0\n", 0o755, 1_700_000_000),
     ] {
         world.write("hello-1.0.0.tar.gz", bytes);
-        let json = check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 1, "differs", Some("content-differs"));
+        let json = check(
+            rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+            1,
+            "differs",
+            Some("content-differs"),
+        );
         let causes = json["artifacts"][0]["causes"].to_string();
         assert!(causes.contains("dist/greeting"), "{causes}");
         // accepting what is packed differently does not accept what is different
         check(
-            rebuild(&world, "hello-1.0.0.tar.gz", &["--accept", "equivalent,assisted"]),
+            rebuild(
+                &world,
+                "hello-1.0.0.tar.gz",
+                &["--accept", "equivalent,assisted"],
+            ),
             1,
             "differs",
             Some("content-differs"),
@@ -134,32 +202,56 @@ fn other_content_or_mode_differs() {
     let mut bytes = honest(&world);
     bytes.write_all(b"and a payload").expect("memory");
     world.write("hello-1.0.0.tar.gz", bytes);
-    check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 1, "differs", Some("content-differs"));
+    check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        1,
+        "differs",
+        Some("content-differs"),
+    );
 }
 
 #[test]
 fn builds_that_disagree_are_unstable_even_if_one_fits() {
     let script = format!("{BUILD}\nhead -c 16 /dev/urandom >> \"dist/hello-$1.tar.gz\"\n");
     let world = world(&script);
-    world.write("hello-1.0.0.tar.gz", tar_gz(9, "hello 1.0.0\n", 0o644, 1_700_000_000));
-    let json =
-        check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 3, "unstable", Some("rebuilds-disagree"));
-    assert_ne!(json["artifacts"][0]["rebuilt"][0], json["artifacts"][0]["rebuilt"][1]);
+    world.write(
+        "hello-1.0.0.tar.gz",
+        tar_gz(9, "hello 1.0.0\n", 0o644, 1_700_000_000),
+    );
+    let json = check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        3,
+        "unstable",
+        Some("rebuilds-disagree"),
+    );
+    assert_ne!(
+        json["artifacts"][0]["rebuilt"][0],
+        json["artifacts"][0]["rebuilt"][1]
+    );
 }
 
 /// The second build runs under another user and host name, with files listed in another order.
 #[test]
 fn a_build_that_looks_at_what_must_not_matter_is_unstable() {
     for look in ["hostname", "id -un", "ls -U .", "echo $USER"] {
-        let world = world(&format!("mkdir dist\n{{ {look}; }} > dist/hello-$1.tar.gz\n"));
+        let world = world(&format!(
+            "mkdir dist\n{{ {look}; }} > dist/hello-$1.tar.gz\n"
+        ));
         if look == "ls -U ." {
-            let repository = countersign_tests::Repository { path: world.path("hello") };
+            let repository = countersign_tests::Repository {
+                path: world.path("hello"),
+            };
             repository.write("another", "file");
             repository.git(["tag", "-d", "v1.0.0"]);
             repository.release("v1.0.0");
         }
         let zeros = "sha256:".to_owned() + &"0".repeat(64);
-        check(rebuild(&world, &zeros, &[]), 3, "unstable", Some("rebuilds-disagree"));
+        check(
+            rebuild(&world, &zeros, &[]),
+            3,
+            "unstable",
+            Some("rebuilds-disagree"),
+        );
     }
 }
 
@@ -169,33 +261,61 @@ fn a_build_that_fails_says_how() {
         ("exit 3", "step-failed"),
         ("kill -SEGV $$", "step-failed"),
         ("true", "output-missing"),
-        ("mkdir dist; ln -s /etc/passwd dist/hello-1.0.0.tar.gz", "output-rejected"),
-        ("mkdir dist; mkfifo dist/hello-1.0.0.tar.gz", "output-rejected"),
+        (
+            "mkdir dist; ln -s /etc/passwd dist/hello-1.0.0.tar.gz",
+            "output-rejected",
+        ),
+        (
+            "mkdir dist; mkfifo dist/hello-1.0.0.tar.gz",
+            "output-rejected",
+        ),
     ] {
         let world = world(script);
         let zeros = "sha256:".to_owned() + &"0".repeat(64);
-        check(rebuild(&world, &zeros, &[]), 3, "build-failed", Some(reason));
+        check(
+            rebuild(&world, &zeros, &[]),
+            3,
+            "build-failed",
+            Some(reason),
+        );
     }
     let world = world("sleep 60");
     world.write("build.yaml", RECIPE.replace("60", "1"));
     let zeros = "sha256:".to_owned() + &"0".repeat(64);
-    check(rebuild(&world, &zeros, &[]), 3, "build-failed", Some("timed-out"));
+    check(
+        rebuild(&world, &zeros, &[]),
+        3,
+        "build-failed",
+        Some("timed-out"),
+    );
 }
 
 #[test]
 fn what_cannot_be_compared_is_indeterminate() {
     let world = world("mkdir dist; echo ours > dist/hello-$1.tar.gz");
     world.write("hello-1.0.0.tar.gz", "theirs, and no archive");
-    check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 3, "indeterminate", Some("not-comparable"));
+    check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        3,
+        "indeterminate",
+        Some("not-comparable"),
+    );
 
     // an output that was in the tree all along was not built
     let world = self::world("mkdir dist; cp stored dist/hello-$1.tar.gz");
-    let repository = countersign_tests::Repository { path: world.path("hello") };
+    let repository = countersign_tests::Repository {
+        path: world.path("hello"),
+    };
     repository.write("stored", "a binary in git");
     repository.git(["tag", "-d", "v1.0.0"]);
     repository.release("v1.0.0");
     world.write("hello-1.0.0.tar.gz", "a binary in git");
-    check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 3, "indeterminate", Some("prebuilt"));
+    check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        3,
+        "indeterminate",
+        Some("prebuilt"),
+    );
 }
 
 #[test]
@@ -203,12 +323,34 @@ fn a_plan_repeats_and_names_what_is_missing() {
     let world = world(BUILD);
     let bytes = honest(&world);
     world.write("hello-1.0.0.tar.gz", bytes);
-    let first = check(rebuild(&world, "hello-1.0.0.tar.gz", &[]), 0, "reproduced", None);
-    let plan = first["attempts"][0]["plan"].as_str().expect("a digest").to_owned();
-    let file = format!("countersign-out/{}.plan.json", plan.trim_start_matches("sha256:"));
+    let first = check(
+        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
+        0,
+        "reproduced",
+        None,
+    );
+    let plan = first["attempts"][0]["plan"]
+        .as_str()
+        .expect("a digest")
+        .to_owned();
+    let file = format!(
+        "countersign-out/{}.plan.json",
+        plan.trim_start_matches("sha256:")
+    );
     let arguments = [
-        "rebuild", "--source", "hello", "--tag", "v1.0.0", "--published", "hello-1.0.0.tar.gz",
-        "--plan", &file, "--format", "json", "--out", "second",
+        "rebuild",
+        "--source",
+        "hello",
+        "--tag",
+        "v1.0.0",
+        "--published",
+        "hello-1.0.0.tar.gz",
+        "--plan",
+        &file,
+        "--format",
+        "json",
+        "--out",
+        "second",
     ];
     let second = check(world.run(arguments), 0, "reproduced", None);
     assert_eq!(second["attempts"][0]["plan"], first["attempts"][0]["plan"]);

@@ -25,12 +25,18 @@ fn entry(more: &str) -> String {
 }
 
 fn releases(world: &World) -> Vec<Value> {
-    let list = world.run(["release", "list", "--format", "json"]).expect(0).json();
+    let list = world
+        .run(["release", "list", "--format", "json"])
+        .expect(0)
+        .json();
     list["releases"].as_array().expect("releases").clone()
 }
 
 fn release<'a>(releases: &'a [Value], tag: &str) -> &'a Value {
-    releases.iter().find(|r| r["tag"] == tag).unwrap_or_else(|| panic!("no {tag} in {releases:#?}"))
+    releases
+        .iter()
+        .find(|r| r["tag"] == tag)
+        .unwrap_or_else(|| panic!("no {tag} in {releases:#?}"))
 }
 
 #[test]
@@ -41,7 +47,11 @@ fn the_pattern_and_the_backlog_choose_what_is_rebuilt() {
     let releases = releases(&world);
     assert_eq!(releases.len(), 4, "{releases:#?}");
     for tag in ["v1.10.0", "v1.2.0"] {
-        assert_eq!(release(&releases, tag)["artifacts"][0]["verdict"], "reproduced", "{tag}");
+        assert_eq!(
+            release(&releases, tag)["artifacts"][0]["verdict"],
+            "reproduced",
+            "{tag}"
+        );
     }
     for tag in ["v1.0.0", "v0.9.0"] {
         assert_eq!(release(&releases, tag)["state"], "skipped", "{releases:#?}");
@@ -61,12 +71,18 @@ fn a_second_run_does_nothing_again_and_a_new_tag_is_found() {
     repository.release("v2.0.0");
     // the tag comes before what is published for it: no verdict yet, and none that is bad
     let _ = world.run(["daemon", "--once"]).expect(5);
-    assert_eq!(release(&releases(&world), "v2.0.0")["artifacts"], serde_json::json!([]));
+    assert_eq!(
+        release(&releases(&world), "v2.0.0")["artifacts"],
+        serde_json::json!([])
+    );
     world.write("published/x-2.0.0.txt", "2.0.0\n");
     let id = release(&releases(&world), "v2.0.0")["id"].to_string();
     let _ = world.run(["release", "retry", &id]).expect(0);
     let _ = world.run(["daemon", "--once"]).expect(0);
-    assert_eq!(release(&releases(&world), "v2.0.0")["artifacts"][0]["verdict"], "reproduced");
+    assert_eq!(
+        release(&releases(&world), "v2.0.0")["artifacts"][0]["verdict"],
+        "reproduced"
+    );
 }
 
 #[test]
@@ -103,15 +119,26 @@ fn a_moved_tag_is_indeterminate_until_it_is_acknowledged() {
 fn a_repository_that_cannot_be_reached_does_not_stop_the_others() {
     let (world, _) = world();
     // a port that nobody listens on
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("it")
+        .port();
     let gone = format!(
         "  - source: http://127.0.0.1:{port}/gone.git\n    published: './published/x-{{version}}.txt'\n    recipe: generic\n"
     );
     world.configure(&(gone + &entry("    backlog: 1\n")));
     let ran = world.run(["daemon", "--once"]).expect(5);
     assert!(ran.stderr.contains("a poll failed"), "{ran:#?}");
-    assert_eq!(release(&releases(&world), "v1.10.0")["artifacts"][0]["verdict"], "reproduced");
+    assert_eq!(
+        release(&releases(&world), "v1.10.0")["artifacts"][0]["verdict"],
+        "reproduced"
+    );
     let status = world.run(["status", "--format", "json"]).expect(0).json();
-    let failing = status["repositories"].as_array().expect("a list").iter().find(|r| r["failures"] == 1);
+    let failing = status["repositories"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|r| r["failures"] == 1);
     assert!(failing.is_some(), "{status:#}");
 }

@@ -17,11 +17,7 @@ pub(super) enum ConfigCommand {
     Show,
 }
 
-pub(super) fn run(
-    command: &ConfigCommand,
-    path: &Path,
-    format: Format,
-) -> Result<Exit, Trouble> {
+pub(super) fn run(command: &ConfigCommand, path: &Path, format: Format) -> Result<Exit, Trouble> {
     match command {
         ConfigCommand::Check => {
             let config = Config::load(path).map_err(Trouble::refusal)?;
@@ -31,7 +27,11 @@ pub(super) fn run(
                 Format::Text => output::text(&format!(
                     "{} can be used; it watches {watched} {}\n",
                     path.display(),
-                    if watched == 1 { "repository" } else { "repositories" }
+                    if watched == 1 {
+                        "repository"
+                    } else {
+                        "repositories"
+                    }
                 ))?,
             }
         }

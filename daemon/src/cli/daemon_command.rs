@@ -9,15 +9,15 @@ use tracing::info;
 use super::Exit;
 use crate::config::Config;
 use crate::http::{Http, HttpOptions};
+use crate::pipeline::issue::store_fault;
+use crate::publish::endpoints::SlashUrl;
+use crate::publish::{Endpoints, PublishedSource};
 use crate::service::Service;
 use crate::signers::Signers;
 use crate::store::Store;
 use crate::trouble::Trouble;
-use crate::publish::endpoints::SlashUrl;
-use crate::publish::{Endpoints, PublishedSource};
-use crate::pipeline::issue::store_fault;
-use crate::workshop::{self, Workshop};
 use crate::web::About;
+use crate::workshop::{self, Workshop};
 use crate::{api, identity};
 
 /// The setting under which npm's registry is remembered.
@@ -36,13 +36,18 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
     start_logging();
     let config = Arc::new(config);
     // the lock comes first: two daemons must not even start a signer on one folder
-    let store = Store::open(&config.data).await.map_err(|error| match error {
-        crate::store::StoreError::InUse { .. } => Trouble::refused("in-use", error),
-        error => Trouble::fault("store", error),
-    })?;
+    let store = Store::open(&config.data)
+        .await
+        .map_err(|error| match error {
+            crate::store::StoreError::InUse { .. } => Trouble::refused("in-use", error),
+            error => Trouble::fault("store", error),
+        })?;
     let signers = Arc::new(Signers::start(&config.key, config.rules.allow_local)?);
-    let http = Http::new(HttpOptions { allow_http: config.rules.allow_http, ..HttpOptions::default() })
-        .map_err(|e| Trouble::fault("http", e))?;
+    let http = Http::new(HttpOptions {
+        allow_http: config.rules.allow_http,
+        ..HttpOptions::default()
+    })
+    .map_err(|e| Trouble::fault("http", e))?;
     let workshop = Arc::new(Workshop::open(
         &config.data,
         http,
@@ -52,8 +57,13 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         Box::new(|_| {}),
     )?);
     let rebuilder = identity::rebuilder(&config.rebuilder.id);
-    let service =
-        Service::new(Arc::clone(&config), store.clone(), workshop, Arc::clone(&signers), rebuilder);
+    let service = Service::new(
+        Arc::clone(&config),
+        store.clone(),
+        workshop,
+        Arc::clone(&signers),
+        rebuilder,
+    );
     let server = match config.listen.filter(|_| !arguments.once) {
         Some(address) => {
             let listener = tokio::net::TcpListener::bind(address)
@@ -65,7 +75,11 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
                 rebuilder_id: config.rebuilder.id.clone(),
                 key_fingerprint: signers.public().fingerprint(),
             };
-            Some(tokio::spawn(api::serve(listener, Arc::new(store.clone()), about)))
+            Some(tokio::spawn(api::serve(
+                listener,
+                Arc::new(store.clone()),
+                about,
+            )))
         }
         None => None,
     };
@@ -90,9 +104,16 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         let message = format!(
             "{} {} refused and have no verdict; `countersign status` says why",
             summary.refused,
-            if summary.refused == 1 { "release was" } else { "releases were" }
+            if summary.refused == 1 {
+                "release was"
+            } else {
+                "releases were"
+            }
         );
-        return Err(Trouble::refused("releases-refused", anyhow::anyhow!(message)));
+        return Err(Trouble::refused(
+            "releases-refused",
+            anyhow::anyhow!(message),
+        ));
     }
     Ok(Exit::Good)
 }
@@ -113,7 +134,10 @@ async fn registries(config: &Config, store: &Store) -> Result<Endpoints, Trouble
                 let found = workshop::discover_npm().await?;
                 info!(registry = %found.url(), "npm says that this is its registry");
                 let text = found.url().to_string();
-                store.set_setting(NPM_SETTING, &text).await.map_err(store_fault)?;
+                store
+                    .set_setting(NPM_SETTING, &text)
+                    .await
+                    .map_err(store_fault)?;
                 found
             }
         };

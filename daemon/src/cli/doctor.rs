@@ -25,8 +25,9 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
         &toolchains,
         Box::new(|_| {}),
     )?;
-    let tools: Vec<String> =
-        ["node", "npm", "cargo", "python3", "make", "cc"].map(str::to_owned).to_vec();
+    let tools: Vec<String> = ["node", "npm", "cargo", "python3", "make", "cc"]
+        .map(str::to_owned)
+        .to_vec();
     let found = runtime()?.block_on(workshop.probe(&tools))?;
     match format {
         Format::Json => output::json(&found)?,
@@ -53,5 +54,9 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
             output::text(&text)?;
         }
     }
-    Ok(if found.can_build() { Exit::Good } else { Exit::Fault })
+    Ok(if found.can_build() {
+        Exit::Good
+    } else {
+        Exit::Fault
+    })
 }

@@ -23,8 +23,9 @@ pub(super) struct InitArguments {
 pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Result<Exit, Trouble> {
     let mut text = config::TEMPLATE.to_owned();
     if let Some(id) = &arguments.rebuilder {
-        url::Url::parse(id)
-            .map_err(|error| Trouble::refusal(anyhow!("--rebuilder: {id:?} is not a URI: {error}")))?;
+        url::Url::parse(id).map_err(|error| {
+            Trouble::refusal(anyhow!("--rebuilder: {id:?} is not a URI: {error}"))
+        })?;
         text = text.replace("id: https://rebuilder.example", &format!("id: {id:?}"));
     }
     if path.exists() {
@@ -63,7 +64,10 @@ pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Res
 
 fn write(path: &Path, text: &str) -> Result<(), Trouble> {
     let write = || -> std::io::Result<()> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
             std::fs::create_dir_all(folder)?;
         }
         let mut file = File::create_new(path)?;

@@ -32,7 +32,11 @@ pub(super) enum KeyCommand {
 }
 
 pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result<Exit, Trouble> {
-    let configured = || Config::load(config).map(|c| c.key).map_err(Trouble::refusal);
+    let configured = || {
+        Config::load(config)
+            .map(|c| c.key)
+            .map_err(Trouble::refusal)
+    };
     let (path, public) = match command {
         KeyCommand::New { file } => (file.clone(), keys::new(file)),
         KeyCommand::Show { file } => {

@@ -29,7 +29,12 @@ mod verify;
 #[command(name = "countersign", version, max_term_width = 100)]
 struct Arguments {
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", default_value = "countersign.yaml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "countersign.yaml"
+    )]
     config: PathBuf,
     /// How data is written to standard output.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -90,7 +95,11 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
-    let Arguments { config, format, command } = arguments;
+    let Arguments {
+        config,
+        format,
+        command,
+    } = arguments;
     let load = || Config::load(&config).map_err(Trouble::refusal);
     match command {
         Command::Init(arguments) => init::run(&config, &arguments, format),
@@ -109,5 +118,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Trouble::fault("runtime", anyhow::Error::new(error).context("starting the runtime")))
+        .map_err(|error| {
+            Trouble::fault(
+                "runtime",
+                anyhow::Error::new(error).context("starting the runtime"),
+            )
+        })
 }

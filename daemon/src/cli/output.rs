@@ -1,5 +1,9 @@
 //! Writing for people and for programs. Whatever a stranger wrote is made printable first.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where the program speaks"
+)]
 
 use std::io::{self, Write};
 

@@ -16,12 +16,12 @@ use serde::Serialize;
 
 use super::{Exit, Format, output};
 use crate::config::{self, HostLimits};
-use crate::publish::Endpoints;
-use crate::publish::endpoints::SlashUrl;
 use crate::http::{Http, HttpOptions};
 use crate::identity;
 use crate::pipeline::{self, ArtifactResult, Findings, Task, facts, issue};
+use crate::publish::Endpoints;
 use crate::publish::PublishedSource;
+use crate::publish::endpoints::SlashUrl;
 use crate::signers::Signers;
 use crate::trouble::Trouble;
 use crate::watch::location::{Location, LocationRules};
@@ -98,16 +98,25 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         .tempdir()
         .context("making a scratch folder (set TMPDIR to choose where)")
         .map_err(|error| Trouble::fault("disk", error))?;
-    let npm = arguments.npm_registry.as_deref().map(SlashUrl::parse).transpose();
-    let npm = npm.map_err(|error| {
-        Trouble::refusal(anyhow::Error::new(error).context("--npm-registry"))
-    })?;
-    let registries = Endpoints { npm, ..Endpoints::default() };
+    let npm = arguments
+        .npm_registry
+        .as_deref()
+        .map(SlashUrl::parse)
+        .transpose();
+    let npm =
+        npm.map_err(|error| Trouble::refusal(anyhow::Error::new(error).context("--npm-registry")))?;
+    let registries = Endpoints {
+        npm,
+        ..Endpoints::default()
+    };
     let bar = progress_bar(format);
     let workshop = Workshop::open(
         folder.path(),
-        Http::new(HttpOptions { allow_http: true, ..HttpOptions::default() })
-            .map_err(|e| Trouble::fault("http", e))?,
+        Http::new(HttpOptions {
+            allow_http: true,
+            ..HttpOptions::default()
+        })
+        .map_err(|e| Trouble::fault("http", e))?,
         registries,
         &HostLimits::default(),
         &arguments.toolchain,
@@ -125,14 +134,23 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         .artifacts
         .iter()
         .map(|result| result.judgement.verdict)
-        .map(|verdict| if arguments.accept.contains(&verdict) { Exit::Good } else { Exit::of(verdict) })
+        .map(|verdict| {
+            if arguments.accept.contains(&verdict) {
+                Exit::Good
+            } else {
+                Exit::of(verdict)
+            }
+        })
         .max()
         .unwrap_or(Exit::Undecided))
 }
 
 fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
     // what stands on the command line was typed by the user: paths and http are allowed
-    let rules = LocationRules { allow_local: true, allow_http: true };
+    let rules = LocationRules {
+        allow_local: true,
+        allow_http: true,
+    };
     let here = Path::new(".");
     let parse = |text: &str, option: &'static str| {
         Location::parse(text, rules)
@@ -144,9 +162,11 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
     }
     let mut published = Vec::new();
     for text in &arguments.published {
-        published.push(PublishedSource::parse(text, Some(here)).map_err(|error| {
-            Trouble::refusal(anyhow::Error::new(error).context("--published"))
-        })?);
+        published.push(
+            PublishedSource::parse(text, Some(here)).map_err(|error| {
+                Trouble::refusal(anyhow::Error::new(error).context("--published"))
+            })?,
+        );
     }
     let (recipe, mut hints) = match &arguments.recipe {
         None => (None, Hints::default()),
@@ -181,8 +201,12 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
 
 fn load_plan(path: &Path) -> Result<Plan, Trouble> {
     let context = || format!("--plan {}", path.display());
-    let bytes = std::fs::read(path).with_context(context).map_err(Trouble::refusal)?;
-    let plan = Plan::from_bytes(&bytes).with_context(context).map_err(Trouble::refusal)?;
+    let bytes = std::fs::read(path)
+        .with_context(context)
+        .map_err(Trouble::refusal)?;
+    let plan = Plan::from_bytes(&bytes)
+        .with_context(context)
+        .map_err(Trouble::refusal)?;
     if plan.to_bytes() != bytes {
         let message = "the file is not byte for byte as countersign wrote it, so its digest names another plan";
         return Err(Trouble::refusal(anyhow!(message).context(context())));
@@ -272,7 +296,10 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
     for (digest, plan) in &findings.plans {
         files.push((format!("{digest}.plan.json"), plan.to_bytes()));
     }
-    files.push(("signer.pub.pem".to_owned(), signers.public().to_pem().into_bytes()));
+    files.push((
+        "signer.pub.pem".to_owned(),
+        signers.public().to_pem().into_bytes(),
+    ));
     for (name, bytes) in &files {
         issue::write_new(out, name, bytes)?;
     }
@@ -291,7 +318,11 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
 /// A rebuilt file that is not the published one is evidence: it is kept for the user to look at.
 fn keep_rebuilt(findings: &Findings, out: &Path) -> Result<(), Trouble> {
     for result in &findings.artifacts {
-        for file in result.rebuilt.iter().filter(|f| f.digests.sha256 != result.published.sha256) {
+        for file in result
+            .rebuilt
+            .iter()
+            .filter(|f| f.digests.sha256 != result.published.sha256)
+        {
             let folder = out.join("rebuilt").join(file.digests.sha256.to_string());
             let copy = || -> std::io::Result<()> {
                 std::fs::create_dir_all(&folder)?;
@@ -308,19 +339,24 @@ fn keep_rebuilt(findings: &Findings, out: &Path) -> Result<(), Trouble> {
 fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> ReportArtifact {
     let judgement = &result.judgement;
     let (normalizations, causes) = match &result.comparison {
-        Some(Comparison::Equivalent { normalizations, .. }) => {
-            (normalizations.iter().map(|n| n.id.clone()).collect(), Vec::new())
-        }
+        Some(Comparison::Equivalent { normalizations, .. }) => (
+            normalizations.iter().map(|n| n.id.clone()).collect(),
+            Vec::new(),
+        ),
         Some(comparison) => (Vec::new(), pipeline::causes(comparison)),
         None => (Vec::new(), Vec::new()),
     };
     ReportArtifact {
         name: result.published.file_name.clone(),
-        published: ReportDigest { sha256: result.published.sha256 },
+        published: ReportDigest {
+            sha256: result.published.sha256,
+        },
         rebuilt: result
             .rebuilt
             .iter()
-            .map(|file| ReportDigest { sha256: file.digests.sha256 })
+            .map(|file| ReportDigest {
+                sha256: file.digests.sha256,
+            })
             .collect(),
         verdict: judgement.verdict,
         reason: judgement.reason.map(|reason| reason.code()),
@@ -332,10 +368,17 @@ fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> Re
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "milliseconds of a build are far below 2^52")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of a build are far below 2^52"
+)]
 fn attempts(findings: &Findings) -> Vec<ReportAttempt> {
     let mut all: BTreeMap<Sha256, Vec<ReportAttempt>> = BTreeMap::new();
-    for attempt in findings.artifacts.iter().flat_map(|result| &result.attempts) {
+    for attempt in findings
+        .artifacts
+        .iter()
+        .flat_map(|result| &result.attempts)
+    {
         all.entry(attempt.plan).or_insert_with(|| {
             let one = |outcome: &countersign_builder::outcome::Outcome| ReportAttempt {
                 candidate: attempt.candidate.clone(),
@@ -398,7 +441,11 @@ fn text(
         text,
         "\nsigned by {}{}\nCheck a file against this:\n  countersign verify FILE --key {} --attestation {}\n",
         signers.public().fingerprint(),
-        if arguments.key.is_none() { " (a key made for this run and forgotten)" } else { "" },
+        if arguments.key.is_none() {
+            " (a key made for this run and forgotten)"
+        } else {
+            ""
+        },
         public.display(),
         arguments.out.display(),
     );
@@ -409,7 +456,11 @@ fn text(
 fn explain(text: &mut String, findings: &Findings) {
     for result in &findings.artifacts {
         for attempt in &result.attempts {
-            let _ = writeln!(text, "\ntried recipe {} (plan sha256:{})", attempt.candidate.recipe, attempt.plan);
+            let _ = writeln!(
+                text,
+                "\ntried recipe {} (plan sha256:{})",
+                attempt.candidate.recipe, attempt.plan
+            );
             for step in &attempt.candidate.steps {
                 let argv: Vec<String> = step.argv.iter().map(|a| printable(&a.value)).collect();
                 let _ = writeln!(text, "  run {argv:?}");

@@ -51,9 +51,14 @@ pub(super) async fn run(
     config: &Config,
     format: Format,
 ) -> Result<Exit, Trouble> {
-    let store = Store::open_beside(&config.data).await.map_err(store_fault)?;
+    let store = Store::open_beside(&config.data)
+        .await
+        .map_err(store_fault)?;
     let Some(store) = store else {
-        let message = format!("there is no database in {} yet; run the daemon once", config.data.display());
+        let message = format!(
+            "there is no database in {} yet; run the daemon once",
+            config.data.display()
+        );
         return Err(Trouble::refused("no-database", anyhow!(message)));
     };
     match *command {
@@ -68,17 +73,28 @@ pub(super) async fn run(
         }
         ReleaseCommand::Ack { id } => {
             one(&store, id).await?;
-            if store.acknowledge_move(id, clock::now()).await.map_err(store_fault)? {
+            if store
+                .acknowledge_move(id, clock::now())
+                .await
+                .map_err(store_fault)?
+            {
                 output::say("acknowledged; the daemon rebuilds it at its new commit");
                 Ok(Exit::Good)
             } else {
-                Err(Trouble::refused("not-moved", anyhow!("the tag of release {id} has not moved")))
+                Err(Trouble::refused(
+                    "not-moved",
+                    anyhow!("the tag of release {id} has not moved"),
+                ))
             }
         }
         ReleaseCommand::Retry { id } => {
             one(&store, id).await?;
             let queued = store.retry(id, clock::now()).await.map_err(store_fault)?;
-            output::say(if queued { "queued" } else { "it was queued already; it is due now" });
+            output::say(if queued {
+                "queued"
+            } else {
+                "it was queued already; it is due now"
+            });
             Ok(Exit::Good)
         }
     }
@@ -116,7 +132,12 @@ async fn list(
                     release.state
                 );
                 for artifact in &release.artifacts {
-                    let _ = writeln!(text, "       {:<14} {}", word(artifact), printable(&artifact.name));
+                    let _ = writeln!(
+                        text,
+                        "       {:<14} {}",
+                        word(artifact),
+                        printable(&artifact.name)
+                    );
                 }
             }
             output::text(&text)?;
@@ -126,7 +147,9 @@ async fn list(
 }
 
 fn word(artifact: &ArtifactView) -> &'static str {
-    artifact.verdict.map_or("not checked", |verdict| verdict.word())
+    artifact
+        .verdict
+        .map_or("not checked", |verdict| verdict.word())
 }
 
 fn show(release: &ReleaseView) -> String {
@@ -139,7 +162,11 @@ fn show(release: &ReleaseView) -> String {
     if let Some(commit) = release.commit {
         let _ = writeln!(text, "commit      {commit}");
     }
-    let _ = writeln!(text, "state       {}\nfirst seen  {}", release.state, release.first_seen);
+    let _ = writeln!(
+        text,
+        "state       {}\nfirst seen  {}",
+        release.state, release.first_seen
+    );
     for artifact in &release.artifacts {
         show_artifact(&mut text, artifact);
     }
@@ -152,21 +179,47 @@ fn show(release: &ReleaseView) -> String {
             "rebuild {}: {}{}{}",
             rebuild.id,
             rebuild.state,
-            rebuild.recipe.as_ref().map(|r| format!(", recipe {r}")).unwrap_or_default(),
-            rebuild.ended.as_ref().map(|e| format!(", {}", printable(e))).unwrap_or_default(),
+            rebuild
+                .recipe
+                .as_ref()
+                .map(|r| format!(", recipe {r}"))
+                .unwrap_or_default(),
+            rebuild
+                .ended
+                .as_ref()
+                .map(|e| format!(", {}", printable(e)))
+                .unwrap_or_default(),
         );
     }
     for event in &release.events {
-        let _ = writeln!(text, "{}  {}: {}", event.on, event.kind, printable(&event.detail));
+        let _ = writeln!(
+            text,
+            "{}  {}: {}",
+            event.on,
+            event.kind,
+            printable(&event.detail)
+        );
     }
     text
 }
 
 fn show_artifact(text: &mut String, artifact: &ArtifactView) {
-    let sentence = artifact.verdict.map_or("Not checked yet", |verdict| verdict.sentence());
-    let _ = writeln!(text, "\n{}\n  {}: {sentence}", printable(&artifact.name), word(artifact));
+    let sentence = artifact
+        .verdict
+        .map_or("Not checked yet", |verdict| verdict.sentence());
+    let _ = writeln!(
+        text,
+        "\n{}\n  {}: {sentence}",
+        printable(&artifact.name),
+        word(artifact)
+    );
     if let Some(reason) = artifact.reason {
-        let _ = writeln!(text, "  reason      {}: {}", reason.code(), reason.sentence());
+        let _ = writeln!(
+            text,
+            "  reason      {}: {}",
+            reason.code(),
+            reason.sentence()
+        );
     }
     if let Some(detail) = &artifact.detail {
         let _ = writeln!(text, "  detail      {}", printable(detail));
@@ -175,7 +228,12 @@ fn show_artifact(text: &mut String, artifact: &ArtifactView) {
         let _ = writeln!(text, "  after       {}", normalization.id);
     }
     for member in &artifact.members {
-        let _ = writeln!(text, "  {:<11} {}", member.what.word(), printable(&member.name));
+        let _ = writeln!(
+            text,
+            "  {:<11} {}",
+            member.what.word(),
+            printable(&member.name)
+        );
     }
     if artifact.members_unlisted > 0 {
         let _ = writeln!(text, "  and {} more", artifact.members_unlisted);

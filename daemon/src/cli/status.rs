@@ -11,7 +11,9 @@ use crate::store::Store;
 use crate::trouble::Trouble;
 
 pub(super) async fn run(config: &Config, format: Format) -> Result<Exit, Trouble> {
-    let store = Store::open_beside(&config.data).await.map_err(store_fault)?;
+    let store = Store::open_beside(&config.data)
+        .await
+        .map_err(store_fault)?;
     let (repositories, waiting) = match &store {
         None => (Vec::new(), Vec::new()),
         Some(store) => (
@@ -25,7 +27,9 @@ pub(super) async fn run(config: &Config, format: Format) -> Result<Exit, Trouble
     }
     let mut text = String::new();
     for repository in &repositories {
-        let last = repository.last_poll_on.map_or_else(|| "never".to_owned(), |on| on.to_string());
+        let last = repository
+            .last_poll_on
+            .map_or_else(|| "never".to_owned(), |on| on.to_string());
         let _ = writeln!(
             text,
             "{}\n  polled {last}, next {}",
@@ -33,7 +37,12 @@ pub(super) async fn run(config: &Config, format: Format) -> Result<Exit, Trouble
             repository.next_poll_on
         );
         if let Some(problem) = &repository.problem {
-            let _ = writeln!(text, "  failed {} times: {}", repository.failures, printable(problem));
+            let _ = writeln!(
+                text,
+                "  failed {} times: {}",
+                repository.failures,
+                printable(problem)
+            );
         }
     }
     if repositories.is_empty() {
@@ -54,7 +63,12 @@ pub(super) async fn run(config: &Config, format: Format) -> Result<Exit, Trouble
             }
         );
         if let Some(problem) = &one.problem {
-            let _ = writeln!(text, "  after {} tries: {}", one.attempt, printable(problem));
+            let _ = writeln!(
+                text,
+                "  after {} tries: {}",
+                one.attempt,
+                printable(problem)
+            );
         }
     }
     output::text(&text)?;

@@ -47,7 +47,12 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
         attestations.extend(found);
     }
     let accept: BTreeSet<Verdict> = arguments.accept.iter().copied().collect();
-    let question = Question { subject: &subject, keys: &keys, accept: &accept, now: clock::now() };
+    let question = Question {
+        subject: &subject,
+        keys: &keys,
+        accept: &accept,
+        now: clock::now(),
+    };
     let decision = consult::decide(&question, &attestations);
     match format {
         Format::Json => output::json(&render::report(&subject, &decision))?,
@@ -60,8 +65,14 @@ fn subject(text: &str) -> Result<Subject, Trouble> {
     if text.starts_with("sha256:") || text.starts_with("sha512:") {
         let digest: AnyDigest = text.parse().map_err(Trouble::refusal)?;
         return Ok(match digest {
-            AnyDigest::Sha256(digest) => Subject { sha256: Some(digest), ..Subject::default() },
-            AnyDigest::Sha512(digest) => Subject { sha512: Some(digest), ..Subject::default() },
+            AnyDigest::Sha256(digest) => Subject {
+                sha256: Some(digest),
+                ..Subject::default()
+            },
+            AnyDigest::Sha512(digest) => Subject {
+                sha512: Some(digest),
+                ..Subject::default()
+            },
         });
     }
     let path = Path::new(text);
@@ -72,8 +83,12 @@ fn subject(text: &str) -> Result<Subject, Trouble> {
         }
         Digests::of_reader(file)
     };
-    let digests = read().with_context(|| format!("reading {text}")).map_err(Trouble::refusal)?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let digests = read()
+        .with_context(|| format!("reading {text}"))
+        .map_err(Trouble::refusal)?;
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     if name.is_none() {
         return Err(Trouble::refusal(anyhow!("{text} has no file name")));
     }

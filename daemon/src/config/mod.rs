@@ -222,15 +222,22 @@ impl Config {
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let file: File = serde_yaml::from_str(text).map_err(|error| syntax(path, &error))?;
         if file.version != 1 {
-            let message = format!("version {} is not known; this program reads version 1", file.version);
+            let message = format!(
+                "version {} is not known; this program reads version 1",
+                file.version
+            );
             return Err(value(path, "version", message));
         }
         if url::Url::parse(&file.rebuilder.id).is_err() {
-            let message = "write a URI that names this rebuilder, such as https://rebuilder.example";
+            let message =
+                "write a URI that names this rebuilder, such as https://rebuilder.example";
             return Err(value(path, "rebuilder.id", message.into()));
         }
         let base = path.parent().unwrap_or(Path::new("."));
-        let rules = LocationRules { allow_local: file.allow_local, allow_http: file.allow_http };
+        let rules = LocationRules {
+            allow_local: file.allow_local,
+            allow_http: file.allow_http,
+        };
         let repositories = checked_repositories(&file, rules, base, path)?;
         Ok(Self {
             data: base.join(&file.data),
@@ -239,7 +246,11 @@ impl Config {
             listen: file.listen,
             rules,
             registries: endpoints(&file.registries, path)?,
-            toolchains: file.toolchains.iter().map(|folder| base.join(folder)).collect(),
+            toolchains: file
+                .toolchains
+                .iter()
+                .map(|folder| base.join(folder))
+                .collect(),
             limits: file.limits,
             repositories,
         })
@@ -248,7 +259,9 @@ impl Config {
     /// The watched repository with this signed URI.
     #[must_use]
     pub(crate) fn repository(&self, source_uri: &str) -> Option<&Repository> {
-        self.repositories.iter().find(|r| r.location.source_uri() == source_uri)
+        self.repositories
+            .iter()
+            .find(|r| r.location.source_uri() == source_uri)
     }
 }
 
@@ -283,7 +296,11 @@ fn checked_repositories(
             );
         }
         if published.is_empty() {
-            return Err(value(path, &key("published"), "say where the published files are".into()));
+            return Err(value(
+                path,
+                &key("published"),
+                "say where the published files are".into(),
+            ));
         }
         if entry.interval_seconds < 10 {
             return Err(value(path, &key("interval_seconds"), "at least 10".into()));
@@ -321,11 +338,13 @@ fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigEr
     let npm = match &registries.npm {
         None => None,
         Some(text) => Some(
-            SlashUrl::parse(text)
-                .map_err(|error| value(path, "registries.npm", chain(&error)))?,
+            SlashUrl::parse(text).map_err(|error| value(path, "registries.npm", chain(&error)))?,
         ),
     };
-    Ok(Endpoints { npm, allowed_hosts: registries.allowed_hosts.clone() })
+    Ok(Endpoints {
+        npm,
+        allowed_hosts: registries.allowed_hosts.clone(),
+    })
 }
 
 /// An error with its causes, on one line.
@@ -341,7 +360,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn value(path: &Path, key: &str, message: String) -> ConfigError {
-    ConfigError::Value { path: path.to_owned(), key: key.to_owned(), message }
+    ConfigError::Value {
+        path: path.to_owned(),
+        key: key.to_owned(),
+        message,
+    }
 }
 
 fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -382,8 +405,7 @@ const fn default_backlog() -> usize {
 /// # Errors
 /// As [`Config::load`].
 pub(crate) fn show(path: &Path) -> Result<String, ConfigError> {
-    serde_yaml::to_string(&filled_in(path)?)
-        .map_err(|error| value(path, "file", error.to_string()))
+    serde_yaml::to_string(&filled_in(path)?).map_err(|error| value(path, "file", error.to_string()))
 }
 
 /// The same as a JSON value.
@@ -391,8 +413,7 @@ pub(crate) fn show(path: &Path) -> Result<String, ConfigError> {
 /// # Errors
 /// As [`Config::load`].
 pub(crate) fn show_value(path: &Path) -> Result<serde_json::Value, ConfigError> {
-    serde_json::to_value(filled_in(path)?)
-        .map_err(|error| value(path, "file", error.to_string()))
+    serde_json::to_value(filled_in(path)?).map_err(|error| value(path, "file", error.to_string()))
 }
 
 fn filled_in(path: &Path) -> Result<File, ConfigError> {
@@ -402,18 +423,32 @@ fn filled_in(path: &Path) -> Result<File, ConfigError> {
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    let fault = |source| ConfigError::Read { path: path.to_owned(), source };
+    let fault = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let size = std::fs::metadata(path).map_err(fault)?.len();
     if size > MAX_BYTES {
-        return Err(value(path, "file", format!("{size} bytes; at most {MAX_BYTES} are read")));
+        return Err(value(
+            path,
+            "file",
+            format!("{size} bytes; at most {MAX_BYTES} are read"),
+        ));
     }
     std::fs::read_to_string(path).map_err(fault)
 }
 
 fn syntax(path: &Path, error: &serde_yaml::Error) -> ConfigError {
-    let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
+    let (line, column) = error
+        .location()
+        .map_or((0, 0), |place| (place.line(), place.column()));
     let text = error.to_string();
     // the parser appends the place that we print in front
     let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    ConfigError::Syntax { path: path.to_owned(), line, column, message }
+    ConfigError::Syntax {
+        path: path.to_owned(),
+        line,
+        column,
+        message,
+    }
 }

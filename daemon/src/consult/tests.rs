@@ -187,13 +187,17 @@ fn the_bytes_count_and_not_their_name() {
     let mut without = facts(Verdict::Reproduced);
     without.published.sha512 = None;
     assert_ne!(
-        ask(&mixed, &[], &[signed(&without, 7)]).answer.exit().code(),
+        ask(&mixed, &[], &[signed(&without, 7)])
+            .answer
+            .exit()
+            .code(),
         0
     );
     assert_ne!(
         ask(&Subject::default(), &[], &attestation)
             .answer
-            .exit().code(),
+            .exit()
+            .code(),
         0
     );
 }

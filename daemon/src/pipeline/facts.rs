@@ -24,7 +24,10 @@ pub(crate) fn of(
     known_published: &[Sha256],
 ) -> Vec<Facts> {
     let attempted = result.plan.and_then(|digest| {
-        let attempt = result.attempts.iter().find(|attempt| attempt.plan == digest)?;
+        let attempt = result
+            .attempts
+            .iter()
+            .find(|attempt| attempt.plan == digest)?;
         Some((attempt, plan?))
     });
     let verdict = Facts {
@@ -37,7 +40,10 @@ pub(crate) fn of(
         published: published(result),
         rebuilt: rebuilt(result),
         assisted_by: Vec::new(), // no recipe copies anything from an artifact yet
-        comparison: result.comparison.as_ref().and_then(|c| comparison(c, result)),
+        comparison: result
+            .comparison
+            .as_ref()
+            .and_then(|c| comparison(c, result)),
         build: attempted.map(|(attempt, _)| build(result, attempt)),
         origins: attempted.map_or_else(Vec::new, |(_, plan)| plan.origins()),
         known_published: known_published.to_vec(),
@@ -106,7 +112,13 @@ fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest
         causes: Vec::new(),
     };
     match (comparison, result.judgement.verdict) {
-        (Comparison::Equivalent { normalizations, normalized_digest }, Verdict::Equivalent) => {
+        (
+            Comparison::Equivalent {
+                normalizations,
+                normalized_digest,
+            },
+            Verdict::Equivalent,
+        ) => {
             let scope = &result.published.file_name;
             let normalizations = normalizations
                 .iter()
@@ -133,7 +145,11 @@ fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest
                     rebuilt: member.rebuilt,
                 })
                 .collect();
-            Some(attest::Comparison { differing_members, unlisted_members: *unlisted, ..empty })
+            Some(attest::Comparison {
+                differing_members,
+                unlisted_members: *unlisted,
+                ..empty
+            })
         }
         // what a comparison found says nothing under another verdict
         (
@@ -162,7 +178,10 @@ fn build(result: &ArtifactResult, attempt: &Attempted) -> Build {
     let found = attempt.outcomes.first().map(|outcome| &outcome.environment);
     let limits = attempt.candidate.limits;
     Build {
-        plan: PlanRef { sha256: attempt.plan, size_bytes: result.plan_bytes },
+        plan: PlanRef {
+            sha256: attempt.plan,
+            size_bytes: result.plan_bytes,
+        },
         runs: attempt.outcomes.iter().map(run).collect(),
         network: match attempt.candidate.network {
             countersign_builder::plan::Network::None => attest::Network::None,
@@ -201,10 +220,14 @@ fn run(outcome: &Outcome) -> Run {
         finished_on: outcome.finished_on,
         exit: match &outcome.ended {
             Ended::Completed => Exit::Completed,
-            Ended::Exited { step, code } => Exit::Exited { step: index(step), code: *code },
-            Ended::Signalled { step, signal } => {
-                Exit::Signalled { step: index(step), signal: *signal }
-            }
+            Ended::Exited { step, code } => Exit::Exited {
+                step: index(step),
+                code: *code,
+            },
+            Ended::Signalled { step, signal } => Exit::Signalled {
+                step: index(step),
+                signal: *signal,
+            },
             Ended::NotStarted { step, .. } => Exit::NotStarted { step: index(step) },
             Ended::TimedOut { step } => Exit::TimedOut { step: index(step) },
             Ended::OutputMissing { .. } => Exit::OutputMissing,

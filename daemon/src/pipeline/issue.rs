@@ -35,7 +35,11 @@ pub(crate) async fn draft(signers: &Signers, facts: Vec<Facts>) -> Result<Vec<Dr
 ///
 /// # Errors
 /// The first fault; what was done before stays done.
-pub(crate) async fn advance(store: &Store, signers: &Signers, folder: &Path) -> Result<u64, Trouble> {
+pub(crate) async fn advance(
+    store: &Store,
+    signers: &Signers,
+    folder: &Path,
+) -> Result<u64, Trouble> {
     let pending = store.pending_statements().await.map_err(store_fault)?;
     let count = pending.len() as u64;
     for statement in pending {
@@ -54,7 +58,10 @@ async fn advance_one(
         PendingState::Drafted => {
             let envelope = signers.sign(&statement.facts, &statement.bytes).await?;
             crash::point("signed");
-            store.statement_signed(statement.id, &envelope).await.map_err(store_fault)?;
+            store
+                .statement_signed(statement.id, &envelope)
+                .await
+                .map_err(store_fault)?;
             crash::point("signature-stored");
             (envelope, false)
         }
@@ -62,15 +69,25 @@ async fn advance_one(
         PendingState::Logged { envelope } => (envelope, true),
     };
     if !logged {
-        store.statement_logged(statement.id).await.map_err(store_fault)?;
+        store
+            .statement_logged(statement.id)
+            .await
+            .map_err(store_fault)?;
         crash::point("logged");
     }
-    write_new(folder, &envelope_name(statement.facts.kind, &envelope), &envelope)?;
+    write_new(
+        folder,
+        &envelope_name(statement.facts.kind, &envelope),
+        &envelope,
+    )?;
     if let Some(link) = link(signers, &statement.facts).await? {
         write_new(folder, &link_name(&link), &link)?;
     }
     crash::point("file-written");
-    store.statement_published(statement.id).await.map_err(store_fault)?;
+    store
+        .statement_published(statement.id)
+        .await
+        .map_err(store_fault)?;
     crash::point("published");
     Ok(())
 }
@@ -120,7 +137,8 @@ pub(crate) fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), T
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(folder.join(name)).map_err(|error| error.error)?;
+        file.persist(folder.join(name))
+            .map_err(|error| error.error)?;
         std::fs::File::open(folder)?.sync_all()
     };
     write()

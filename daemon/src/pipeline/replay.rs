@@ -83,7 +83,11 @@ pub(super) async fn replay(
     let log = tempfile::tempfile_in(files.path())
         .context("making a log file")
         .map_err(|error| Trouble::fault("disk", error))?;
-    let mut sink = Sink { folder: files.path().to_owned(), count: 0, log };
+    let mut sink = Sink {
+        folder: files.path().to_owned(),
+        count: 0,
+        log,
+    };
     let tree = open_tree(resolved)?;
     let binary = workshop.binary().to_owned();
     let (outcome, sink) = blocking(move || {

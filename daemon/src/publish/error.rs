@@ -7,9 +7,9 @@ use url::Url;
 
 use super::endpoints::{KEY_ALLOW_LOCAL, KEY_ALLOWED_HOSTS, KEY_NPM};
 use super::name::NameError;
-use crate::trouble::Trouble;
 use crate::blobs::BlobError;
 use crate::http::HttpError;
+use crate::trouble::Trouble;
 
 /// Whether bad news is about us or about the caller. What is about the release is never an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -92,15 +92,23 @@ impl Store {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse { path: folder.to_owned() });
+                return Err(StoreError::InUse {
+                    path: folder.to_owned(),
+                });
             }
             Err(TryLockError::Error(source)) => {
-                return Err(StoreError::Io { path: lock_path, source });
+                return Err(StoreError::Io {
+                    path: lock_path,
+                    source,
+                });
             }
         }
         let path = folder.join("countersign.db");
         let pool = connect(&path, true).await?;
-        let store = Self { pool, _lock: Some(std::sync::Arc::new(lock)) };
+        let store = Self {
+            pool,
+            _lock: Some(std::sync::Arc::new(lock)),
+        };
         store.make_schema(&path).await?;
         Ok(store)
     }
@@ -114,7 +122,10 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        let store = Self { pool: connect(&path, false).await?, _lock: None };
+        let store = Self {
+            pool: connect(&path, false).await?,
+            _lock: None,
+        };
         match store.schema_version().await? {
             SCHEMA_VERSION => Ok(Some(store)),
             0 => Ok(None),
@@ -122,20 +133,30 @@ impl Store {
         }
     }
 
+    /// Begins a transaction that writes: it waits for its turn here, not in the middle.
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
     async fn schema_version(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar("PRAGMA user_version").fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&self.pool)
+            .await?)
     }
 
     async fn make_schema(&self, path: &Path) -> Result<(), StoreError> {
         match self.schema_version().await? {
             SCHEMA_VERSION => Ok(()),
             0 => {
-                let mut transaction = self.pool.begin().await?;
+                let mut transaction = self.begin().await?;
                 sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
                 transaction.commit().await?;
                 Ok(())
             }
-            found => Err(StoreError::Schema { path: path.to_owned(), found }),
+            found => Err(StoreError::Schema {
+                path: path.to_owned(),
+                found,
+            }),
         }
     }
 
@@ -144,10 +165,12 @@ impl Store {
     /// # Errors
     /// When the database refuses.
     pub(crate) async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = ?")
-            .bind(name)
-            .fetch_optional(&self.pool)
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT value FROM setting WHERE name = ?")
+                .bind(name)
+                .fetch_optional(&self.pool)
+                .await?,
+        )
     }
 
     /// Remembers a setting.
@@ -175,7 +198,10 @@ async fn connect(path: &Path, create: bool) -> Result<SqlitePool, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10));
-    Ok(SqlitePoolOptions::new().max_connections(4).connect_with(options).await?)
+    Ok(SqlitePoolOptions::new()
+        .max_connections(4)
+        .connect_with(options)
+        .await?)
 }
 
 /// Reads a JSON column that this program has written.
@@ -183,12 +209,18 @@ fn from_json<T: serde::de::DeserializeOwned>(
     text: &str,
     what: &'static str,
 ) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|source| StoreError::Corrupt { what, source: source.into() })
+    serde_json::from_str(text).map_err(|source| StoreError::Corrupt {
+        what,
+        source: source.into(),
+    })
 }
 
 /// Writes a JSON column.
 fn to_json<T: serde::Serialize>(value: &T, what: &'static str) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|source| StoreError::Corrupt { what, source: source.into() })
+    serde_json::to_string(value).map_err(|source| StoreError::Corrupt {
+        what,
+        source: source.into(),
+    })
 }
 
 /// Reads a text column into a type that checks itself.
@@ -196,7 +228,10 @@ fn parsed<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, Sto
 where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
-    text.parse().map_err(|source: T::Err| StoreError::Corrupt { what, source: source.into() })
+    text.parse().map_err(|source: T::Err| StoreError::Corrupt {
+        what,
+        source: source.into(),
+    })
 }
 
 #[cfg(test)]

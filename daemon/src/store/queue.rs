@@ -119,7 +119,7 @@ impl Store {
         problem: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let release: Option<i64> = sqlx::query_scalar(
             "UPDATE rebuild SET state = 'cancelled', problem = ?, finished_on = ?, lease_until = NULL
              WHERE id = ? AND state = 'running' RETURNING release_id",
@@ -153,7 +153,7 @@ impl Store {
         plans: &[PlanBytes],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         for plan in plans {
             sqlx::query("INSERT INTO plan (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING")
                 .bind(plan.sha256.to_string())

@@ -118,16 +118,15 @@ impl Store {
         next: Timestamp,
     ) -> Result<PollChange, StoreError> {
         let mut change = PollChange::default();
-        let mut transaction = self.pool.begin().await?;
-        let known: std::collections::HashMap<String, (i64, String)> = sqlx::query_as(
-            "SELECT tag, id, advertised_oid FROM release WHERE source_uri = ?",
-        )
-        .bind(source_uri)
-        .fetch_all(&mut *transaction)
-        .await?
-        .into_iter()
-        .map(|(tag, id, oid): (String, i64, String)| (tag, (id, oid)))
-        .collect();
+        let mut transaction = self.begin().await?;
+        let known: std::collections::HashMap<String, (i64, String)> =
+            sqlx::query_as("SELECT tag, id, advertised_oid FROM release WHERE source_uri = ?")
+                .bind(source_uri)
+                .fetch_all(&mut *transaction)
+                .await?
+                .into_iter()
+                .map(|(tag, id, oid): (String, i64, String)| (tag, (id, oid)))
+                .collect();
         for tag in tags {
             let oid = tag.oid.to_string();
             match known.get(&tag.name) {
@@ -176,7 +175,9 @@ impl Store {
                 tag: row.try_get(2)?,
                 advertised_oid: parsed(row.try_get(3)?, "object name")?,
                 moved_from: moved.map(|oid| parsed(&oid, "object name")).transpose()?,
-                resolved: resolved.map(|json| from_json(&json, "release")).transpose()?,
+                resolved: resolved
+                    .map(|json| from_json(&json, "release"))
+                    .transpose()?,
             })
         })
         .transpose()
@@ -224,8 +225,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub(crate) async fn acknowledge_move(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+    pub(crate) async fn acknowledge_move(
+        &self,
+        id: i64,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
         let moved = sqlx::query(
             "UPDATE release SET moved_from = NULL WHERE id = ? AND moved_from IS NOT NULL",
         )
@@ -248,7 +253,7 @@ impl Store {
     /// # Errors
     /// When the database refuses.
     pub(crate) async fn retry(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let queued = queue(&mut transaction, id, now, "queued").await?;
         transaction.commit().await?;
         Ok(queued)
@@ -273,7 +278,13 @@ async fn record_new(
     .bind(now.unix_seconds())
     .fetch_one(&mut **transaction)
     .await?;
-    queue(transaction, id, now, if tag.wanted { "queued" } else { "skipped" }).await?;
+    queue(
+        transaction,
+        id,
+        now,
+        if tag.wanted { "queued" } else { "skipped" },
+    )
+    .await?;
     Ok(())
 }
 
@@ -306,13 +317,11 @@ async fn queue(
     now: Timestamp,
     state: &str,
 ) -> Result<bool, StoreError> {
-    sqlx::query(
-        "UPDATE rebuild SET run_on = ? WHERE release_id = ? AND state = 'queued'",
-    )
-    .bind(now.unix_seconds())
-    .bind(release_id)
-    .execute(&mut **transaction)
-    .await?;
+    sqlx::query("UPDATE rebuild SET run_on = ? WHERE release_id = ? AND state = 'queued'")
+        .bind(now.unix_seconds())
+        .bind(release_id)
+        .execute(&mut **transaction)
+        .await?;
     let added = sqlx::query(
         "INSERT INTO rebuild (release_id, state, run_on)
          SELECT ?, ?, ? WHERE NOT EXISTS
@@ -345,6 +354,8 @@ async fn add_event(
 }
 
 pub(super) fn time(seconds: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_unix_seconds(seconds)
-        .map_err(|source| StoreError::Corrupt { what: "time", source: source.into() })
+    Timestamp::from_unix_seconds(seconds).map_err(|source| StoreError::Corrupt {
+        what: "time",
+        source: source.into(),
+    })
 }

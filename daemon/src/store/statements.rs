@@ -75,7 +75,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub(crate) async fn statement_signed(&self, id: i64, envelope: &[u8]) -> Result<(), StoreError> {
+    pub(crate) async fn statement_signed(
+        &self,
+        id: i64,
+        envelope: &[u8],
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE statement SET state = 'signed', envelope = ?, envelope_sha256 = ?
              WHERE id = ? AND state = 'drafted'",

@@ -100,11 +100,13 @@ impl Store {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<i64>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT id FROM release WHERE id < ? ORDER BY id DESC LIMIT ?")
-            .bind(after.unwrap_or(i64::MAX))
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT id FROM release WHERE id < ? ORDER BY id DESC LIMIT ?")
+                .bind(after.unwrap_or(i64::MAX))
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?,
+        )
     }
 
     /// One release with all that is known of it.
@@ -143,10 +145,11 @@ impl Store {
     }
 
     async fn artifact_views(&self, release_id: i64) -> Result<Vec<ArtifactView>, StoreError> {
-        let rows = sqlx::query("SELECT id, published FROM artifact WHERE release_id = ? ORDER BY id")
-            .bind(release_id)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT id, published FROM artifact WHERE release_id = ? ORDER BY id")
+                .bind(release_id)
+                .fetch_all(&self.pool)
+                .await?;
         let mut views = Vec::new();
         for row in rows {
             views.push(self.artifact_view(row.try_get(0)?, row.try_get(1)?).await?);
@@ -237,8 +240,10 @@ impl Store {
             AnyDigest::Sha512(digest) => ("a.sha512 = ?", digest.to_string()),
         };
         let sql = format!("{COLUMNS} WHERE {sql} ORDER BY r.id DESC LIMIT 100");
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(text).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(text)
+            .fetch_all(&self.pool)
+            .await?;
         let mut matches = Vec::new();
         for row in rows {
             matches.push(Match {
@@ -262,7 +267,8 @@ impl Store {
         .bind(sha256.to_string())
         .fetch_optional(&self.pool)
         .await?;
-        row.map(|row| Ok((kind(row.try_get(0)?), row.try_get(1)?))).transpose()
+        row.map(|row| Ok((kind(row.try_get(0)?), row.try_get(1)?)))
+            .transpose()
     }
 
     /// Every repository that was ever watched.
@@ -385,7 +391,11 @@ fn add_result(view: &mut ArtifactView, result: ArtifactResult) {
     view.reason = result.judgement.reason;
     view.detail = result.judgement.detail;
     view.assisted_by = result.judgement.assisted_by;
-    view.rebuilt = result.rebuilt.iter().map(|file| file.digests.sha256).collect();
+    view.rebuilt = result
+        .rebuilt
+        .iter()
+        .map(|file| file.digests.sha256)
+        .collect();
     view.plan = result.plan;
     view.decided_on = Some(result.decided_on);
     match result.comparison {
@@ -417,8 +427,7 @@ fn rebuild_view(row: &SqliteRow) -> Result<RebuildView, StoreError> {
         plan: attempt.map(|attempt| attempt.plan),
         started_on: first.map(|outcome| outcome.started_on),
         finished_on: finished.map(time).transpose()?,
-        ended: problem.or_else(|| {
-            ended.map(|outcome| countersign_builder::judge::describe(&outcome.ended))
-        }),
+        ended: problem
+            .or_else(|| ended.map(|outcome| countersign_builder::judge::describe(&outcome.ended))),
     })
 }

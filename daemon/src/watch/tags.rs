@@ -139,10 +139,17 @@ impl<'a> Iterator for Parts<'a> {
     fn next(&mut self) -> Option<Part<'a>> {
         let first = self.0.chars().next()?;
         let digits = first.is_ascii_digit();
-        let end = self.0.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(self.0.len());
+        let end = self
+            .0
+            .find(|c: char| c.is_ascii_digit() != digits)
+            .unwrap_or(self.0.len());
         let (part, rest) = self.0.split_at(end);
         self.0 = rest;
-        Some(if digits { Part::Number(part.trim_start_matches('0')) } else { Part::Text(part) })
+        Some(if digits {
+            Part::Number(part.trim_start_matches('0'))
+        } else {
+            Part::Text(part)
+        })
     }
 }
 
@@ -176,17 +183,32 @@ mod tests {
 
     #[test]
     fn versions_are_ordered_by_their_numbers() {
-        let mut tags = ["v1.10.0", "v1.9.9", "v2", "v1.09.10", "v1.9", "w0", "v1.9.9-rc1"];
+        let mut tags = [
+            "v1.10.0",
+            "v1.9.9",
+            "v2",
+            "v1.09.10",
+            "v1.9",
+            "w0",
+            "v1.9.9-rc1",
+        ];
         tags.sort_by(|a, b| compare_versions(a, b));
         assert_eq!(
             tags,
-            ["v1.9", "v1.9.9", "v1.9.9-rc1", "v1.09.10", "v1.10.0", "v2", "w0"]
+            [
+                "v1.9",
+                "v1.9.9",
+                "v1.9.9-rc1",
+                "v1.09.10",
+                "v1.10.0",
+                "v2",
+                "w0"
+            ]
         );
         assert_eq!(compare_versions("v1", "v1"), Ordering::Equal);
         let huge = "9".repeat(100);
         assert_eq!(compare_versions(&huge, "1"), Ordering::Greater);
     }
-
 
     #[test]
     fn a_star_stands_for_any_text() {
