@@ -109,6 +109,8 @@ macro_rules! reasons {
 reasons! {
     /// Content, names, types or modes of members differ.
     ContentDiffers = "content-differs" for Differs,
+    /// The members are the same, but something beside them differs that no normalization covers.
+    ContainerDiffers = "container-differs" for Differs,
     /// Two rebuilds of the same plan gave different bytes.
     RebuildsDisagree = "rebuilds-disagree" for Unstable,
     /// A build step ended with an error.

@@ -14,7 +14,7 @@ use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::compare::Comparison;
+use crate::compare::{Comparison, DifferenceKind, MemberDifference};
 use crate::outcome::{Ended, Outcome};
 use crate::plan::Plan;
 use crate::release::Published;
@@ -232,6 +232,9 @@ fn other_bytes(case: &Case<'_>) -> Result<Judgement, Undecided> {
             let count = (members.len() as u64).saturating_add(*unlisted);
             let detail = Some(format!("{count} differences"));
             match case.plan.candidate.incomplete {
+                None if *unlisted == 0 && members.iter().all(is_container) => {
+                    Ok(because(Reason::ContainerDiffers, detail))
+                }
                 None => Ok(because(Reason::ContentDiffers, detail)),
                 Some(reason) if reason.verdict() == Verdict::Indeterminate => {
                     Ok(because(reason, detail))
@@ -264,6 +267,11 @@ const fn good(verdict: Verdict, assisted_by: Vec<AssistKind>) -> Judgement {
         assisted_by,
         detail: None,
     }
+}
+
+/// Whether a difference is beside the members and not one of them.
+fn is_container(difference: &MemberDifference) -> bool {
+    difference.what == DifferenceKind::Container
 }
 
 /// The judgement that a reason makes: the one place where a reason gets its verdict.

@@ -87,10 +87,14 @@ fn check(world: &World, what: &str) {
             );
             for statement in statements {
                 entries.push(statement["entry"].as_u64().expect("an entry"));
-                let name = statement["path"].as_str().expect("a path");
-                let name = name.rsplit('/').next().expect("a name");
+                let (digest, kind) = (&statement["digest"], &statement["kind"]);
+                let name = format!(
+                    "{}.{}.dsse.json",
+                    digest.as_str().expect("a digest"),
+                    kind.as_str().expect("a kind")
+                );
                 assert!(
-                    fs::metadata(world.path("data/attestations").join(name)).is_ok(),
+                    fs::metadata(world.path("data/attestations").join(&name)).is_ok(),
                     "{what}: {name}"
                 );
             }

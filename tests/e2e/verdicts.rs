@@ -135,7 +135,7 @@ fn other_packing_is_equivalent_and_not_reproduced() {
     let world = world(BUILD);
     world.write(
         "hello-1.0.0.tar.gz",
-        tar_gz(1, "hello 1.0.0\n", 0o644, 1_700_000_000),
+        packed_otherwise(&world, "gzip -1n", 1_700_000_000),
     );
     let json = check(
         rebuild(&world, "hello-1.0.0.tar.gz", &[]),
@@ -147,16 +147,12 @@ fn other_packing_is_equivalent_and_not_reproduced() {
         json["artifacts"][0]["normalizations"],
         serde_json::json!(["gzip-encoding/v1"])
     );
-    check(
-        rebuild(&world, "hello-1.0.0.tar.gz", &["--accept", "equivalent"]),
-        0,
-        "equivalent",
-        None,
-    );
+    let accepted = rebuild(&world, "hello-1.0.0.tar.gz", &["--accept", "equivalent"]);
+    check(accepted, 0, "equivalent", None);
 
     world.write(
         "hello-1.0.0.tar.gz",
-        tar_gz(1, "hello 1.0.0\n", 0o644, 1_600_000_000),
+        packed_otherwise(&world, "gzip -9n", 1_600_000_000),
     );
     let json = check(
         rebuild(&world, "hello-1.0.0.tar.gz", &[]),
@@ -164,10 +160,25 @@ fn other_packing_is_equivalent_and_not_reproduced() {
         "equivalent",
         None,
     );
-    assert_eq!(
-        json["artifacts"][0]["normalizations"],
-        serde_json::json!(["gzip-encoding/v1", "archive-times-owners/v1"])
-    );
+    let used = json["artifacts"][0]["normalizations"].to_string();
+    assert!(used.contains("archive-times-owners/v1"), "{used}");
+}
+
+/// What the build script makes, with other file times and another gzip, made outside by the same tools.
+fn packed_otherwise(world: &World, gzip: &str, seconds: u64) -> Vec<u8> {
+    let folder = world.path("elsewhere");
+    fs::create_dir_all(&folder).expect("a folder");
+    let script = BUILD
+        .replace("gzip -9n", gzip)
+        .replace("mkdir -p", "umask 022; mkdir -p");
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .current_dir(&folder)
+        .args(["-c", &script, "sh", "1.0.0"]);
+    shell.env("SOURCE_DATE_EPOCH", seconds.to_string());
+    let ran = countersign_tests::ran(&mut shell);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    fs::read(folder.join("dist/hello-1.0.0.tar.gz")).expect("an archive")
 }
 
 #[test]
@@ -202,12 +213,8 @@ fn other_content_or_mode_differs() {
     let mut bytes = honest(&world);
     bytes.write_all(b"and a payload").expect("memory");
     world.write("hello-1.0.0.tar.gz", bytes);
-    check(
-        rebuild(&world, "hello-1.0.0.tar.gz", &[]),
-        1,
-        "differs",
-        Some("content-differs"),
-    );
+    let ran = rebuild(&world, "hello-1.0.0.tar.gz", &[]);
+    check(ran, 1, "differs", Some("container-differs"));
 }
 
 #[test]

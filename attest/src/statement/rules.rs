@@ -245,6 +245,7 @@ fn is_denied(reason: Reason, predicate: &VerdictPredicate) -> bool {
         Reason::TagMoved => predicate.source.tag.moved_from.is_none(),
         Reason::NotComparable | Reason::ComparisonFailed | Reason::DigestOnly => same_bytes,
         Reason::ContentDiffers
+        | Reason::ContainerDiffers
         | Reason::RebuildsDisagree
         | Reason::Prebuilt
         | Reason::EvidenceContradicts
