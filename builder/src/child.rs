@@ -18,6 +18,7 @@ use crate::recipe::{Evidence, InspectRequest};
 use crate::sandbox::Profile;
 
 mod call;
+mod process;
 mod serve;
 
 pub use call::{CallError, ReplayCall, ReplaySink, compare, inspect, probe, replay};
