@@ -376,7 +376,7 @@ fn a_hostile_tree_is_unusable_and_never_left() {
                 outside.path().join("package.json"),
                 tree.join("package.json"),
             )
-            .unwrap()
+            .unwrap();
         },
         "",
         "behind a link",
