@@ -99,7 +99,7 @@ fn sources_that_are_not_there_or_empty_are_told() {
         "generic",
     ];
     check(&world, &missing, 2, &["nowhere"]);
-    world.repository("empty");
+    let _ = world.repository("empty");
     let empty = [
         "rebuild",
         "--source",

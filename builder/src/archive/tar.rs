@@ -12,7 +12,7 @@ use countersign_attest::digest::{Hasher, Sha256};
 
 use super::tar_header::{self as header, BLOCK, Block};
 use super::{ArchiveError, Budget, Container, Detail, Field, Kind, Member, Wanted};
-use crate::compare::CompareLimits;
+use crate::archive::ReadLimits;
 
 /// Walks a tar to the last byte of `reader`.
 ///
@@ -20,7 +20,7 @@ use crate::compare::CompareLimits;
 /// When the archive is malformed, ambiguous, of a kind that is not read here, or passes a limit.
 pub fn walk(
     reader: impl Read,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
     wanted: Option<&mut Wanted>,
 ) -> Result<Container, ArchiveError> {
     let mut walker = Walker {

@@ -7,8 +7,8 @@ use countersign_fixtures::archives::{TarEntry, gzip, tar as raw_tar};
 
 use super::*;
 
-fn limits() -> CompareLimits {
-    CompareLimits::default()
+fn limits() -> ReadLimits {
+    ReadLimits::default()
 }
 
 fn names(members: &[Member]) -> Vec<String> {
@@ -122,7 +122,7 @@ fn a_gzip_of_two_streams_and_more_shows_all_of_it() {
 #[test]
 fn trouble_of_the_layer_below_is_told_as_that() {
     let bomb = gzip(&raw_tar(&[TarEntry::file("a", &[0; 100_000])]));
-    let small = CompareLimits {
+    let small = ReadLimits {
         total_bytes: 50_000,
         ..limits()
     };
@@ -146,7 +146,7 @@ fn millions_of_tiny_records_end_at_a_limit() {
         ..TarEntry::file("x", &b"5 a=\n".repeat(1000))
     };
     let tar = raw_tar(&[records, TarEntry::file("a", b"")]);
-    let small = CompareLimits {
+    let small = ReadLimits {
         metadata_bytes: 64 * 1000,
         ..limits()
     };

@@ -16,8 +16,9 @@ use std::time::Duration;
 use countersign_attest::digest::{Hasher, Sha256};
 use countersign_attest::time::Timestamp;
 
+use crate::archive::ReadLimits;
 use crate::channel::{Channel, ChannelError, Frame};
-use crate::compare::{CompareLimits, Comparison};
+use crate::compare::Comparison;
 use crate::environment::Capabilities;
 use crate::outcome::{Ended, EnvironmentFound, LogRecord, Outcome, OutputFile};
 use crate::plan::is_inside;
@@ -271,7 +272,7 @@ pub fn compare(
     file_name: &str,
     published: &File,
     rebuilt: &File,
-    limits: CompareLimits,
+    limits: ReadLimits,
     deadline: Duration,
 ) -> Result<Comparison, CallError> {
     let file_name = file_name.to_owned();

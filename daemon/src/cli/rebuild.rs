@@ -276,7 +276,7 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
             let envelope = signers.sign(&facts, &draft).await?;
             let name = issue::envelope_name(facts.kind, &envelope);
             attestations.push(ReportAttestation {
-                kind: issue::kind_word(facts.kind),
+                kind: facts.kind.word(),
                 format: "dsse",
                 path: out.join(&name).display().to_string(),
             });

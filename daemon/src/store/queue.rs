@@ -12,7 +12,6 @@ use sqlx::Row;
 use super::releases::time;
 use super::{Store, StoreError, to_json};
 use crate::pipeline::ArtifactResult;
-use crate::pipeline::issue::kind_word;
 
 /// A rebuild that this daemon has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +175,7 @@ impl Store {
                 )
                 .bind(rebuild_id)
                 .bind(artifact_id)
-                .bind(kind_word(draft.facts.kind))
+                .bind(draft.facts.kind.word())
                 .bind(to_json(&draft.facts, "facts")?)
                 .bind(&draft.bytes)
                 .bind(Sha256::of(&draft.bytes).to_string())
