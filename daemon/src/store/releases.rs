@@ -338,7 +338,8 @@ pub(super) async fn set_resolved(
     Ok(())
 }
 
-/// Records a published artifact of a release, once, and gives its row.
+/// Records a published artifact of a release, once, and gives its row. What was seen of its bytes wins
+/// over what was only declared.
 pub(super) async fn add_artifact(
     transaction: &mut Transaction,
     release_id: i64,
@@ -348,7 +349,9 @@ pub(super) async fn add_artifact(
         "INSERT INTO artifact (release_id, file_name, sha256, sha512, published)
          VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (release_id, file_name, sha256)
-         DO UPDATE SET sha512 = coalesce(excluded.sha512, sha512)
+         DO UPDATE SET
+           published = CASE WHEN excluded.sha512 IS NULL THEN published ELSE excluded.published END,
+           sha512 = coalesce(excluded.sha512, sha512)
          RETURNING id",
     )
     .bind(release_id)

@@ -47,7 +47,7 @@ impl Store {
     /// When the database refuses.
     pub(crate) async fn pending_statements(&self) -> Result<Vec<Pending>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, state, facts, bytes, envelope FROM statement
+            "SELECT id, state, facts, bytes, envelope FROM statement INDEXED BY statement_pending
              WHERE state <> 'published' ORDER BY id",
         )
         .fetch_all(&self.pool)
