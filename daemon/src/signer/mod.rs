@@ -142,7 +142,6 @@ pub(crate) struct Signer {
     jobs: Option<mpsc::Sender<Job>>,
     keeper: Option<JoinHandle<()>>,
     public: PublicKey,
-    custody: Custody,
 }
 
 impl Signer {
@@ -158,7 +157,6 @@ impl Signer {
     }
 
     fn start_with(command: Command, key: KeySource) -> Result<Self, SignerError> {
-        let custody = key.custody();
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, started) = mpsc::channel();
         let keeper = thread::Builder::new().name("signer".into()).spawn(move || {
@@ -178,18 +176,12 @@ impl Signer {
             jobs: Some(jobs),
             keeper: Some(keeper),
             public,
-            custody,
         })
     }
 
     /// The public key of what this signer signs.
     pub(crate) const fn public(&self) -> PublicKey {
         self.public
-    }
-
-    /// Who may believe this signer's signatures.
-    pub(crate) const fn custody(&self) -> Custody {
-        self.custody
     }
 
     /// Composes a statement, to be stored before it is signed.
