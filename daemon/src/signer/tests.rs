@@ -19,28 +19,32 @@ fn facts(text: &str) -> Facts {
 /// The file by which a child says that it locked itself in.
 const LOCKED_IN: &str = "locked-in";
 
-/// Not a test: what the child runs. A test runs beside another thread, so that it cannot really lock
+/// Not a test by itself: what a child runs that a test has started with a channel on its standard
+/// input; without one there is nobody to serve. A test runs beside another thread, so that it cannot really lock
 /// itself in.
 #[test]
-#[ignore = "started by the other tests as a child"]
 fn as_a_child() {
-    child::serve(Channel::from_stdin().unwrap(), || Ok(())).unwrap();
+    if let Ok(channel) = Channel::from_stdin() {
+        child::serve(channel, || Ok(())).unwrap();
+    }
 }
 
 /// Not a test: a child that says in its folder when it would lock itself in.
 #[test]
-#[ignore = "started by another test as a child"]
 fn as_a_child_that_says_when_it_is_locked_in() {
     let say = || fs::write(LOCKED_IN, "");
-    child::serve(Channel::from_stdin().unwrap(), say).unwrap();
+    if let Ok(channel) = Channel::from_stdin() {
+        child::serve(channel, say).unwrap();
+    }
 }
 
 /// Not a test: a child on a machine where locking in fails.
 #[test]
-#[ignore = "started by another test as a child"]
 fn as_a_child_that_cannot_lock_itself_in() {
     let fail = || Err(io::Error::other("no such wall"));
-    child::serve(Channel::from_stdin().unwrap(), fail).unwrap();
+    if let Ok(channel) = Channel::from_stdin() {
+        child::serve(channel, fail).unwrap();
+    }
 }
 
 fn start(key: KeySource) -> Result<Signer, SignerError> {
@@ -54,7 +58,7 @@ fn start_child(name: &str, key: KeySource) -> Result<Signer, SignerError> {
 fn child_command(name: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args(["--ignored", "--exact", name, "--nocapture"])
+        .args(["--exact", name, "--nocapture"])
         .stderr(Stdio::null());
     command
 }
