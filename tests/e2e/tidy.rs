@@ -18,10 +18,23 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["daemon/src/store/"]),
     (
         "axum",
-        &["daemon/src/api/", "daemon/src/web/", "fixtures/src/"],
+        // watch/server.rs is a git server for the tests beside it
+        &[
+            "daemon/src/api/",
+            "daemon/src/web/",
+            "daemon/src/watch/server.rs",
+            "fixtures/src/",
+        ],
     ),
     ("askama", &["daemon/src/web/"]),
-    ("reqwest", &["daemon/src/http.rs", "daemon/src/http/"]),
+    (
+        "reqwest",
+        &[
+            "daemon/src/http.rs",
+            "daemon/src/http/",
+            "daemon/src/watch/",
+        ],
+    ),
     ("clap", &["daemon/src/cli/"]),
     ("indicatif", &["daemon/src/cli/"]),
 ];
