@@ -3,6 +3,7 @@
 mod bad_input;
 mod crash;
 mod once;
+mod serve;
 mod third_party;
 mod tidy;
 mod verdicts;
