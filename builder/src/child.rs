@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compare::{CompareLimits, Comparison};
+use crate::archive::ReadLimits;
+use crate::compare::Comparison;
 use crate::environment::Capabilities;
 use crate::outcome::{Ended, EnvironmentFound};
 use crate::plan::{Limits, Plan, ToolVersion};
@@ -18,6 +19,7 @@ use crate::recipe::{Evidence, InspectRequest};
 use crate::sandbox::Profile;
 
 mod call;
+mod process;
 mod serve;
 
 pub use call::{CallError, ReplayCall, ReplaySink, compare, inspect, probe, replay};
@@ -42,7 +44,7 @@ pub enum Request {
         /// The published file's name, which decides nothing but the words.
         file_name: String,
         /// What the comparison may use.
-        limits: CompareLimits,
+        limits: ReadLimits,
     },
     /// Says what this machine can do, by doing it. Answered by [`Answer::Capabilities`].
     Probe {

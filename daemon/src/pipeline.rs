@@ -11,134 +11,37 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use countersign_attest::digest::{Digests, GitOid, Sha256};
-use countersign_attest::time::Timestamp;
-use countersign_attest::verdict::{Reason, Verdict};
+use countersign_attest::digest::{Digests, Sha256};
+use countersign_attest::verdict::Reason;
+use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
-use countersign_builder::compare::{CompareLimits, Comparison};
+use countersign_builder::compare::Comparison;
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
 use countersign_builder::plan::{Candidate, EnvironmentSpec, Plan, PlanSource, SCHEMA};
-use countersign_builder::recipe::{
-    self, Attempt, Evidence, Hints, InspectRequest, Next, Situation,
-};
+use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::sandbox::Profile;
 use countersign_builder::tree::{self, TreeDigest};
-use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use crate::crash;
-use crate::publish::PublishedSource;
 use crate::trouble::Trouble;
-use crate::watch::location::Location;
 use crate::watch::{WatchError, tags};
 use crate::workshop::{Step, Workshop};
 
 pub(crate) mod facts;
 pub(crate) mod issue;
 pub(crate) mod replay;
+mod values;
 
 use replay::{RebuiltFile, Replay};
+pub(crate) use values::{ArtifactResult, Attempted, Findings, Resolved, Task};
 
 /// Longest time for a parsing child.
 const PARSE_TIME: Duration = Duration::from_secs(600);
 /// The folder of the tree in its scratch folder.
 const TREE: &str = "tree";
-
-/// One release to rebuild: all that the caller knows of it.
-#[derive(Debug, Clone)]
-pub(crate) struct Task {
-    /// Where the source is.
-    pub location: Location,
-    /// The tag.
-    pub tag: String,
-    /// The object that the tag was seen to name; `None` asks the repository.
-    pub expected: Option<GitOid>,
-    /// Where the published artifacts are.
-    pub published: Vec<PublishedSource>,
-    /// The package's name, which tags may carry.
-    pub package: Option<String>,
-    /// The recipe, where it is not read off the rest.
-    pub recipe: Option<String>,
-    /// How to build.
-    pub hints: Hints,
-    /// A plan to replay instead of asking a recipe.
-    pub plan: Option<Plan>,
-    /// The object that the tag named before, where nobody has acknowledged the change.
-    pub moved_from: Option<GitOid>,
-}
-
-/// A tag, resolved, with its tree on disk.
-#[derive(Debug)]
-pub(crate) struct Resolved {
-    /// The release, with the version still as guessed from the tag.
-    pub release: Release,
-    /// The exported tree; gone when this value is.
-    pub tree: TempDir,
-    /// Its digest, taken by the host.
-    pub digest: TreeDigest,
-    /// What the tree lacks: submodules and large-file objects.
-    pub missing: Vec<String>,
-}
-
-/// What was found for one artifact: the record behind a verdict.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ArtifactResult {
-    /// The release.
-    pub release: Release,
-    /// Digest of the source tree.
-    pub tree_sha256: Sha256,
-    /// The object that the tag named before, where it moved.
-    pub moved_from: Option<GitOid>,
-    /// What was published.
-    pub published: Published,
-    /// What was decided and why.
-    pub judgement: Judgement,
-    /// When.
-    pub decided_on: Timestamp,
-    /// The plan that decided, where one ran.
-    pub plan: Option<Sha256>,
-    /// Its length in bytes.
-    pub plan_bytes: u64,
-    /// What each run made for this artifact.
-    pub rebuilt: Vec<RebuiltFile>,
-    /// What looking inside gave, where bytes differ.
-    pub comparison: Option<Comparison>,
-    /// Everything that was tried, in order.
-    pub attempts: Vec<Attempted>,
-}
-
-/// One candidate that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Attempted {
-    /// What was tried.
-    pub candidate: Candidate,
-    /// Its plan.
-    pub plan: Sha256,
-    /// Its replays.
-    pub outcomes: Vec<Outcome>,
-    /// Milliseconds that the replays took.
-    pub duration_ms: u64,
-    /// What it came to.
-    pub verdict: Verdict,
-}
-
-/// Everything that a task came to.
-#[derive(Debug)]
-pub(crate) struct Findings {
-    /// The release.
-    pub release: Release,
-    /// One for each published artifact.
-    pub artifacts: Vec<ArtifactResult>,
-    /// Every plan that ran.
-    pub plans: BTreeMap<Sha256, Plan>,
-    /// SHA-256 of every published file of the release.
-    pub known_published: Vec<Sha256>,
-    /// What was built, on disk until the findings are gone.
-    _replays: BTreeMap<Sha256, Vec<Replay>>,
-}
 
 /// Takes a task all the way to its findings.
 ///
@@ -337,7 +240,7 @@ async fn inspect(
     let request = InspectRequest {
         recipe: recipe.to_owned(),
         subdir: task.hints.subdir.clone(),
-        limits: CompareLimits::default(),
+        limits: ReadLimits::default(),
     };
     let artifact = workshop.stored(published)?;
     let tree = open_tree(resolved)?;
@@ -520,7 +423,7 @@ async fn compare(
             &name,
             &theirs,
             &ours,
-            CompareLimits::default(),
+            ReadLimits::default(),
             PARSE_TIME,
         )
     })

@@ -57,6 +57,10 @@ fn a_wrong_configuration_is_told_with_line_column_and_key() {
         ("version: 1\nrebuilder: { id: nobody }\n", &["rebuilder.id"]),
         ("version: 1\n", &["rebuilder"]),
         (
+            "version: 1\nrebuilder: { id: https://rebuilder.example }\n",
+            &["rebuilder.id", "who you are"],
+        ),
+        (
             "version: 1\nrebuilder: { id: urn:x:y }\nrepositories:\n  - { source: 'git@h:x', published: 'sha256:0' }\n",
             &["repositories[0].source"],
         ),
@@ -99,7 +103,7 @@ fn sources_that_are_not_there_or_empty_are_told() {
         "generic",
     ];
     check(&world, &missing, 2, &["nowhere"]);
-    world.repository("empty");
+    let _ = world.repository("empty");
     let empty = [
         "rebuild",
         "--source",

@@ -1,9 +1,15 @@
 //! The end-to-end tests: a module per promise, all over the real binary.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "counts and versions are printed with the result"
+)]
+
 mod bad_input;
 mod crash;
 mod once;
 mod serve;
+mod start;
 mod third_party;
 mod tidy;
 mod verdicts;

@@ -84,7 +84,7 @@ fn real_npm_releases_get_their_verdicts() {
     let yocto = released(&world, "yocto-queue", "1.2.2");
     let express = released(&world, "express", "5.2.1");
     world.write("tampered/express-5.2.1.tgz", tampered(&express));
-    world.repository("again");
+    let _ = world.repository("again");
     copy_repository(&world.path("express"), &world.path("again"));
     world.configure(
         "  - { source: ./yocto-queue, published: 'pkg:npm/yocto-queue' }\n  \

@@ -10,7 +10,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("in_toto", &["attest/src/link.rs", "attest/src/link/"]),
     ("packageurl", &["attest/src/purl.rs"]),
     ("nix", &["builder/src/"]),
-    ("libc", &["builder/src/sandbox/", "builder/src/child/"]),
+    ("libc", &["builder/src/"]),
     ("landlock", &["builder/src/sandbox/"]),
     ("seccompiler", &["builder/src/sandbox/"]),
     ("git2", &["daemon/src/watch/"]),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::contradiction::Contradiction;
 use super::facts::{Build, Facts, Kind, Log, PlanRef, Published, Source};
 use super::predicate::{
     BuildDefinition, BuildField, BuildPredicate, BuilderField, DigestSet, EnvironmentField,
@@ -10,7 +11,7 @@ use super::predicate::{
     SourceDependency, SourceField, SourceParameter, Subject, TagField, TagKind, ToolField,
     VerdictPredicate,
 };
-use super::rules::{self, Contradiction};
+use super::rules;
 use super::types;
 use crate::digest::Digests;
 use crate::purl::{self, Purl};

@@ -57,6 +57,18 @@ pub enum Kind {
     BuildRecord,
 }
 
+impl Kind {
+    /// The word in file names, in JSON and in stores.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Provenance => "provenance",
+            Self::BuildRecord => "build-record",
+        }
+    }
+}
+
 /// The rebuilder that signs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

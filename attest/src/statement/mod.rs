@@ -4,6 +4,7 @@
 //! that somebody else composed. A reader refuses the same list ([`Statement::parse`]).
 
 mod compose;
+mod contradiction;
 mod facts;
 mod parse;
 pub mod predicate;
@@ -15,10 +16,10 @@ pub mod types;
 pub(crate) mod tests;
 
 pub use compose::{Custody, MAX_STATEMENT_BYTES, companion, compose};
+pub use contradiction::Contradiction;
 pub use facts::{
     Assist, Build, Comparison, Exit, Facts, IdMode, KeyIsolation, Kind, Log, MemberChange,
     MemberDifference, Network, Normalization, PlanRef, Published, Rebuilder, Rebuilt, Run,
     SignatureState, Source, Stage, Tool,
 };
 pub use parse::{BuildStatement, Statement, StatementError, VerdictStatement};
-pub use rules::Contradiction;

@@ -3,8 +3,9 @@
 
 use serde::Deserialize;
 
+use super::contradiction::Contradiction;
 use super::predicate::{BuildPredicate, Subject, VerdictPredicate};
-use super::rules::{self, Contradiction};
+use super::rules;
 use super::{text, types};
 use crate::json::{self, JsonError};
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::contradiction::Contradiction;
 use super::predicate::{BuildPredicate, EnvironmentField, Subject, VerdictPredicate};
-use super::rules::Contradiction;
 
 /// Longest text in bytes, where nothing shorter is said.
 const MAX_BYTES: usize = 4096;

@@ -10,7 +10,7 @@ use flate2::Crc;
 
 use super::inflate::Inflate;
 use super::{ArchiveError, Budget, Container, Detail, Field, Format, Wanted, sniff, tar};
-use crate::compare::CompareLimits;
+use crate::archive::ReadLimits;
 
 /// A walked gzip file.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ const RESERVED: u8 = 0xe0;
 /// error here; it stands in [`Gzip::tar`].
 pub fn walk(
     file: impl Read,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
     wanted: Option<&mut Wanted>,
 ) -> Result<Gzip, ArchiveError> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
@@ -76,7 +76,7 @@ pub fn walk(
 }
 
 type TarWalk = Option<Result<Container, ArchiveError>>;
-type Inside<'a, 'b> = (&'a CompareLimits, Option<&'b mut Wanted>);
+type Inside<'a, 'b> = (&'a ReadLimits, Option<&'b mut Wanted>);
 
 fn stream(
     reader: &mut impl BufRead,
@@ -126,7 +126,7 @@ fn stream(
 /// Walks the payload as a tar if it begins like one.
 fn tar_inside(
     payload: &mut impl Read,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
     wanted: Option<&mut Wanted>,
 ) -> Result<TarWalk, ArchiveError> {
     let mut head = Vec::with_capacity(Format::HEAD_BYTES);

@@ -9,8 +9,6 @@ use std::io;
 
 use countersign_attest::digest::Sha256;
 
-use crate::compare::CompareLimits;
-
 pub mod gzip;
 mod inflate;
 pub mod tar;
@@ -20,6 +18,34 @@ mod zip_records;
 
 #[cfg(test)]
 mod tests;
+
+/// What reading an archive, and telling of it, may use. Every limit is an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReadLimits {
+    /// Most members of one archive.
+    pub members: u64,
+    /// Most bytes of all members of one archive together, uncompressed.
+    pub total_bytes: u64,
+    /// Longest member name in bytes.
+    pub name_bytes: u64,
+    /// Most bytes of names and headers of one archive together: what a walk keeps in memory.
+    pub metadata_bytes: u64,
+    /// Most differing members that are listed; the rest is counted.
+    pub listed: u64,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self {
+            members: 200_000,
+            total_bytes: 8 << 30,
+            name_bytes: 4096,
+            metadata_bytes: 256 << 20,
+            listed: 100,
+        }
+    }
+}
 
 /// A container format, told by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -368,14 +394,14 @@ impl Wanted {
 
 /// What is left of the limits during one walk.
 struct Budget<'a> {
-    limits: &'a CompareLimits,
+    limits: &'a ReadLimits,
     members: u64,
     metadata_bytes: u64,
     total_bytes: u64,
 }
 
 impl<'a> Budget<'a> {
-    const fn new(limits: &'a CompareLimits) -> Self {
+    const fn new(limits: &'a ReadLimits) -> Self {
         Self {
             limits,
             members: limits.members,

@@ -12,7 +12,7 @@ use countersign_attest::digest::{Hasher, Sha256};
 
 use super::tar_header::{self as header, BLOCK, Block};
 use super::{ArchiveError, Budget, Container, Detail, Field, Kind, Member, Wanted};
-use crate::compare::CompareLimits;
+use crate::archive::ReadLimits;
 
 /// Walks a tar to the last byte of `reader`.
 ///
@@ -20,7 +20,7 @@ use crate::compare::CompareLimits;
 /// When the archive is malformed, ambiguous, of a kind that is not read here, or passes a limit.
 pub fn walk(
     reader: impl Read,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
     wanted: Option<&mut Wanted>,
 ) -> Result<Container, ArchiveError> {
     let mut walker = Walker {
@@ -187,7 +187,7 @@ impl<R: Read> Walker<'_, '_, R> {
     /// A global header stands as it is, before the member that follows it.
     fn global(&mut self, block: &Block, size: u64) -> Result<(), ArchiveError> {
         let data = self.data(size)?;
-        for (key, _) in records(&data)? {
+        for (key, _) in records(&data, &mut self.budget)? {
             if matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse") {
                 return Err(ArchiveError::unsupported(
                     "a global pax header that changes members",
@@ -213,7 +213,7 @@ impl<R: Read> Walker<'_, '_, R> {
         self.pending.pax = true;
         let data = self.data(size)?;
         let mut kept = false;
-        for (key, value) in records(&data)? {
+        for (key, value) in records(&data, &mut self.budget)? {
             let record = [key, b"=", value].concat();
             if let Some(field) = covered_record(key, value) {
                 self.pending.details.push(Detail::new(field, &record));
@@ -389,11 +389,17 @@ fn kind(flag: u8, name: &[u8], link: Vec<u8>) -> Result<Kind, ArchiveError> {
     })
 }
 
+/// Charged for each pax record, so that millions of empty ones end at a limit.
+const RECORD_BYTES: u64 = 64;
+
 /// Key and value.
 type Record<'a> = (&'a [u8], &'a [u8]);
 
 /// Splits pax records: `LENGTH SP KEY=VALUE LF`, the length in plain decimal and exact.
-fn records(mut data: &[u8]) -> Result<Vec<Record<'_>>, ArchiveError> {
+fn records<'d>(
+    mut data: &'d [u8],
+    budget: &mut Budget<'_>,
+) -> Result<Vec<Record<'d>>, ArchiveError> {
     let bad = || ArchiveError::malformed("a damaged pax record", b"extended header");
     let mut list = Vec::new();
     while !data.is_empty() {
@@ -411,6 +417,8 @@ fn records(mut data: &[u8]) -> Result<Vec<Record<'_>>, ArchiveError> {
         if key.is_empty() || value.contains(&0) {
             return Err(bad());
         }
+        // what a record costs in memory beside its own bytes
+        budget.metadata(RECORD_BYTES)?;
         list.push((key, value));
         data = rest;
     }

@@ -15,7 +15,7 @@ use flate2::Crc;
 use super::inflate::Inflate;
 use super::zip_records::{self as records, Central, End, Shared};
 use super::{ArchiveError, Budget, Container, Detail, Field, Kind, Member};
-use crate::compare::CompareLimits;
+use crate::archive::ReadLimits;
 
 /// Longest comment of an archive, by the width of its length field.
 const COMMENT_BYTES: u64 = u16::MAX as u64;
@@ -32,7 +32,7 @@ const UNIX: u16 = 3;
 /// # Errors
 /// When the archive is malformed, contradicts itself, is of a kind that is not read here, or passes
 /// a limit.
-pub fn walk(file: impl Read + Seek, limits: &CompareLimits) -> Result<Container, ArchiveError> {
+pub fn walk(file: impl Read + Seek, limits: &ReadLimits) -> Result<Container, ArchiveError> {
     let mut file = BufReader::with_capacity(1 << 16, file);
     let mut budget = Budget::new(limits);
     let (end, comment, end_offset) = end_record(&mut file)?;

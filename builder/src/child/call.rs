@@ -7,28 +7,25 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::process::{ChildStderr, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use countersign_attest::digest::{Hasher, Sha256};
 use countersign_attest::time::Timestamp;
 
+use crate::archive::ReadLimits;
 use crate::channel::{Channel, ChannelError, Frame};
-use crate::compare::{CompareLimits, Comparison};
+use crate::compare::Comparison;
 use crate::environment::Capabilities;
 use crate::outcome::{Ended, EnvironmentFound, LogRecord, Outcome, OutputFile};
 use crate::plan::is_inside;
 use crate::recipe::{Evidence, InspectRequest};
-use crate::sandbox::sys;
 
-use super::{ARGUMENT, Answer, ReplayRequest, Request, outer_deadline_seconds};
+use super::process::with_child;
+use super::{Answer, ReplayRequest, Request, outer_deadline_seconds};
 
 /// Why a child gave no answer. Always a fault of ours, never about a release.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +102,7 @@ pub trait ReplaySink {
 
 /// One replay to make.
 pub struct ReplayCall<'a> {
-    /// The binary that runs [`super::serve`] when its first argument is [`ARGUMENT`].
+    /// The binary that runs [`super::serve`] when its first argument is [`super::ARGUMENT`].
     pub binary: &'a Path,
     /// What to build.
     pub request: &'a ReplayRequest,
@@ -275,7 +272,7 @@ pub fn compare(
     file_name: &str,
     published: &File,
     rebuilt: &File,
-    limits: CompareLimits,
+    limits: ReadLimits,
     deadline: Duration,
 ) -> Result<Comparison, CallError> {
     let file_name = file_name.to_owned();
@@ -330,85 +327,4 @@ fn receive_bytes(child: &mut Channel) -> Result<Option<Vec<u8>>, CallError> {
             Ok(_) | Err(_) => Err(protocol("a message where bytes were due")),
         },
     }
-}
-
-/// Starts a child, talks to it, and kills it: a child serves one request.
-fn with_child<T>(
-    binary: &Path,
-    deadline: Duration,
-    cancel: &AtomicBool,
-    talk: impl FnOnce(&mut Channel) -> Result<T, CallError>,
-) -> Result<T, CallError> {
-    let (mut ours, theirs) = Channel::pair().map_err(CallError::Start)?;
-    let mut child = Command::new(binary) // no pre_exec, uid or groups: std then need not fork
-        .arg0("builder")
-        .arg(ARGUMENT)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(CallError::Start)?;
-    let stderr = child.stderr.take();
-    let process = sys::pidfd_open(child.id()).map_err(CallError::Start)?;
-    let (result, stopped, stderr) = thread::scope(|scope| {
-        let (talking, over) = channel::<()>();
-        let process = &process;
-        let watchdog = scope.spawn(move || watch(process, &over, deadline, cancel));
-        let stderr = scope.spawn(move || read_bounded(stderr));
-        let result = talk(&mut ours);
-        drop(talking);
-        let _ = sys::pidfd_signal(process.as_fd(), libc::SIGKILL); // dead already, mostly
-        let _ = child.wait(); // reaps; what it said has been read
-        let stopped = watchdog.join().unwrap_or(None);
-        (result, stopped, stderr.join().unwrap_or_default())
-    });
-    match (result, stopped) {
-        (Err(CallError::Channel { source, .. }), None) => {
-            Err(CallError::Channel { stderr, source })
-        }
-        (Err(CallError::Channel { .. }), Some(stopped)) => Err(stopped),
-        (result, _) => result,
-    }
-}
-
-/// Kills the child at its deadline or when the caller cancels. Ends when `over` is dropped.
-fn watch(
-    process: &OwnedFd,
-    over: &Receiver<()>,
-    deadline: Duration,
-    cancel: &AtomicBool,
-) -> Option<CallError> {
-    let started = Instant::now();
-    loop {
-        let left = deadline.saturating_sub(started.elapsed());
-        let stop = if cancel.load(Ordering::Relaxed) {
-            Some(CallError::Cancelled)
-        } else if left.is_zero() {
-            Some(CallError::Deadline(deadline.as_secs()))
-        } else {
-            None
-        };
-        if stop.is_some() {
-            // not waited for yet, so the descriptor names our child and nobody else
-            let _ = sys::pidfd_signal(process.as_fd(), libc::SIGKILL);
-            return stop;
-        }
-        match over.recv_timeout(left.min(Duration::from_millis(50))) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return None,
-        }
-    }
-}
-
-/// Keeps the first 4 KiB of what a child complains of, and reads the rest away.
-fn read_bounded(stderr: Option<ChildStderr>) -> String {
-    let Some(mut stderr) = stderr else {
-        return String::new();
-    };
-    let mut kept = Vec::new();
-    let _ = (&mut stderr).take(4096).read_to_end(&mut kept); // what came is what there is
-    let _ = io::copy(&mut stderr, &mut io::sink());
-    kept.trim_ascii().escape_ascii().to_string()
 }

@@ -9,7 +9,8 @@ use countersign_attest::digest::Sha256;
 
 use super::form::Form;
 use super::normalization::Tally;
-use super::{CompareLimits, Comparison, DifferenceKind, MemberDifference};
+use super::{Comparison, DifferenceKind, MemberDifference};
+use crate::archive::ReadLimits;
 use crate::archive::{Container, Format, Kind, Member, escape};
 
 /// Compares two tars or two zips of different bytes.
@@ -17,7 +18,7 @@ pub(super) fn compare(
     format: Format,
     published: &Container,
     rebuilt: &Container,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
 ) -> Comparison {
     let mut tally = Tally::new();
     let differences = member_differences(published, rebuilt, &mut tally);
@@ -31,7 +32,7 @@ pub(super) fn conclude(
     differences: Vec<MemberDifference>,
     tally: &Tally,
     digest: impl FnOnce(Form) -> Sha256,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
 ) -> Comparison {
     if !differences.is_empty() {
         return Comparison::different(differences, limits);
@@ -61,7 +62,7 @@ pub(super) fn pseudo(name: &str, what: DifferenceKind) -> MemberDifference {
 
 impl Comparison {
     /// Sorts differences by name, and lists as many as wanted.
-    pub(super) fn different(mut members: Vec<MemberDifference>, limits: &CompareLimits) -> Self {
+    pub(super) fn different(mut members: Vec<MemberDifference>, limits: &ReadLimits) -> Self {
         members.sort_by(|a, b| a.name.cmp(&b.name)); // stable: kinds of one member keep their order
         let listed = usize::try_from(limits.listed).unwrap_or(usize::MAX);
         let unlisted = members.len().saturating_sub(listed) as u64;

@@ -8,8 +8,8 @@ use crate::archive::Field;
 /// bytes after the last one are not covered.
 pub(super) const V1: Normalization = Normalization {
     id: "gzip-encoding/v1",
-    hides: "time, name, comment, system and level in a gzip header, and which encoder made the \
-            compressed bytes",
+    hides: "time, name, comment, extra field, flags, system and level in a gzip header, and which \
+            encoder made the compressed bytes",
     fields: &[
         Field::GzipTime,
         Field::GzipExtraFlags,

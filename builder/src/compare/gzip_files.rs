@@ -3,7 +3,8 @@
 use super::containers::{conclude, member_differences, pseudo};
 use super::form::Form;
 use super::normalization::Tally;
-use super::{CompareLimits, Comparison, DifferenceKind, Failure, MemberDifference, Side};
+use super::{Comparison, DifferenceKind, Failure, MemberDifference, Side};
+use crate::archive::ReadLimits;
 use crate::archive::gzip::Gzip;
 use crate::archive::{Field, Format};
 
@@ -15,7 +16,7 @@ use crate::archive::{Field, Format};
 pub(super) fn compare(
     published: Gzip,
     rebuilt: Gzip,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
 ) -> Result<Comparison, Failure> {
     let mut tally = Tally::new();
     for (a, b) in published.streams.iter().zip(&rebuilt.streams) {

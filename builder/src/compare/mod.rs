@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use countersign_attest::digest::Sha256;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{self, ArchiveError, Format};
+use crate::archive::{self, ArchiveError, Format, ReadLimits};
 
 mod archive_times_owners;
 mod containers;
@@ -29,7 +29,7 @@ mod tests;
 ///
 /// Both may be hostile. Trouble is a [`Comparison::Failed`], never an error and never a panic.
 #[must_use]
-pub fn compare(published: File, rebuilt: File, limits: &CompareLimits) -> Comparison {
+pub fn compare(published: File, rebuilt: File, limits: &ReadLimits) -> Comparison {
     attempt(published, rebuilt, limits).unwrap_or_else(|Failure { side, error }| {
         Comparison::Failed {
             side: side.word().to_owned(),
@@ -41,7 +41,7 @@ pub fn compare(published: File, rebuilt: File, limits: &CompareLimits) -> Compar
 fn attempt(
     mut published: File,
     mut rebuilt: File,
-    limits: &CompareLimits,
+    limits: &ReadLimits,
 ) -> Result<Comparison, Failure> {
     let format_a = format_of(&published).map_err(Failure::on(Side::Published))?;
     let format_b = format_of(&rebuilt).map_err(Failure::on(Side::Rebuilt))?;
@@ -167,34 +167,6 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// What a comparison may use. Every limit is an argument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CompareLimits {
-    /// Most members of one archive.
-    pub members: u64,
-    /// Most bytes of all members of one archive together, uncompressed.
-    pub total_bytes: u64,
-    /// Longest member name in bytes.
-    pub name_bytes: u64,
-    /// Most bytes of names and headers of one archive together: what a walk keeps in memory.
-    pub metadata_bytes: u64,
-    /// Most differing members that are listed; the rest is counted.
-    pub listed: u64,
-}
-
-impl Default for CompareLimits {
-    fn default() -> Self {
-        Self {
-            members: 200_000,
-            total_bytes: 8 << 30,
-            name_bytes: 4096,
-            metadata_bytes: 256 << 20,
-            listed: 100,
-        }
-    }
 }
 
 /// What a comparison of two files with different bytes came to.

@@ -17,7 +17,7 @@ pub(super) fn file(bytes: &[u8]) -> File {
 
 /// Compares with the default limits.
 pub(super) fn run(published: &[u8], rebuilt: &[u8]) -> Comparison {
-    compare(file(published), file(rebuilt), &CompareLimits::default())
+    compare(file(published), file(rebuilt), &ReadLimits::default())
 }
 
 /// A small package.
@@ -156,7 +156,7 @@ fn the_same_bytes_are_a_mistake_of_the_caller() {
     // one descriptor, twice: the offsets are shared
     let one = file(&gzip(b"x"));
     let twin = one.try_clone().expect("a descriptor");
-    let result = compare(one, twin, &CompareLimits::default());
+    let result = compare(one, twin, &ReadLimits::default());
     assert!(matches!(result, Comparison::Failed { .. }));
 }
 
@@ -206,9 +206,9 @@ fn differences_are_named_sorted_and_counted() {
         members[1].rebuilt,
         Some(Sha256::of(b"module.exports = 2\n"))
     );
-    let limits = CompareLimits {
+    let limits = ReadLimits {
         listed: 2,
-        ..CompareLimits::default()
+        ..ReadLimits::default()
     };
     let Comparison::Different { members, unlisted } = compare(file(&a), file(&b), &limits) else {
         panic!("expected different");
@@ -254,7 +254,7 @@ fn bombs_end_at_their_limit() {
         b'x',
         &[("comment", &"c".repeat(5000)), ("path", &"p".repeat(90))],
     );
-    let limits = CompareLimits {
+    let limits = ReadLimits {
         members: 20,
         total_bytes: 1 << 18,
         name_bytes: 80,
@@ -346,7 +346,7 @@ fn bombs_end_at_their_limit() {
     }
 }
 
-fn raise(mut limits: CompareLimits, change: impl FnOnce(&mut CompareLimits)) -> CompareLimits {
+fn raise(mut limits: ReadLimits, change: impl FnOnce(&mut ReadLimits)) -> ReadLimits {
     change(&mut limits);
     limits
 }

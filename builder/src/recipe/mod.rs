@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compare::CompareLimits;
+use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
 use crate::outcome::Outcome;
 use crate::plan::{Candidate, Limits, ToolVersion};
@@ -145,7 +145,7 @@ pub struct InspectRequest {
     /// The folder of the tree to look at; empty for the root.
     pub subdir: String,
     /// What reading may use.
-    pub limits: CompareLimits,
+    pub limits: ReadLimits,
 }
 
 /// What was read. Everything in it was written by strangers.

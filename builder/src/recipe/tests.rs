@@ -295,7 +295,7 @@ fn inspect_npm(tree: &Path, subdir: &str, artifact: Option<&[u8]>) -> Evidence {
     let request = InspectRequest {
         recipe: "npm".into(),
         subdir: subdir.into(),
-        limits: CompareLimits::default(),
+        limits: ReadLimits::default(),
     };
     inspect(&request, tree.as_fd(), artifact).expect("evidence")
 }
@@ -376,7 +376,7 @@ fn a_hostile_tree_is_unusable_and_never_left() {
                 outside.path().join("package.json"),
                 tree.join("package.json"),
             )
-            .unwrap()
+            .unwrap();
         },
         "",
         "behind a link",
@@ -419,7 +419,7 @@ fn an_unknown_recipe_is_our_bug() {
     let request = InspectRequest {
         recipe: "cobol".into(),
         subdir: String::new(),
-        limits: CompareLimits::default(),
+        limits: ReadLimits::default(),
     };
     let result = inspect(&request, folder.as_fd(), None);
     assert!(matches!(result, Err(InspectError::UnknownRecipe(_))));

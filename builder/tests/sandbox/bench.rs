@@ -204,14 +204,14 @@ impl Bench {
     pub(crate) fn with_request<T>(
         &self,
         steps: &[&[&str]],
-        call: impl FnOnce(&ReplayRequest, BorrowedFd<'_>) -> T,
+        call: impl FnOnce(&mut ReplayRequest, BorrowedFd<'_>) -> T,
     ) -> T {
         let folder = self.tree();
         let tree = File::open(folder.path()).expect("opening a tree");
         let digest = tree::digest(tree.as_fd())
             .expect("the digest of a tree")
             .sha256;
-        call(&self.request(steps, digest), tree.as_fd())
+        call(&mut self.request(steps, digest), tree.as_fd())
     }
 
     fn request(&self, steps: &[&[&str]], tree_sha256: Sha256) -> ReplayRequest {

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use countersign_builder::archive::ReadLimits;
 use countersign_builder::child::{self, CallError};
-use countersign_builder::compare::{CompareLimits, Comparison};
+use countersign_builder::compare::Comparison;
 use countersign_builder::recipe::{Evidence, InspectRequest};
 
 use crate::bench::Bench;
@@ -51,7 +52,7 @@ fn parsing(bench: &Bench) -> Result<(), String> {
         let request = InspectRequest {
             recipe: recipe.into(),
             subdir: String::new(),
-            limits: CompareLimits::default(),
+            limits: ReadLimits::default(),
         };
         child::inspect(&bench.binary, &request, tree.as_fd(), None, deadline)
     };
@@ -60,7 +61,7 @@ fn parsing(bench: &Bench) -> Result<(), String> {
     let unknown = inspect("no-such-recipe");
     ensure!(matches!(unknown, Err(CallError::Fault(_))), "{unknown:?}");
     let file = |name| File::open(folder.path().join(name)).map_err(|e| e.to_string());
-    let limits = CompareLimits::default();
+    let limits = ReadLimits::default();
     let found = child::compare(
         &bench.binary,
         "a",

@@ -1,10 +1,13 @@
 //! What a parsing child cannot do any more once it has locked itself in.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use countersign_builder::channel::Channel;
 use countersign_builder::sandbox::confine::{self, Confinement, Isolation, Place};
 
 use crate::bench::Bench;
@@ -13,6 +16,10 @@ use crate::{Case, acts, ensure};
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("a confined child reads what it was given only", files),
     ("a confined child has no network of the host", network),
+    (
+        "a confined child reaches the host by a listener it hands out",
+        handed_out,
+    ),
     ("a confined child starts nothing", programs),
     ("a confined child cannot reach its parent", parent),
     ("a confined child has no privilege", privileges),
@@ -58,7 +65,27 @@ pub(crate) fn child(arguments: &[String]) -> ExitCode {
         let address = address.map(|a| a.to_string()).unwrap_or_default();
         return report(acts::act(&["connect".into(), address]));
     }
-    report(perform(act))
+    match (act.first().map(String::as_str), listener) {
+        (Some("hand-out"), Some(listener)) => report(hand_out(listener)),
+        _ => report(perform(act)),
+    }
+}
+
+/// Hands the listener over standard input to the host, then talks to it as a client.
+fn hand_out(listener: TcpListener) -> Result<(), String> {
+    let talk = || -> Result<String, Box<dyn std::error::Error>> {
+        let address = listener.local_addr()?;
+        Channel::from_stdin()?.send_with_fds(&"listener", &[listener.as_fd()])?;
+        drop(listener);
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"ping")?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    print!("{}", talk().map_err(|e| e.to_string())?);
+    Ok(())
 }
 
 fn perform(act: &[String]) -> Result<(), String> {
@@ -170,6 +197,40 @@ fn network(bench: &Bench) -> Result<(), String> {
     }
 }
 
+fn handed_out(bench: &Bench) -> Result<(), String> {
+    let problem = |e: &dyn std::fmt::Display| e.to_string();
+    let (mut channel, theirs) = Channel::pair().map_err(|e| problem(&e))?;
+    let child = Command::new(&bench.binary)
+        .args(["confined", "loopback", "/usr", "/tmp", "hand-out"])
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| problem(&e))?;
+    let (_, fds): (String, _) = channel.receive_with_fds().map_err(|e| problem(&e))?;
+    let listener = fds
+        .into_iter()
+        .next()
+        .map(TcpListener::from)
+        .ok_or("no listener")?;
+    let (mut stream, _) = listener.accept().map_err(|e| problem(&e))?;
+    let mut asked = String::new();
+    stream.read_to_string(&mut asked).map_err(|e| problem(&e))?;
+    stream
+        .write_all(format!("{asked} pong").as_bytes())
+        .map_err(|e| problem(&e))?;
+    drop(stream);
+    // nobody on the host can reach it by its address
+    let address = listener.local_addr().map_err(|e| problem(&e))?;
+    ensure!(
+        TcpStream::connect(address).is_err(),
+        "the host reached {address}"
+    );
+    let output = child.wait_with_output().map_err(|e| problem(&e))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(text == "ping pong" && output.status.success(), "{text:?}");
+    Ok(())
+}
+
 fn programs(bench: &Bench) -> Result<(), String> {
     refused(bench, &["run", "/bin/true"], "")?;
     refused(bench, &["unshare-user"], "not permitted")
@@ -187,8 +248,7 @@ fn parent(bench: &Bench) -> Result<(), String> {
 }
 
 fn privileges(bench: &Bench) -> Result<(), String> {
-    // /proc/self/status cannot be opened by a confined child, so a folder with it is given: the
-    // parent looks at a child that waits
+    // this child may read all of /, so that it can print its own status
     let mut child = Command::new(&bench.binary)
         .args([
             "confined",
@@ -203,7 +263,9 @@ fn privileges(bench: &Bench) -> Result<(), String> {
         .map_err(|e| e.to_string())?;
     let mut text = String::new();
     if let Some(mut stdout) = child.stdout.take() {
-        std::io::Read::read_to_string(&mut stdout, &mut text).map_err(|e| e.to_string())?;
+        stdout
+            .read_to_string(&mut text)
+            .map_err(|e| e.to_string())?;
     }
     child.wait().map_err(|e| e.to_string())?;
     for line in [

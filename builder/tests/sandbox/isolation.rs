@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 
 use nix::unistd::geteuid;
 
-use crate::bench::{Bench, EPOCH, PAYLOAD};
+use crate::bench::{Bench, EPOCH};
 use crate::{Case, ensure};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
@@ -411,7 +411,7 @@ fn speed(bench: &Bench) -> Result<(), String> {
     times.sort_unstable();
     let (median, inner) = times[times.len() / 2];
     println!(
-        "        start and exit of /bin/true: minimum {:?}, median {median:?} (of that {inner} ms from the first step to the last death), payload {PAYLOAD}",
+        "        start and exit of /bin/true: minimum {:?}, median {median:?} (of that {inner} ms from the first step to the last death)",
         times[0].0
     );
     ensure!(

@@ -1,7 +1,13 @@
 //! What is collected, and what is refused.
 
-use countersign_attest::digest::Digests;
-use countersign_builder::outcome::Ended;
+use std::fs;
+use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
+
+use countersign_attest::digest::{Digests, Sha256};
+use countersign_attest::time::Timestamp;
+use countersign_builder::child::{ReplayCall, ReplaySink, replay};
+use countersign_builder::outcome::{Ended, EnvironmentFound};
 
 use crate::bench::{Bench, Replayed, outputs};
 use crate::{Case, ensure};
@@ -14,6 +20,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("links on the way are not followed", links_on_the_way),
     ("names that cannot be attested are refused", names),
     ("number and size of outputs are limited", limited),
+    ("the collector is nobody on the host", collector),
     ("a pattern without a match is told", missing),
     ("a failed build yields nothing", failed),
     ("two replays of a deterministic build agree", deterministic),
@@ -252,5 +259,65 @@ fn order(bench: &Bench) -> Result<(), String> {
     let again = run(countersign_builder::sandbox::Profile::first())?.outputs;
     let second = run(countersign_builder::sandbox::Profile::second())?.outputs;
     ensure!(first == again && first != second, "{first:?} {second:?}");
+    Ok(())
+}
+
+/// Looks at the collector while it sends.
+struct Look(String);
+
+impl ReplaySink for Look {
+    fn on_started(&mut self, _: &EnvironmentFound) -> io::Result<()> {
+        Ok(())
+    }
+    fn on_log(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn open_output(&mut self, _: &str, _: u64) -> io::Result<Box<dyn Write + '_>> {
+        let ours = format!("PPid:\t{}", std::process::id());
+        let status = |pid| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        self.0 = crate::lifetime::find(countersign_builder::child::ARGUMENT)
+            .into_iter()
+            .map(status)
+            .find(|status| status.lines().any(|line| line == ours))
+            .unwrap_or_default();
+        Ok(Box::new(io::sink()))
+    }
+}
+
+fn collector(bench: &Bench) -> Result<(), String> {
+    let mut look = Look(String::new());
+    // more than the channel holds, so that the collector is still sending
+    let step: &[&str] = &["sh", "-c", "head -c 5000000 /dev/zero > out"];
+    bench.with_request(&[step], |request, tree| {
+        outputs(request, &["out"]);
+        let call = ReplayCall {
+            binary: &bench.binary,
+            plan: Sha256::of(&request.plan.to_bytes()),
+            request,
+            tree,
+            clock: &|| Timestamp::EPOCH,
+            cancel: &AtomicBool::new(false),
+        };
+        replay(&call, &mut look).map_err(crate::bench::shown)
+    })?;
+    let own = nix::unistd::geteuid();
+    let uid = if own.is_root() {
+        1_000_000
+    } else {
+        own.as_raw()
+    };
+    for line in [
+        &format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"),
+        "CapEff:\t0000000000000006",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        ensure!(
+            look.0.lines().any(|l| l == line),
+            "no {line:?} in {:?}",
+            look.0
+        );
+    }
     Ok(())
 }

@@ -276,7 +276,7 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
             let envelope = signers.sign(&facts, &draft).await?;
             let name = issue::envelope_name(facts.kind, &envelope);
             attestations.push(ReportAttestation {
-                kind: issue::kind_word(facts.kind),
+                kind: facts.kind.word(),
                 format: "dsse",
                 path: out.join(&name).display().to_string(),
             });
@@ -408,10 +408,10 @@ fn text(
     for artifact in &report.artifacts {
         let _ = write!(
             text,
-            "\n{}\n  {}: {}\n",
+            "\n{}\n  {} ({})\n",
             printable(&artifact.name),
-            artifact.verdict,
-            artifact.verdict.sentence()
+            artifact.verdict.sentence(),
+            artifact.verdict
         );
         if let Some(reason) = artifact.reason {
             let _ = writeln!(text, "  reason: {reason}");

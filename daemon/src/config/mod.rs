@@ -18,6 +18,9 @@ use crate::watch::location::{Location, LocationRules};
 /// The configuration that `init` writes, with comments.
 pub(crate) const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
 
+/// The rebuilder's id in [`TEMPLATE`], which nobody may sign under.
+pub(crate) const PLACEHOLDER: &str = "https://rebuilder.example";
+
 /// Longest configuration file in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -211,8 +214,12 @@ impl Config {
     /// # Errors
     /// Says file, line, column and key of the first thing that is wrong.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path)?;
-        Self::parse(&text, path)
+        let config = Self::parse(&read(path)?, path)?;
+        if config.rebuilder.id == PLACEHOLDER {
+            let message = "say who you are: this is the id of the example, and readers pin it";
+            return Err(value(path, "rebuilder.id", message.into()));
+        }
+        Ok(config)
     }
 
     /// Checks a file's text; `path` is for messages and for relative paths.

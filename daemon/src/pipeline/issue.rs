@@ -107,23 +107,13 @@ pub(crate) async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<
 /// The file name of an envelope: the digest of its bytes, under which it is served too.
 #[must_use]
 pub(crate) fn envelope_name(kind: Kind, envelope: &[u8]) -> String {
-    format!("{}.{}.dsse.json", Sha256::of(envelope), kind_word(kind))
+    format!("{}.{}.dsse.json", Sha256::of(envelope), kind.word())
 }
 
 /// The file name of a legacy link.
 #[must_use]
 pub(crate) fn link_name(link: &[u8]) -> String {
     format!("{}.link", Sha256::of(link))
-}
-
-/// The word of a kind of statement, in file names, JSON and the store.
-#[must_use]
-pub(crate) const fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Verdict => "verdict",
-        Kind::Provenance => "provenance",
-        Kind::BuildRecord => "build-record",
-    }
 }
 
 /// Writes a file that is whole or not there, and durable once this returns.

@@ -13,7 +13,6 @@ use sqlx::Row;
 use super::releases::{StoredRelease, add_artifact, add_event, set_resolved, time};
 use super::{Store, StoreError, Transaction, to_json};
 use crate::pipeline::ArtifactResult;
-use crate::pipeline::issue::kind_word;
 
 /// A rebuild that this daemon has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,7 +306,7 @@ async fn add_draft(
     )
     .bind(rebuild_id)
     .bind(artifact_id)
-    .bind(kind_word(draft.facts.kind))
+    .bind(draft.facts.kind.word())
     .bind(to_json(&draft.facts, "facts")?)
     .bind(&draft.bytes)
     .bind(Sha256::of(&draft.bytes).to_string())

@@ -21,18 +21,21 @@ use super::upstream::UpstreamLimits;
 use super::{git_child, upstream};
 
 /// The other end of every child in these tests: the test binary itself, asked for this one function.
+/// It tests nothing by itself: without a channel on its standard input there is nobody to serve.
 #[test]
-#[ignore = "started by the other tests as a child"]
 fn child() {
-    let channel = Channel::from_stdin().expect("standard input is a channel");
+    let Ok(channel) = Channel::from_stdin() else {
+        return;
+    };
     git_child::serve(channel, |_| Ok(())).expect("the parent listens");
 }
 
 /// As [`child`], on a machine where it cannot lock itself in.
 #[test]
-#[ignore = "started by the other tests as a child"]
 fn child_without_walls() {
-    let channel = Channel::from_stdin().expect("standard input is a channel");
+    let Ok(channel) = Channel::from_stdin() else {
+        return;
+    };
     git_child::serve(channel, |_| Err("no walls here".into())).expect("the parent listens");
 }
 
@@ -41,7 +44,7 @@ pub(crate) fn children() -> Children {
 }
 
 fn child_named(test: &str) -> Children {
-    let arguments = [test, "--exact", "--ignored", "--test-threads=1"];
+    let arguments = [test, "--exact", "--test-threads=1"];
     Children {
         program: std::env::current_exe().expect("the test binary"),
         arguments: arguments.map(str::to_owned).to_vec(),

@@ -1,0 +1,113 @@
+//! What a task is and what it comes to: the values between the pipeline's arrows that are its own.
+
+use std::collections::BTreeMap;
+
+use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::Verdict;
+use countersign_builder::compare::Comparison;
+use countersign_builder::judge::Judgement;
+use countersign_builder::outcome::Outcome;
+use countersign_builder::plan::{Candidate, Plan};
+use countersign_builder::recipe::Hints;
+use countersign_builder::release::{Published, Release};
+use countersign_builder::tree::TreeDigest;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::replay::{RebuiltFile, Replay};
+use crate::publish::PublishedSource;
+use crate::watch::location::Location;
+
+/// One release to rebuild: all that the caller knows of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    /// Where the source is.
+    pub location: Location,
+    /// The tag.
+    pub tag: String,
+    /// The object that the tag was seen to name; `None` asks the repository.
+    pub expected: Option<GitOid>,
+    /// Where the published artifacts are.
+    pub published: Vec<PublishedSource>,
+    /// The package's name, which tags may carry.
+    pub package: Option<String>,
+    /// The recipe, where it is not read off the rest.
+    pub recipe: Option<String>,
+    /// How to build.
+    pub hints: Hints,
+    /// A plan to replay instead of asking a recipe.
+    pub plan: Option<Plan>,
+    /// The object that the tag named before, where nobody has acknowledged the change.
+    pub moved_from: Option<GitOid>,
+}
+
+/// A tag, resolved, with its tree on disk.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// The release, with the version still as guessed from the tag.
+    pub release: Release,
+    /// The exported tree; gone when this value is.
+    pub tree: TempDir,
+    /// Its digest, taken by the host.
+    pub digest: TreeDigest,
+    /// What the tree lacks: submodules and large-file objects.
+    pub missing: Vec<String>,
+}
+
+/// What was found for one artifact: the record behind a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ArtifactResult {
+    /// The release.
+    pub release: Release,
+    /// Digest of the source tree.
+    pub tree_sha256: Sha256,
+    /// The object that the tag named before, where it moved.
+    pub moved_from: Option<GitOid>,
+    /// What was published.
+    pub published: Published,
+    /// What was decided and why.
+    pub judgement: Judgement,
+    /// When.
+    pub decided_on: Timestamp,
+    /// The plan that decided, where one ran.
+    pub plan: Option<Sha256>,
+    /// Its length in bytes.
+    pub plan_bytes: u64,
+    /// What each run made for this artifact.
+    pub rebuilt: Vec<RebuiltFile>,
+    /// What looking inside gave, where bytes differ.
+    pub comparison: Option<Comparison>,
+    /// Everything that was tried, in order.
+    pub attempts: Vec<Attempted>,
+}
+
+/// One candidate that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Attempted {
+    /// What was tried.
+    pub candidate: Candidate,
+    /// Its plan.
+    pub plan: Sha256,
+    /// Its replays.
+    pub outcomes: Vec<Outcome>,
+    /// Milliseconds that the replays took.
+    pub duration_ms: u64,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// Everything that a task came to.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// The release.
+    pub release: Release,
+    /// One for each published artifact.
+    pub artifacts: Vec<ArtifactResult>,
+    /// Every plan that ran.
+    pub plans: BTreeMap<Sha256, Plan>,
+    /// SHA-256 of every published file of the release.
+    pub known_published: Vec<Sha256>,
+    /// What was built, on disk until the findings are gone.
+    pub(super) _replays: BTreeMap<Sha256, Vec<Replay>>,
+}
