@@ -8,6 +8,7 @@
 mod bad_input;
 mod crash;
 mod once;
+mod serve;
 mod start;
 mod third_party;
 mod tidy;

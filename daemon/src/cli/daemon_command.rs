@@ -65,6 +65,8 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
                 .await
                 .with_context(|| format!("listening on {address} (the key `listen`)"))
                 .map_err(|error| Trouble::refused("listen", error))?;
+            // with port 0 the system chose
+            let address = listener.local_addr().unwrap_or(address);
             info!(%address, "serving the API and the pages");
             let about = About {
                 rebuilder_id: config.rebuilder.id.clone(),

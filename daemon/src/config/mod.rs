@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::publish::endpoints::SlashUrl;
 use crate::publish::{Endpoints, PublishedSource};
+use crate::trouble::with_causes;
 use crate::watch::location::{Location, LocationRules};
 
 /// The configuration that `init` writes, with comments.
@@ -283,12 +284,12 @@ fn checked_repositories(
     for (index, entry) in file.repositories.iter().enumerate() {
         let key = |name: &str| format!("repositories[{index}].{name}");
         let location = Location::parse_beside(&entry.source, rules, base)
-            .map_err(|error| value(path, &key("source"), chain(&error)))?;
+            .map_err(|error| value(path, &key("source"), with_causes(&error)))?;
         let location = match &entry.fetch_from {
             None => location,
             Some(other) => location.fetched_from(
                 Location::parse_beside(other, rules, base)
-                    .map_err(|error| value(path, &key("fetch_from"), chain(&error)))?,
+                    .map_err(|error| value(path, &key("fetch_from"), with_causes(&error)))?,
             ),
         };
         if !seen.insert(location.source_uri().to_owned()) {
@@ -299,7 +300,7 @@ fn checked_repositories(
         for text in &entry.published {
             published.push(
                 PublishedSource::parse(text, rules.allow_local.then_some(base))
-                    .map_err(|error| value(path, &key("published"), chain(&error)))?,
+                    .map_err(|error| value(path, &key("published"), with_causes(&error)))?,
             );
         }
         if published.is_empty() {
@@ -345,25 +346,14 @@ fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigEr
     let npm = match &registries.npm {
         None => None,
         Some(text) => Some(
-            SlashUrl::parse(text).map_err(|error| value(path, "registries.npm", chain(&error)))?,
+            SlashUrl::parse(text)
+                .map_err(|error| value(path, "registries.npm", with_causes(&error)))?,
         ),
     };
     Ok(Endpoints {
         npm,
         allowed_hosts: registries.allowed_hosts.clone(),
     })
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn value(path: &Path, key: &str, message: String) -> ConfigError {

@@ -21,6 +21,8 @@ use countersign_attest::statement::{Custody, Facts};
 use countersign_builder::channel::{Channel, ChannelError};
 use serde::{Deserialize, Serialize};
 
+use crate::trouble::with_causes;
+
 pub(crate) mod child;
 #[cfg(test)]
 mod tests;
@@ -301,16 +303,4 @@ fn end(child: &mut Child) {
 
 fn unexpected() -> SignerError {
     SignerError::Fault("an answer to another question".into())
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
