@@ -11,6 +11,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use countersign_fixtures::repositories::Repository;
 use countersign_tests::{Ran, World, binary, ran};
@@ -211,14 +213,17 @@ fn no_process_with_a_key_can_be_debugged_by_its_user() {
             .map(|found| found.uid())
             .ok()
     };
-    let mut sleep = as_user("/bin/sleep".into())
+    let mut program = as_user("/bin/sleep".into())
         .arg("60")
         .spawn()
         .expect("a program");
     until("control arm: an ordinary program is its user's", || {
-        (owner(sleep.id()) == Some(user)).then_some(())
+        (owner(program.id()) == Some(user)).then_some(())
     });
-    sleep.kill().and_then(|()| sleep.wait()).expect("its end");
+    program
+        .kill()
+        .and_then(|()| program.wait())
+        .expect("its end");
 
     let daemon = Daemon::start(as_user(copy).arg("daemon"), address);
     assert_eq!(owner(daemon.pid()), Some(0), "the daemon can be debugged");
@@ -260,11 +265,15 @@ fn the_git_child_is_locked_in_before_it_reads() {
             .spawn()
             .expect("started"),
     );
-    let child = until("a git child that reads", || {
+    // held by the pipe is one that sleeps and has the same few descriptors after a while
+    let (child, seen) = until("a git child that reads", || {
         let child = *children_with(host.0.id(), "git-child").first()?;
-        look(child)?.is_confined().then_some(child)
+        let before = look(child)?;
+        sleep(Duration::from_millis(50));
+        let seen = look(child).filter(Seen::is_confined)?;
+        let held = seen.says("State").starts_with('S') && seen.descriptors == before.descriptors;
+        held.then_some((child, seen))
     });
-    let seen = look(child).expect("it waits for us");
     check_confined("the git child", &seen, 0);
     drop(host);
     until("its end with its host", || {

@@ -98,10 +98,11 @@ fn what_was_published_is_nowhere_in_view() {
     // everything that the build can read below a folder, its environment, and every process
     repository.write(
         "build.sh",
-        "mkdir -p out /tmp/dump; cd \"${1:-/}\"\n{ env; id; ls -lR . 2>/dev/null | head -c 200000000\n\
+        "mkdir -p out \"${2:-/tmp}/dump\"; dump=${2:-/tmp}/dump/all; cd \"${1:-/}\"\n\
+         { env; id; ls -lR . 2>/dev/null | head -c 200000000\n\
          cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/self/mountinfo /proc/self/status /proc/self/fdinfo/*\n\
          find . \\( -path ./proc -o -path ./usr -o -path ./sys -o -path ./dev -o -path ./toolchains -o -path ./tmp/dump \\) -prune \
-         -o -type f -size -2000k -exec cat {} +\n} > /tmp/dump/all 2>/dev/null\nmv /tmp/dump/all \"${2:-/build/source}/out/x.txt\"\n",
+         -o -type f -size -2000k -exec cat {} +\n} > \"$dump\" 2>/dev/null\nmv \"$dump\" \"${2:-/build/source}/out/x.txt\"\n",
     );
     repository.commit("first");
     repository.tag("v1");
