@@ -6,8 +6,11 @@
 )]
 
 mod bad_input;
+mod confined;
 mod crash;
+mod hostile;
 mod once;
+mod running;
 mod serve;
 mod start;
 mod third_party;

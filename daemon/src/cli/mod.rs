@@ -84,14 +84,22 @@ pub(crate) fn run() -> ExitCode {
     let format = arguments.format;
     match dispatch(arguments) {
         Ok(exit) => ExitCode::from(exit.code()),
-        Err(trouble) => {
-            output::trouble(format, &trouble);
-            ExitCode::from(match trouble {
-                Trouble::Refusal { .. } => Exit::REFUSED,
-                Trouble::Fault { .. } => Exit::Fault.code(),
-            })
-        }
+        Err(trouble) => ended(format, &trouble),
     }
+}
+
+/// Ends a process that cannot even begin with a command.
+#[must_use]
+pub(crate) fn give_up(trouble: &Trouble) -> ExitCode {
+    ended(Format::Text, trouble)
+}
+
+fn ended(format: Format, trouble: &Trouble) -> ExitCode {
+    output::trouble(format, trouble);
+    ExitCode::from(match trouble {
+        Trouble::Refusal { .. } => Exit::REFUSED,
+        Trouble::Fault { .. } => Exit::Fault.code(),
+    })
 }
 
 fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
