@@ -143,11 +143,15 @@ impl Service {
         Ok(summary)
     }
 
-    /// Moves on what an earlier fault left unsigned or unserved, and says whether all is.
+    /// Moves on what an earlier fault or run left unsigned or unserved, and says whether all is.
+    ///
+    /// # Errors
+    /// When the store or the signer cannot be used: a signer that is gone stays gone.
     async fn finish(&self) -> Result<bool, Trouble> {
         match issue::advance(&self.store, &self.signers, &self.attestations()).await {
             Ok(0) => return Ok(true),
-            Ok(_) => {}
+            Ok(statements) => info!(statements, "took up what was left unfinished"),
+            Err(trouble) if matches!(trouble.code(), "signer" | "store") => return Err(trouble),
             Err(trouble) => {
                 let problem = trouble.to_string();
                 warn!(code = trouble.code(), problem = %problem, "statements wait");
@@ -168,18 +172,15 @@ impl Service {
             .requeue_interrupted(now())
             .await
             .map_err(store_fault)?;
-        let moved = issue::advance(&self.store, &self.signers, &self.attestations()).await?;
+        if requeued > 0 {
+            info!(requeued, "an earlier run was interrupted");
+        }
+        self.finish().await?;
+        // a run may have died between serving the last statement and saying so
         self.store
             .finish_published(now())
             .await
             .map_err(store_fault)?;
-        if requeued + moved > 0 {
-            info!(
-                requeued,
-                statements = moved,
-                "took up the work of an earlier run"
-            );
-        }
         Ok(())
     }
 

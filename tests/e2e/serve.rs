@@ -388,6 +388,33 @@ fn strangers(daemon: &Daemon, hostile: &Value) {
     assert!(page.text().contains("No published file was found so far"));
 }
 
+/// A fault after the decision: the statements wait, and are issued once it is gone, without a build.
+#[test]
+fn what_cannot_be_written_waits_and_is_not_decided_again() {
+    let world = world();
+    world.write("data/attestations", "a file where a folder must be");
+    let ran = world.run(["daemon", "--once"]).expect(5);
+    assert!(ran.stderr.contains("statements wait"), "{ran:#?}");
+    let list = || {
+        let ran = world.run(["release", "list", "--format", "json"]);
+        let list = ran.expect(0).json();
+        let releases = list["releases"].as_array().expect("releases").clone();
+        let mut found = releases.into_iter().filter(|r| r["tag"] == "v1.0.0");
+        found.next().expect("the release")
+    };
+    let waiting = list();
+    assert_eq!(waiting["state"], "judged", "{waiting:#}");
+    assert_eq!(waiting["artifacts"][0]["verdict"], Value::Null);
+
+    fs::remove_file(world.path("data/attestations")).expect("gone");
+    let _ = world.run(["daemon", "--once"]);
+    let done = list();
+    assert_eq!(done["state"], "done", "{done:#}");
+    assert_eq!(done["artifacts"][0]["verdict"], "reproduced");
+    assert_eq!(done["rebuilds"].as_array().map(Vec::len), Some(1));
+    assert_eq!(done["rebuilds"][0]["attempt"], 1);
+}
+
 #[test]
 fn a_daemon_that_builds_ends_when_it_is_asked_to() {
     let world = World::new();

@@ -31,10 +31,11 @@ pub(crate) async fn draft(signers: &Signers, facts: Vec<Facts>) -> Result<Vec<Dr
     Ok(drafts)
 }
 
-/// Moves every pending statement on: signs, enters, writes the file, marks it as served.
+/// Moves every pending statement on: signs, enters, writes the file, marks it as served. One that
+/// cannot be moved keeps no other one waiting.
 ///
 /// # Errors
-/// The first fault; what was done before stays done.
+/// The first fault; all that could be done is done.
 pub(crate) async fn advance(
     store: &Store,
     signers: &Signers,
@@ -42,10 +43,13 @@ pub(crate) async fn advance(
 ) -> Result<u64, Trouble> {
     let pending = store.pending_statements().await.map_err(store_fault)?;
     let count = pending.len() as u64;
+    let mut first = None;
     for statement in pending {
-        advance_one(store, signers, folder, statement).await?;
+        if let Err(trouble) = advance_one(store, signers, folder, statement).await {
+            first.get_or_insert(trouble);
+        }
     }
-    Ok(count)
+    first.map_or(Ok(count), Err)
 }
 
 async fn advance_one(
