@@ -263,12 +263,21 @@ impl Service {
                 if let Some(remembered) = remembered {
                     self.remembered.lock().await.insert(index, remembered);
                 }
-                let seen = seen_tags(repository, &listing.tags, state.seen_before);
+                let seen = seen_tags(repository, &listing.tags);
                 let next = after(moment, schedule.next_wait(0, random()));
-                let change = self.store.poll_succeeded(uri, &seen, moment, next).await;
+                let change = self
+                    .store
+                    .poll_succeeded(uri, &seen, repository.backlog, moment, next)
+                    .await;
                 change.map(|change| {
                     if change.new + change.moved > 0 {
-                        info!(source = %uri, new = change.new, moved = change.moved, "polled");
+                        info!(
+                            source = %uri,
+                            new = change.new,
+                            skipped = change.skipped,
+                            moved = change.moved,
+                            "polled"
+                        );
                     }
                 })
             }
@@ -437,12 +446,8 @@ struct Work {
     building: bool,
 }
 
-/// Which advertised tags are releases, and which of them are rebuilt at first sight.
-fn seen_tags(
-    repository: &Repository,
-    advertised: &[refs::AdvertisedTag],
-    seen_before: bool,
-) -> Vec<SeenTag> {
+/// Which advertised tags are releases, highest version first.
+fn seen_tags(repository: &Repository, advertised: &[refs::AdvertisedTag]) -> Vec<SeenTag> {
     let mut matching: Vec<&refs::AdvertisedTag> = advertised
         .iter()
         .filter(|tag| tags::matches(&repository.tags, &tag.name))
@@ -450,11 +455,9 @@ fn seen_tags(
     matching.sort_by(|a, b| tags::compare_versions(&b.name, &a.name));
     matching
         .into_iter()
-        .enumerate()
-        .map(|(rank, tag)| SeenTag {
+        .map(|tag| SeenTag {
             name: tag.name.clone(),
             oid: tag.oid,
-            wanted: seen_before || rank < repository.backlog,
         })
         .collect()
 }

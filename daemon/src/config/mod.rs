@@ -203,7 +203,7 @@ pub(crate) struct Repository {
     pub recipe: Option<String>,
     /// Time between polls.
     pub interval: Duration,
-    /// How many of the tags that are there at first sight are rebuilt, highest versions first.
+    /// How many of the tags that are new at one poll are rebuilt, highest versions first.
     pub backlog: usize,
     /// How to build.
     pub hints: Hints,

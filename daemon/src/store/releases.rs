@@ -14,8 +14,6 @@ pub(crate) struct PollState {
     pub next_poll_on: Timestamp,
     /// Polls that failed in a row.
     pub failures: u32,
-    /// Whether a poll has ever succeeded: tags seen before that are the backlog.
-    pub seen_before: bool,
 }
 
 /// A tag as a poll saw it.
@@ -25,8 +23,6 @@ pub(crate) struct SeenTag {
     pub name: String,
     /// The object that the tag names.
     pub oid: GitOid,
-    /// Whether it is to be rebuilt at first sight.
-    pub wanted: bool,
 }
 
 /// A release as stored.
@@ -49,8 +45,10 @@ pub(crate) struct StoredRelease {
 /// What a poll changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PollChange {
-    /// Releases that are new, wanted or not.
+    /// Releases that are new.
     pub new: u64,
+    /// How many of those are not rebuilt unless an operator asks.
+    pub skipped: u64,
     /// Releases whose tag names another object now.
     pub moved: u64,
 }
@@ -66,12 +64,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<PollState, StoreError> {
         // asked for each repository whenever the daemon wakes: only the first time writes
-        let row = sqlx::query(
-            "SELECT next_poll_on, failures, seen_before FROM repository WHERE source_uri = ?",
-        )
-        .bind(source_uri)
-        .fetch_optional(&self.pool)
-        .await?;
+        let row = sqlx::query("SELECT next_poll_on, failures FROM repository WHERE source_uri = ?")
+            .bind(source_uri)
+            .fetch_optional(&self.pool)
+            .await?;
         let Some(row) = row else {
             sqlx::query(
                 "INSERT INTO repository (source_uri, next_poll_on) VALUES (?, ?)
@@ -84,13 +80,11 @@ impl Store {
             return Ok(PollState {
                 next_poll_on: now,
                 failures: 0,
-                seen_before: false,
             });
         };
         Ok(PollState {
             next_poll_on: time(row.try_get(0)?)?,
             failures: row.try_get(1)?,
-            seen_before: row.try_get(2)?,
         })
     }
 
@@ -118,9 +112,10 @@ impl Store {
         Ok(())
     }
 
-    /// Records all that a poll saw, in one transaction: new tags become releases (queued if wanted),
-    /// a tag that names another object becomes an event, and is queued so that its verdict says so,
-    /// unless nobody wanted the release.
+    /// Records all that a poll saw, in one transaction. Of the new tags, which come highest version
+    /// first, at most so many are queued and the rest is skipped: a flood of tags is no flood of builds.
+    /// A tag that names another object becomes an event and is queued, so that its verdict says so,
+    /// unless the release was skipped.
     ///
     /// # Errors
     /// When the database refuses; then nothing of the poll is recorded.
@@ -128,10 +123,12 @@ impl Store {
         &self,
         source_uri: &str,
         tags: &[SeenTag],
+        at_most: usize,
         now: Timestamp,
         next: Timestamp,
     ) -> Result<PollChange, StoreError> {
         let mut change = PollChange::default();
+        let mut new = Vec::new();
         let mut transaction = self.begin().await?;
         let known: std::collections::HashMap<String, (i64, String)> =
             sqlx::query_as("SELECT tag, id, advertised_oid FROM release WHERE source_uri = ?")
@@ -149,15 +146,18 @@ impl Store {
                     change.moved += 1;
                     record_move(&mut transaction, *id, before, &oid, now).await?;
                 }
-                None => {
-                    change.new += 1;
-                    record_new(&mut transaction, source_uri, tag, now).await?;
-                }
+                None => new.push(tag),
             }
         }
+        change.new = new.len() as u64;
+        change.skipped = new.len().saturating_sub(at_most) as u64;
+        // the lowest version first, so that the newest release has the largest id
+        for (rank, tag) in new.into_iter().enumerate().rev() {
+            let state = if rank < at_most { "queued" } else { "skipped" };
+            record_new(&mut transaction, source_uri, tag, state, now).await?;
+        }
         sqlx::query(
-            "UPDATE repository SET failures = 0, problem = NULL, last_poll_on = ?, next_poll_on = ?,
-                    seen_before = 1
+            "UPDATE repository SET failures = 0, problem = NULL, last_poll_on = ?, next_poll_on = ?
              WHERE source_uri = ?",
         )
         .bind(now.unix_seconds())
@@ -241,6 +241,7 @@ async fn record_new(
     transaction: &mut Transaction,
     source_uri: &str,
     tag: &SeenTag,
+    state: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let id: i64 = sqlx::query_scalar(
@@ -253,7 +254,6 @@ async fn record_new(
     .bind(now.unix_seconds())
     .fetch_one(&mut **transaction)
     .await?;
-    let state = if tag.wanted { "queued" } else { "skipped" };
     add_rebuild(transaction, id, now, state).await
 }
 

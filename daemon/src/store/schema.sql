@@ -8,8 +8,7 @@ CREATE TABLE repository (
     next_poll_on   INTEGER NOT NULL,
     last_poll_on   INTEGER,
     failures       INTEGER NOT NULL DEFAULT 0,
-    problem        TEXT,
-    seen_before    INTEGER NOT NULL DEFAULT 0
+    problem        TEXT
 ) STRICT;
 
 CREATE TABLE release (
