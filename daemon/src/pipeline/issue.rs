@@ -7,7 +7,9 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use countersign_attest::bundle::{self, BundleError};
 use countersign_attest::digest::Sha256;
+use countersign_attest::dsse::OpenError;
 use countersign_attest::statement::{Facts, Kind};
 use countersign_attest::verdict::Verdict;
 
@@ -75,11 +77,11 @@ async fn advance_one(
             .map_err(store_fault)?;
         crash::point("logged");
     }
-    write_new(
-        folder,
-        &envelope_name(statement.facts.kind, &envelope),
-        &envelope,
-    )?;
+    let kind = statement.facts.kind;
+    write_new(folder, &envelope_name(kind, &envelope), &envelope)?;
+    if let Some(bundle) = bundle(signers, &statement.facts, &envelope)? {
+        write_new(folder, &bundle_name(kind, &envelope), &bundle)?;
+    }
     if let Some(link) = link(signers, &statement.facts).await? {
         write_new(folder, &link_name(&link), &link)?;
     }
@@ -104,10 +106,35 @@ pub(crate) async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<
     }
 }
 
+/// The Sigstore bundle around an envelope: the same signature for other software. `None` where the
+/// signer has another key by now than when it signed: a bundle names its key by more than the envelope
+/// tells, and the envelope stands without.
+///
+/// # Errors
+/// When the envelope is none of ours, which is a bug.
+pub(crate) fn bundle(
+    signers: &Signers,
+    facts: &Facts,
+    envelope: &[u8],
+) -> Result<Option<Vec<u8>>, Trouble> {
+    let key = signers.public_for(&facts.source.uri);
+    match bundle::from_envelope(envelope, &key) {
+        Ok(bundle) => Ok(Some(bundle)),
+        Err(BundleError::Envelope(OpenError::Threshold { .. })) => Ok(None),
+        Err(error) => Err(Trouble::fault("bug", error)),
+    }
+}
+
 /// The file name of an envelope: the digest of its bytes, under which it is served too.
 #[must_use]
 pub(crate) fn envelope_name(kind: Kind, envelope: &[u8]) -> String {
     format!("{}.{}.dsse.json", Sha256::of(envelope), kind.word())
+}
+
+/// The file name of a bundle: that of the envelope in it, so that the two stand side by side.
+#[must_use]
+pub(crate) fn bundle_name(kind: Kind, envelope: &[u8]) -> String {
+    format!("{}.{}.sigstore.json", Sha256::of(envelope), kind.word())
 }
 
 /// The file name of a legacy link.
