@@ -430,7 +430,8 @@ fn text(
             let _ = writeln!(text, "  rebuilt   sha256:{}", file.sha256);
         }
         for attestation in &artifact.attestations {
-            let _ = writeln!(text, "  {:<12} {}", attestation.kind, attestation.path);
+            let ReportAttestation { kind, format, path } = attestation;
+            let _ = writeln!(text, "  {kind:<12} {format:<9} {path}");
         }
     }
     if arguments.explain {
