@@ -280,7 +280,7 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
                 files.push((name, bytes));
             };
             let kind = facts.kind.word();
-            let bundle = issue::bundle(signers, &facts, &envelope)?;
+            let bundle = signers.bundle(&facts, &envelope)?;
             let bundle_name = issue::bundle_name(facts.kind, &envelope);
             let name = issue::envelope_name(facts.kind, &envelope);
             keep(kind, "dsse", name, envelope);

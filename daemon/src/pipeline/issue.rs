@@ -7,9 +7,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use countersign_attest::bundle::{self, BundleError};
 use countersign_attest::digest::Sha256;
-use countersign_attest::dsse::OpenError;
 use countersign_attest::statement::{Facts, Kind};
 use countersign_attest::verdict::Verdict;
 
@@ -79,7 +77,7 @@ async fn advance_one(
     }
     let kind = statement.facts.kind;
     write_new(folder, &envelope_name(kind, &envelope), &envelope)?;
-    if let Some(bundle) = bundle(signers, &statement.facts, &envelope)? {
+    if let Some(bundle) = signers.bundle(&statement.facts, &envelope)? {
         write_new(folder, &bundle_name(kind, &envelope), &bundle)?;
     }
     if let Some(link) = link(signers, &statement.facts).await? {
@@ -103,25 +101,6 @@ pub(crate) async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<
         signers.link(facts).await.map(Some)
     } else {
         Ok(None)
-    }
-}
-
-/// The Sigstore bundle around an envelope: the same signature for other software. `None` where the
-/// signer has another key by now than when it signed: a bundle names its key by more than the envelope
-/// tells, and the envelope stands without.
-///
-/// # Errors
-/// When the envelope is none of ours, which is a bug.
-pub(crate) fn bundle(
-    signers: &Signers,
-    facts: &Facts,
-    envelope: &[u8],
-) -> Result<Option<Vec<u8>>, Trouble> {
-    let key = signers.public_for(&facts.source.uri);
-    match bundle::from_envelope(envelope, &key) {
-        Ok(bundle) => Ok(Some(bundle)),
-        Err(BundleError::Envelope(OpenError::Threshold { .. })) => Ok(None),
-        Err(error) => Err(Trouble::fault("bug", error)),
     }
 }
 
