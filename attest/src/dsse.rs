@@ -11,6 +11,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Sha256;
 use crate::json::{self, JsonError};
 use crate::key::{KeyError, PrivateKey, PublicKey, Signature};
 use crate::statement::{Statement, StatementError};
@@ -81,11 +82,12 @@ pub enum OpenError {
 }
 
 /// A value whose bytes were signed by enough of the keys that the caller gave. There is no other way
-/// to get one than [`open`].
+/// to get one than [`open`] and, for an envelope inside a bundle, [`bundle::open`](crate::bundle::open).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T> {
     value: T,
     signers: Vec<PublicKey>,
+    signed: Sha256,
 }
 
 impl<T> Verified<T> {
@@ -99,20 +101,28 @@ impl<T> Verified<T> {
     pub fn signers(&self) -> &[PublicKey] {
         &self.signers
     }
+
+    /// Digest of the bytes under the signatures, which are those of [`pae`]. Two envelopes with the
+    /// same one say the same thing, however each is written down.
+    #[must_use]
+    pub const fn signed(&self) -> Sha256 {
+        self.signed
+    }
 }
 
+/// An envelope as it is written; nothing of it is believed.
 #[derive(Serialize, Deserialize)]
-struct Envelope {
+pub(crate) struct Envelope {
     payload: String,
     #[serde(rename = "payloadType")]
     payload_type: String,
-    signatures: Vec<EnvelopeSignature>,
+    pub(crate) signatures: Vec<EnvelopeSignature>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct EnvelopeSignature {
+pub(crate) struct EnvelopeSignature {
     #[serde(default)]
-    keyid: Option<String>,
+    pub(crate) keyid: Option<String>,
     sig: String,
 }
 
@@ -159,11 +169,21 @@ pub fn open(
     threshold: usize,
     limits: &Limits,
 ) -> Result<Verified<Statement>, OpenError> {
+    let envelope: Envelope =
+        json::from_slice(envelope, &limits.json).map_err(OpenError::Envelope)?;
+    open_parsed(&envelope, keys, threshold, limits)
+}
+
+/// The same for an envelope that stood inside another document, which was read strictly.
+pub(crate) fn open_parsed(
+    envelope: &Envelope,
+    keys: &[PublicKey],
+    threshold: usize,
+    limits: &Limits,
+) -> Result<Verified<Statement>, OpenError> {
     if threshold == 0 {
         return Err(OpenError::ZeroThreshold);
     }
-    let envelope: Envelope =
-        json::from_slice(envelope, &limits.json).map_err(OpenError::Envelope)?;
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(OpenError::PayloadType);
     }
@@ -174,7 +194,8 @@ pub fn open(
         });
     }
     let payload = base64_of_either_alphabet(&envelope.payload).ok_or(OpenError::Base64)?;
-    let signers = signers(&pae(PAYLOAD_TYPE, &payload), &envelope.signatures, keys);
+    let signed = pae(PAYLOAD_TYPE, &payload);
+    let signers = signers(&signed, &envelope.signatures, keys);
     if signers.len() < threshold {
         return Err(OpenError::Threshold {
             good: signers.len(),
@@ -182,7 +203,11 @@ pub fn open(
         });
     }
     let value = Statement::parse(&payload, &limits.json).map_err(OpenError::Statement)?;
-    Ok(Verified { value, signers })
+    Ok(Verified {
+        value,
+        signers,
+        signed: Sha256::of(&signed),
+    })
 }
 
 /// The distinct keys that have a good signature among these. A signature that cannot be decoded or

@@ -19,4 +19,6 @@ pub mod purl;
 pub mod statement;
 
 pub mod dsse;
+
+pub mod bundle;
 pub mod link;

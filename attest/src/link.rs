@@ -134,17 +134,13 @@ fn sign_with_crate(
     serde_json::to_value(&block).map_err(|_| LinkError::NotVerified)
 }
 
+/// SHA-256 alone: the reference implementation compares all digests of a product with the one that it
+/// takes of the file at hand, so that a further one in a link makes its MATCH rule fail.
 fn target(digests: &Digests) -> TargetDescription {
-    HashMap::from([
-        (
-            HashAlgorithm::Sha256,
-            HashValue::new(digests.sha256.as_bytes().to_vec()),
-        ),
-        (
-            HashAlgorithm::Sha512,
-            HashValue::new(digests.sha512.as_bytes().to_vec()),
-        ),
-    ])
+    HashMap::from([(
+        HashAlgorithm::Sha256,
+        HashValue::new(digests.sha256.as_bytes().to_vec()),
+    )])
 }
 
 /// Repeats the one signature under the other key id. Ed25519 is deterministic: signing the same bytes
@@ -179,10 +175,7 @@ fn verify(line: &[u8], key: PublicKey, products: &BTreeMap<String, Digests>) -> 
     let said = signed.get("products")?.as_object()?;
     let as_meant = said.len() == products.len()
         && products.iter().all(|(name, digests)| {
-            let meant = serde_json::json!({
-                "sha256": hex(digests.sha256.as_bytes()),
-                "sha512": hex(digests.sha512.as_bytes()),
-            });
+            let meant = serde_json::json!({"sha256": hex(digests.sha256.as_bytes())});
             said.get(name) == Some(&meant)
         });
     let is_link =

@@ -1,12 +1,14 @@
 //! Which key signs what: the operator's signs for repositories that have an address, and a key of
 //! its own signs for folders of this machine, which nobody else can look at.
 //!
-//! Both live in signer processes ([`crate::signer`]); this file holds no key.
+//! Both live in signer processes ([`crate::signer`]); this file holds no secret key.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use countersign_attest::bundle::{self, BundleError};
+use countersign_attest::dsse::OpenError;
 use countersign_attest::key::PublicKey;
 use countersign_attest::statement::Facts;
 
@@ -93,6 +95,25 @@ impl Signers {
     pub(crate) async fn link(&self, facts: &Facts) -> Result<Vec<u8>, Trouble> {
         let (signer, facts) = (self.for_source(&facts.source.uri), facts.clone());
         answer(move || signer.link(&facts)).await
+    }
+
+    /// The Sigstore bundle around an envelope: the same signature for other software. `None` where the
+    /// signer has another key by now than when it signed: a bundle names its key by more than the
+    /// envelope tells, and the envelope stands without.
+    ///
+    /// # Errors
+    /// When the envelope is none of ours, which is a bug.
+    pub(crate) fn bundle(
+        &self,
+        facts: &Facts,
+        envelope: &[u8],
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        let key = self.for_source(&facts.source.uri).public();
+        match bundle::from_envelope(envelope, &key) {
+            Ok(bundle) => Ok(Some(bundle)),
+            Err(BundleError::Envelope(OpenError::Threshold { .. })) => Ok(None),
+            Err(error) => Err(Trouble::fault("bug", error)),
+        }
     }
 
     fn for_source(&self, source_uri: &str) -> Arc<Signer> {

@@ -88,31 +88,35 @@ fn check(world: &World, what: &str) {
             for statement in statements {
                 entries.push(statement["entry"].as_u64().expect("an entry"));
                 let (digest, kind) = (&statement["digest"], &statement["kind"]);
-                let name = format!(
-                    "{}.{}.dsse.json",
-                    digest.as_str().expect("a digest"),
-                    kind.as_str().expect("a kind")
-                );
-                assert!(
-                    fs::metadata(world.path("data/attestations").join(&name)).is_ok(),
-                    "{what}: {name}"
-                );
+                for form in ["dsse", "sigstore"] {
+                    let name = format!(
+                        "{}.{}.{form}.json",
+                        digest.as_str().expect("a digest"),
+                        kind.as_str().expect("a kind")
+                    );
+                    assert!(
+                        fs::metadata(world.path("data/attestations").join(&name)).is_ok(),
+                        "{what}: {name}"
+                    );
+                }
             }
         }
     }
     entries.sort_unstable();
     assert_eq!(entries, (0..8).collect::<Vec<u64>>(), "{what}");
-    let files = fs::read_dir(world.path("data/attestations")).expect("a folder");
-    let envelopes = files
-        .filter(|f| {
-            f.as_ref()
-                .is_ok_and(|f| f.file_name().to_string_lossy().ends_with(".dsse.json"))
-        })
-        .count();
-    assert_eq!(
-        envelopes, 8,
-        "{what}: a statement was signed twice, or lost"
-    );
+    for form in [".dsse.json", ".sigstore.json"] {
+        let files = fs::read_dir(world.path("data/attestations")).expect("a folder");
+        let count = files
+            .filter(|f| {
+                f.as_ref()
+                    .is_ok_and(|f| f.file_name().to_string_lossy().ends_with(form))
+            })
+            .count();
+        assert_eq!(
+            count, 8,
+            "{what}: a statement was signed twice, or lost ({form})"
+        );
+    }
 }
 
 #[test]

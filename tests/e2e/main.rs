@@ -5,9 +5,11 @@
     reason = "counts and versions are printed with the result"
 )]
 
+mod asking;
 mod bad_input;
 mod confined;
 mod crash;
+mod foreign;
 mod hostile;
 mod once;
 mod running;

@@ -6,13 +6,28 @@ use std::path::{Path, PathBuf};
 
 use countersign_tests::World;
 
-/// A world with one reproduced release: the file, the public key, the verdict's envelope.
-struct Reproduced {
-    world: World,
-    verdict: PathBuf,
+/// A world with one reproduced release: the file, the public key, and what was signed.
+pub(crate) struct Reproduced {
+    pub(crate) world: World,
+    /// The verdict's envelope.
+    pub(crate) verdict: PathBuf,
+    /// The list of all that was signed, as `rebuild` reports it.
+    pub(crate) attestations: serde_json::Value,
 }
 
-fn reproduced() -> Reproduced {
+impl Reproduced {
+    /// Where `rebuild` says that it wrote something.
+    pub(crate) fn path(&self, kind: &str, format: &str) -> PathBuf {
+        let list = self.attestations.as_array().expect("a list");
+        let found = list
+            .iter()
+            .find(|a| a["kind"] == kind && a["format"] == format)
+            .unwrap_or_else(|| panic!("no {kind} as {format}: {:#}", self.attestations));
+        self.world.path(found["path"].as_str().expect("a path"))
+    }
+}
+
+pub(crate) fn reproduced() -> Reproduced {
     let world = World::new();
     let repository = world.repository("tool");
     repository.write("build.sh", "mkdir dist\necho tool $1 > dist/tool-$1.txt\n");
@@ -40,15 +55,13 @@ fn reproduced() -> Reproduced {
         ])
         .expect(0)
         .json();
-    let verdict = json["artifacts"][0]["attestations"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .find(|a| a["kind"] == "verdict")
-        .and_then(|a| a["path"].as_str())
-        .expect("a verdict");
-    let verdict = world.path(verdict);
-    Reproduced { world, verdict }
+    let mut made = Reproduced {
+        world,
+        verdict: PathBuf::new(),
+        attestations: json["artifacts"][0]["attestations"].clone(),
+    };
+    made.verdict = made.path("verdict", "dsse");
+    made
 }
 
 fn verify(world: &World, file: &str, key: &str, attestation: &Path) -> countersign_tests::Ran {
@@ -58,7 +71,7 @@ fn verify(world: &World, file: &str, key: &str, attestation: &Path) -> countersi
 
 #[test]
 fn a_reproduced_file_is_accepted_from_a_file_or_a_folder() {
-    let Reproduced { world, verdict } = reproduced();
+    let Reproduced { world, verdict, .. } = reproduced();
     let ran = verify(&world, "tool-1.2.3.txt", "out/signer.pub.pem", &verdict).expect(0);
     assert!(ran.stdout.contains("Reproduced: same bytes"), "{ran:#?}");
     let ran = verify(
@@ -76,7 +89,7 @@ fn a_reproduced_file_is_accepted_from_a_file_or_a_folder() {
 
 #[test]
 fn whatever_was_changed_is_refused() {
-    let Reproduced { world, verdict } = reproduced();
+    let Reproduced { world, verdict, .. } = reproduced();
     // another file
     world.write("other.txt", "tool 1.2.4\n");
     let _ = verify(&world, "other.txt", "out/signer.pub.pem", &verdict).expect(4);

@@ -113,13 +113,22 @@ fn same_bytes_are_reproduced() {
     );
     let rebuilt = json["artifacts"][0]["rebuilt"].as_array().expect("a list");
     assert_eq!(rebuilt.len(), 2, "two builds of ours: {json:#}");
-    let kinds: Vec<&str> = json["artifacts"][0]["attestations"]
+    let kinds: Vec<(&str, &str)> = json["artifacts"][0]["attestations"]
         .as_array()
         .expect("a list")
         .iter()
-        .filter_map(|a| a["kind"].as_str())
+        .filter_map(|a| Some((a["kind"].as_str()?, a["format"].as_str()?)))
         .collect();
-    assert_eq!(kinds, ["verdict", "link", "provenance"]);
+    assert_eq!(
+        kinds,
+        [
+            ("verdict", "dsse"),
+            ("verdict", "bundle"),
+            ("link", "metablock"),
+            ("provenance", "dsse"),
+            ("provenance", "bundle"),
+        ]
+    );
     // only the digest is known: just as good where it is the same
     let digest = format!(
         "sha256:{}",

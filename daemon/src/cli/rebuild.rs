@@ -274,21 +274,21 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
         for facts in facts::of(result, plan, &rebuilder, &findings.known_published) {
             let draft = signers.draft(&facts).await?;
             let envelope = signers.sign(&facts, &draft).await?;
+            let mut keep = |kind, format, name: String, bytes| {
+                let path = out.join(&name).display().to_string();
+                attestations.push(ReportAttestation { kind, format, path });
+                files.push((name, bytes));
+            };
+            let kind = facts.kind.word();
+            let bundle = signers.bundle(&facts, &envelope)?;
+            let bundle_name = issue::bundle_name(facts.kind, &envelope);
             let name = issue::envelope_name(facts.kind, &envelope);
-            attestations.push(ReportAttestation {
-                kind: facts.kind.word(),
-                format: "dsse",
-                path: out.join(&name).display().to_string(),
-            });
-            files.push((name, envelope));
+            keep(kind, "dsse", name, envelope);
+            if let Some(bundle) = bundle {
+                keep(kind, "bundle", bundle_name, bundle);
+            }
             if let Some(link) = issue::link(signers, &facts).await? {
-                let name = issue::link_name(&link);
-                attestations.push(ReportAttestation {
-                    kind: "link",
-                    format: "metablock",
-                    path: out.join(&name).display().to_string(),
-                });
-                files.push((name, link));
+                keep("link", "metablock", issue::link_name(&link), link);
             }
         }
         artifacts.push(artifact(result, attestations));
@@ -430,7 +430,8 @@ fn text(
             let _ = writeln!(text, "  rebuilt   sha256:{}", file.sha256);
         }
         for attestation in &artifact.attestations {
-            let _ = writeln!(text, "  {:<12} {}", attestation.kind, attestation.path);
+            let ReportAttestation { kind, format, path } = attestation;
+            let _ = writeln!(text, "  {kind:<12} {format:<9} {path}");
         }
     }
     if arguments.explain {

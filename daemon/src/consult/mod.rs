@@ -2,12 +2,13 @@
 //!
 //! [`decide`] is pure. It believes nothing but envelopes that one of the keys signed, and of those
 //! only verdicts whose subject has every digest that is known. How it is shown is in [`render`], how
-//! files are read in [`files`].
+//! files are read in [`files`], how a rebuilder's service is asked in [`remote`].
 
 use std::collections::BTreeSet;
 
+use countersign_attest::bundle::{self, BundleError};
 use countersign_attest::digest::{Digests, Sha256, Sha512};
-use countersign_attest::dsse::{self, Limits, OpenError};
+use countersign_attest::dsse::{Limits, OpenError, Verified};
 use countersign_attest::escape::printable;
 use countersign_attest::key::PublicKey;
 use countersign_attest::statement::predicate::DigestSet;
@@ -18,6 +19,7 @@ use countersign_attest::verdict::Verdict;
 use crate::exit::Exit;
 
 pub(crate) mod files;
+pub(crate) mod remote;
 pub(crate) mod render;
 #[cfg(test)]
 mod tests;
@@ -68,7 +70,7 @@ impl Subject {
     }
 }
 
-/// An envelope as it was found.
+/// An envelope or a bundle as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attestation {
     /// Where it was found, for people.
@@ -120,6 +122,8 @@ pub(crate) enum Answer {
     Unreadable,
     /// There is no verdict at all.
     Nothing,
+    /// There is no verdict on these bytes, and somebody who may have one could not be asked.
+    Unreachable,
 }
 
 impl Answer {
@@ -133,6 +137,7 @@ impl Answer {
             Self::BadSignature => "bad-signature",
             Self::Unreadable => "unreadable",
             Self::Nothing => "nothing-found",
+            Self::Unreachable => "unreachable",
         }
     }
 
@@ -145,6 +150,7 @@ impl Answer {
             Self::AboutAnotherFile | Self::BadSignature | Self::Unreadable | Self::Nothing => {
                 Exit::NotMet
             }
+            Self::Unreachable => Exit::Fault,
         }
     }
 }
@@ -162,7 +168,7 @@ pub(crate) struct Said {
     pub(crate) is_about_subject: bool,
 }
 
-/// An attestation that was not believed.
+/// An attestation that was not believed, or a place from which none came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// Where it was found.
@@ -173,26 +179,48 @@ pub(crate) struct Problem {
     pub(crate) message: String,
 }
 
-/// What may be wrong with an attestation.
+/// What may be wrong with an attestation or a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProblemKind {
     /// No given key signed it.
     Signature,
-    /// Not an envelope or not a statement of ours.
+    /// Not an envelope, not a bundle, or not a statement of ours.
     Unreadable,
     /// Decided in the future.
     FromTheFuture,
     /// No verdict: provenance or a build record.
     NoVerdict,
+    /// A place that knows nothing of these bytes.
+    NothingThere,
+    /// A place that answers something else than what was asked.
+    BadAnswer,
+    /// A place that could not be asked, or is in trouble itself.
+    Unreachable,
 }
 
-/// Answers a question from attestations of strangers.
-pub(crate) fn decide(question: &Question<'_>, attestations: &[Attestation]) -> Decision {
+/// Answers a question from attestations of strangers, and from what went wrong while they were
+/// gathered. A statement that comes in two forms or from two places counts once.
+pub(crate) fn decide(
+    question: &Question<'_>,
+    attestations: &[Attestation],
+    gathering: Vec<Problem>,
+) -> Decision {
+    let mut seen = BTreeSet::new();
     let mut about_subject = Vec::new();
     let mut others = Vec::new();
-    let mut problems = Vec::new();
+    let mut problems = gathering;
     for attestation in attestations {
-        match read(question, attestation) {
+        let verified = match open(question, attestation) {
+            Ok(verified) => verified,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        if !seen.insert((verified.signed(), verified.signers().to_vec())) {
+            continue;
+        }
+        match read(question, attestation, &verified) {
             Ok(said) if said.is_about_subject => about_subject.push(said),
             Ok(said) => others.push(said),
             Err(problem) => problems.push(problem),
@@ -245,47 +273,74 @@ fn answer_without_verdict(
         .any(|said| question.subject.is_named_like(&said.statement))
     {
         Answer::AnotherBinary
-    } else if !others.is_empty() {
-        Answer::AboutAnotherFile
-    } else if is(ProblemKind::Signature) {
+    } else if others.is_empty() && is(ProblemKind::Signature) {
         Answer::BadSignature
-    } else if is(ProblemKind::Unreadable) || is(ProblemKind::FromTheFuture) {
+    } else if others.is_empty()
+        && (is(ProblemKind::Unreadable)
+            || is(ProblemKind::FromTheFuture)
+            || is(ProblemKind::BadAnswer))
+    {
         Answer::Unreadable
-    } else {
+    } else if is(ProblemKind::Unreachable) {
+        Answer::Unreachable
+    } else if others.is_empty() {
         Answer::Nothing
+    } else {
+        Answer::AboutAnotherFile
     }
 }
 
-fn read(question: &Question<'_>, attestation: &Attestation) -> Result<Said, Problem> {
-    let problem = |kind, message: String| Problem {
+fn problem(attestation: &Attestation, kind: ProblemKind, message: &str) -> Problem {
+    Problem {
         name: attestation.name.clone(),
         kind,
-        message: printable(&message),
-    };
+        message: printable(message),
+    }
+}
+
+fn open(
+    question: &Question<'_>,
+    attestation: &Attestation,
+) -> Result<Verified<Statement>, Problem> {
     let bytes = &attestation.unverified_bytes;
-    let verified = dsse::open(bytes, question.keys, 1, &Limits::default()).map_err(|error| {
-        let kind = match error {
-            OpenError::Threshold { .. } => ProblemKind::Signature,
+    bundle::open_either(bytes, question.keys, 1, &Limits::default()).map_err(|error| match error {
+        BundleError::Envelope(OpenError::Threshold { .. }) => {
+            let message = "is not signed by the given key, or was changed since";
+            problem(attestation, ProblemKind::Signature, message)
+        }
+        BundleError::Json(_)
+        | BundleError::MediaType
+        | BundleError::Signatures { .. }
+        | BundleError::Envelope(
             OpenError::ZeroThreshold
             | OpenError::Envelope(_)
             | OpenError::PayloadType
             | OpenError::Base64
             | OpenError::TooManySignatures { .. }
-            | OpenError::Statement(_) => ProblemKind::Unreadable,
-        };
-        problem(kind, explain(&error))
-    })?;
+            | OpenError::Statement(_),
+        ) => {
+            let message = format!("cannot be used: {}", Causes(&error));
+            problem(attestation, ProblemKind::Unreadable, &message)
+        }
+    })
+}
+
+fn read(
+    question: &Question<'_>,
+    attestation: &Attestation,
+    verified: &Verified<Statement>,
+) -> Result<Said, Problem> {
     let statement = match verified.value() {
         Statement::Verdict(statement) => statement.as_ref().clone(),
         Statement::Build(_) => {
             let message = "says how files were built, not whether the published one is the same";
-            return Err(problem(ProblemKind::NoVerdict, message.into()));
+            return Err(problem(attestation, ProblemKind::NoVerdict, message));
         }
     };
     let decided_on = statement.predicate.decided_on;
     if decided_on > question.now.plus_seconds(CLOCK_SKEW_SECONDS) {
         let message = format!("says that it was decided in the future, on {decided_on}");
-        return Err(problem(ProblemKind::FromTheFuture, message));
+        return Err(problem(attestation, ProblemKind::FromTheFuture, &message));
     }
     Ok(Said {
         name: attestation.name.clone(),
@@ -293,20 +348,6 @@ fn read(question: &Question<'_>, attestation: &Attestation) -> Result<Said, Prob
         is_about_subject: question.subject.is(&statement.subject.digest),
         statement,
     })
-}
-
-fn explain(error: &OpenError) -> String {
-    match error {
-        OpenError::Threshold { .. } => {
-            "is not signed by the given key, or was changed since".into()
-        }
-        OpenError::ZeroThreshold
-        | OpenError::Envelope(_)
-        | OpenError::PayloadType
-        | OpenError::Base64
-        | OpenError::TooManySignatures { .. }
-        | OpenError::Statement(_) => format!("{:#}", Causes(error)),
-    }
 }
 
 /// An error and its causes on one line.

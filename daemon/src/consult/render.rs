@@ -18,7 +18,7 @@ const SHOWN_MEMBERS: usize = 10;
 
 /// What every answer from given attestations has to admit.
 const PARTIAL: &str = "This is the word of the attestations that were given, of one key, and of no \
-public log: whoever gave them may have left others out.";
+public log: whoever gave them, a person or a server, may have left others out.";
 
 /// A decision in words, several lines.
 pub(crate) fn text(subject: &Subject, decision: &Decision) -> String {
@@ -51,7 +51,11 @@ pub(crate) fn text(subject: &Subject, decision: &Decision) -> String {
         Answer::Accepted(_) | Answer::NotAccepted(_) | Answer::AnotherBinary => {
             line(&mut out, PARTIAL);
         }
-        Answer::AboutAnotherFile | Answer::BadSignature | Answer::Unreadable | Answer::Nothing => {}
+        Answer::AboutAnotherFile
+        | Answer::BadSignature
+        | Answer::Unreadable
+        | Answer::Nothing
+        | Answer::Unreachable => {}
     }
     out
 }
@@ -84,6 +88,9 @@ pub(crate) fn sentence(decision: &Decision) -> String {
         }
         Answer::Unreadable => "No attestation could be read.".into(),
         Answer::Nothing => "Not checked yet: no verdict was found.".into(),
+        Answer::Unreachable => {
+            "No verdict was found, and not everybody could be asked; try again.".into()
+        }
     }
 }
 
@@ -291,6 +298,9 @@ fn problem_report(problem: &Problem) -> ProblemReport<'_> {
             ProblemKind::Unreadable => "unreadable",
             ProblemKind::FromTheFuture => "from-the-future",
             ProblemKind::NoVerdict => "no-verdict",
+            ProblemKind::NothingThere => "nothing-there",
+            ProblemKind::BadAnswer => "bad-answer",
+            ProblemKind::Unreachable => "unreachable",
         },
         message: &problem.message,
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use countersign_attest::dsse;
 use countersign_attest::key::PrivateKey;
 use countersign_attest::statement::{Custody, Facts, Kind, compose};
 use zeroize::Zeroizing;
@@ -81,6 +82,7 @@ fn ask(subject: &Subject, accept: &[Verdict], attestations: &[Attestation]) -> D
             now: now(),
         },
         attestations,
+        Vec::new(),
     )
 }
 
@@ -279,7 +281,9 @@ fn nothing_of_a_stranger_reaches_a_terminal_raw() {
         name: "b\n\u{7}".into(),
         unverified_bytes: b"{\x1b".to_vec(),
     };
-    let decision = ask(&subject, &[], &[attestation.clone(), attestation, broken]);
+    hostile.decided_on = hostile.decided_on.plus_seconds(1);
+    let newer = signed(&hostile, 7);
+    let decision = ask(&subject, &[], &[attestation, newer, broken]);
     let text = render::text(&subject, &decision);
     assert!(
         text.lines().all(countersign_attest::escape::is_printable),
@@ -291,6 +295,92 @@ fn nothing_of_a_stranger_reaches_a_terminal_raw() {
     );
     let json = serde_json::to_string(&render::report(&subject, &decision)).unwrap();
     assert!(!json.contains(char::is_control));
+}
+
+#[test]
+fn bundles_are_read_like_envelopes_and_count_once() {
+    let envelope = signed(&facts(Verdict::Reproduced), 7);
+    let bundled = |seed| Attestation {
+        name: "b.sigstore.json".into(),
+        unverified_bytes: {
+            let envelope = signed(&facts(Verdict::Reproduced), seed).unverified_bytes;
+            bundle::from_envelope(&envelope, &key(seed).public()).unwrap()
+        },
+    };
+    assert_eq!(answer(&[bundled(7)]), Answer::Accepted(Verdict::Reproduced));
+    assert_eq!(answer(&[bundled(8)]), Answer::BadSignature);
+    let both = ask(&subject(), &[], &[envelope, bundled(7)]);
+    assert_eq!(both.answer, Answer::Accepted(Verdict::Reproduced));
+    assert!(both.others.is_empty() && both.problems.is_empty());
+
+    let text = String::from_utf8(bundled(7).unverified_bytes).unwrap();
+    for (changed, expected) in [
+        (text.replacen("eyJ", "eyK", 1), Answer::BadSignature),
+        (text.replace("v0.3", "v0.4"), Answer::Unreadable),
+        (
+            text.replace("in-toto+json", "other+json"),
+            Answer::Unreadable,
+        ),
+        (
+            text.replacen("{\"mediaType\"", "{\"mediaType\":1,\"mediaType\"", 1),
+            Answer::Unreadable,
+        ),
+    ] {
+        assert_ne!(changed, text);
+        let attestation = Attestation {
+            name: "t".into(),
+            unverified_bytes: changed.into(),
+        };
+        assert_eq!(answer(&[attestation]), expected);
+    }
+}
+
+#[test]
+fn who_could_not_be_asked_matters_only_where_nothing_else_decides() {
+    let gathered = |kind| Problem {
+        name: "https://rebuilder.example/".into(),
+        kind,
+        message: "x".into(),
+    };
+    let with = |attestations: &[Attestation], kinds: &[ProblemKind]| {
+        let subject = subject();
+        let question = Question {
+            subject: &subject,
+            keys: &[key(7).public()],
+            accept: &BTreeSet::new(),
+            now: now(),
+        };
+        let gathering = kinds.iter().map(|kind| gathered(*kind)).collect();
+        decide(&question, attestations, gathering).answer
+    };
+    let down = [ProblemKind::Unreachable];
+    assert_eq!(with(&[], &down), Answer::Unreachable);
+    assert_eq!(Answer::Unreachable.exit().code(), 5);
+    assert_eq!(with(&[], &[ProblemKind::NothingThere]), Answer::Nothing);
+    assert_eq!(with(&[], &[ProblemKind::BadAnswer]), Answer::Unreadable);
+    let both = [ProblemKind::Unreachable, ProblemKind::BadAnswer];
+    assert_eq!(with(&[], &both), Answer::Unreadable);
+
+    let good = signed(&facts(Verdict::Reproduced), 7);
+    let bad = signed(&facts(Verdict::Differs), 7);
+    assert_eq!(with(&[good], &both), Answer::Accepted(Verdict::Reproduced));
+    assert_eq!(with(&[bad], &down), Answer::NotAccepted(Verdict::Differs));
+    let foreign = signed(&facts(Verdict::Reproduced), 8);
+    assert_eq!(with(&[foreign], &down), Answer::BadSignature);
+    let mut elsewhere = facts(Verdict::Reproduced);
+    elsewhere.published.file_name = "other.tgz".into();
+    elsewhere.published.sha256 = Digests::of(b"other").sha256;
+    elsewhere.published.sha512 = None;
+    elsewhere.published.size_bytes = None;
+    for rebuilt in &mut elsewhere.rebuilt {
+        rebuilt.digests = Digests::of(b"other");
+    }
+    let elsewhere = signed(&elsewhere, 7);
+    assert_eq!(
+        with(std::slice::from_ref(&elsewhere), &[]),
+        Answer::AboutAnotherFile
+    );
+    assert_eq!(with(&[elsewhere], &down), Answer::Unreachable);
 }
 
 #[test]

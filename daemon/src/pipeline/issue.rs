@@ -79,11 +79,11 @@ async fn advance_one(
             .map_err(store_fault)?;
         crash::point("logged");
     }
-    write_new(
-        folder,
-        &envelope_name(statement.facts.kind, &envelope),
-        &envelope,
-    )?;
+    let kind = statement.facts.kind;
+    write_new(folder, &envelope_name(kind, &envelope), &envelope)?;
+    if let Some(bundle) = signers.bundle(&statement.facts, &envelope)? {
+        write_new(folder, &bundle_name(kind, &envelope), &bundle)?;
+    }
     if let Some(link) = link(signers, &statement.facts).await? {
         write_new(folder, &link_name(&link), &link)?;
     }
@@ -112,6 +112,12 @@ pub(crate) async fn link(signers: &Signers, facts: &Facts) -> Result<Option<Vec<
 #[must_use]
 pub(crate) fn envelope_name(kind: Kind, envelope: &[u8]) -> String {
     format!("{}.{}.dsse.json", Sha256::of(envelope), kind.word())
+}
+
+/// The file name of a bundle: that of the envelope in it, so that the two stand side by side.
+#[must_use]
+pub(crate) fn bundle_name(kind: Kind, envelope: &[u8]) -> String {
+    format!("{}.{}.sigstore.json", Sha256::of(envelope), kind.word())
 }
 
 /// The file name of a legacy link.

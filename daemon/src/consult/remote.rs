@@ -1,0 +1,270 @@
+//! Asks a rebuilder's service what it has about a file, for `verify --from`.
+//!
+//! The service is a stranger: what it lists is read strictly and under limits, what it serves must have
+//! the digest under which it was listed, and nothing that it says is believed; attestations go to
+//! [`decide`](super::decide) like those of files. Its word decides neither which address is asked (paths
+//! are ours, digests are its) nor how long we listen.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::json;
+use serde::Deserialize;
+use url::Url;
+
+use super::{Attestation, Problem, ProblemKind, Subject};
+use crate::http::{Ask, Http, HttpError};
+
+/// What one service may use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AskLimits {
+    /// Longest list in bytes.
+    pub(crate) list_bytes: u64,
+    /// Most attestations that are taken from a list.
+    pub(crate) attestations: usize,
+    /// Longest attestation in bytes.
+    pub(crate) attestation_bytes: u64,
+    /// Most bytes of all attestations together.
+    pub(crate) total_bytes: u64,
+    /// For everything.
+    pub(crate) time: Duration,
+}
+
+impl Default for AskLimits {
+    fn default() -> Self {
+        Self {
+            list_bytes: 4 << 20,
+            attestations: 256,
+            attestation_bytes: 8 << 20,
+            total_bytes: 64 << 20,
+            time: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Says why an address is not that of a service. The caller's mistake.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BaseError {
+    /// No absolute URL.
+    #[error("not a URL")]
+    Parse(#[source] url::ParseError),
+    /// More than scheme, host and path.
+    #[error("the address of a service has neither credentials, query nor fragment")]
+    Parts,
+    /// Another scheme, or plain http to another machine.
+    #[error("https only, and http on loopback only; --allow-http asks others in clear too")]
+    Scheme,
+}
+
+/// Reads the address of a service: everything before `by-digest/`, with or without the last slash.
+pub(crate) fn base(text: &str, allow_http: bool) -> Result<Url, BaseError> {
+    let mut url = Url::parse(text).map_err(BaseError::Parse)?;
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !bare {
+        return Err(BaseError::Parts);
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if allow_http || crate::http::is_loopback(&url) => {}
+        _ => return Err(BaseError::Scheme),
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+/// What came of asking: attestations, and what went wrong. Both may be there.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// In the order of the list, each once.
+    pub(crate) attestations: Vec<Attestation>,
+    /// Named by the address that was asked.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Asks one service about a file. `base` is of [`base()`].
+pub(crate) async fn ask(
+    http: &Http,
+    base: &Url,
+    subject: &Subject,
+    limits: &AskLimits,
+) -> Gathered {
+    let mut gathered = Gathered::default();
+    let asking = gather(http, base, subject, limits, &mut gathered);
+    let ended = match tokio::time::timeout(limits.time, asking).await {
+        Ok(ended) => ended,
+        Err(_) => Err(Stopped::new(
+            base,
+            ProblemKind::Unreachable,
+            "took too long to tell all that it lists",
+        )),
+    };
+    gathered
+        .problems
+        .extend(ended.err().map(|stopped| stopped.0));
+    gathered
+}
+
+/// What ends the conversation with a service.
+struct Stopped(Problem);
+
+impl Stopped {
+    fn new(url: &Url, kind: ProblemKind, message: &str) -> Self {
+        Self(Problem {
+            name: url.to_string(),
+            kind,
+            message: countersign_attest::escape::printable(message),
+        })
+    }
+
+    fn http(url: &Url, error: &HttpError) -> Self {
+        let kind = match error {
+            HttpError::Missing { .. } => ProblemKind::NothingThere,
+            HttpError::Status { status, .. }
+                if status.is_server_error() || status.as_u16() == 429 =>
+            {
+                ProblemKind::Unreachable
+            }
+            HttpError::Unreachable { .. }
+            | HttpError::TimedOut { .. }
+            | HttpError::Tls { .. }
+            | HttpError::Sink { .. } => ProblemKind::Unreachable,
+            HttpError::Status { .. }
+            | HttpError::TooLarge { .. }
+            | HttpError::OtherHost { .. }
+            | HttpError::Redirect { .. }
+            | HttpError::Forbidden { .. } => ProblemKind::BadAnswer,
+        };
+        let message = match error {
+            HttpError::Missing { .. } => "has nothing about these bytes".to_owned(),
+            _ => format!("gave no attestation: {}", super::Causes(error)),
+        };
+        Self::new(url, kind, &message)
+    }
+}
+
+/// The part of a service's answer that is used. All else in it is its own word and passed over.
+#[derive(Deserialize)]
+struct List {
+    matches: Vec<Match>,
+}
+
+#[derive(Deserialize)]
+struct Match {
+    artifact: Artifact,
+}
+
+#[derive(Deserialize)]
+struct Artifact {
+    statements: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    digest: Sha256,
+}
+
+async fn gather(
+    http: &Http,
+    base: &Url,
+    subject: &Subject,
+    limits: &AskLimits,
+    gathered: &mut Gathered,
+) -> Result<(), Stopped> {
+    let mut left = limits.total_bytes;
+    for digest in list(http, base, subject, limits).await? {
+        let url = below(base, &format!("attestations/sha256:{digest}"))?;
+        let limit_bytes = limits.attestation_bytes.min(left);
+        let problem = match read(http, &url, limit_bytes).await {
+            Ok(bytes) if Sha256::of(&bytes) == digest => {
+                left = left.saturating_sub(bytes.len() as u64);
+                gathered.attestations.push(Attestation {
+                    name: url.to_string(),
+                    unverified_bytes: bytes,
+                });
+                continue;
+            }
+            Ok(_) => {
+                let message = "is not the attestation of this digest";
+                Stopped::new(&url, ProblemKind::BadAnswer, message)
+            }
+            Err(HttpError::Missing { .. }) => {
+                let message = "is listed and not there";
+                Stopped::new(&url, ProblemKind::BadAnswer, message)
+            }
+            Err(error) => Stopped::http(&url, &error),
+        };
+        // one bad attestation does not make the others worse; a service that is down is left alone
+        match problem.0.kind {
+            ProblemKind::Unreachable => return Err(problem),
+            ProblemKind::BadAnswer
+            | ProblemKind::NothingThere
+            | ProblemKind::Signature
+            | ProblemKind::Unreadable
+            | ProblemKind::FromTheFuture
+            | ProblemKind::NoVerdict => gathered.problems.push(problem.0),
+        }
+    }
+    Ok(())
+}
+
+/// The digests of the attestations that a service lists about a file, in its order, each once.
+async fn list(
+    http: &Http,
+    base: &Url,
+    subject: &Subject,
+    limits: &AskLimits,
+) -> Result<Vec<Sha256>, Stopped> {
+    let digest = match (subject.sha256, subject.sha512) {
+        (Some(sha256), _) => format!("sha256:{sha256}"),
+        (None, Some(sha512)) => format!("sha512:{sha512}"),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let url = below(base, &format!("by-digest/{digest}"))?;
+    let bytes = read(http, &url, limits.list_bytes)
+        .await
+        .map_err(|error| Stopped::http(&url, &error))?;
+    let bad = |message: &str| Stopped::new(&url, ProblemKind::BadAnswer, message);
+    let list: List = json::from_slice(&bytes, &json::Limits::default()).map_err(|error| {
+        bad(&format!(
+            "is not the answer of a rebuilder's service: {}",
+            super::Causes(&error)
+        ))
+    })?;
+    let mut seen = BTreeSet::new();
+    let digests: Vec<Sha256> = list
+        .matches
+        .into_iter()
+        .flat_map(|found| found.artifact.statements)
+        .map(|listed| listed.digest)
+        .filter(|digest| seen.insert(*digest))
+        .collect();
+    if digests.len() > limits.attestations {
+        let limit = limits.attestations;
+        return Err(bad(&format!("lists more than {limit} attestations")));
+    }
+    Ok(digests)
+}
+
+fn below(base: &Url, path: &str) -> Result<Url, Stopped> {
+    base.join(path)
+        .map_err(|_| Stopped::new(base, ProblemKind::BadAnswer, "is no address to ask below"))
+}
+
+async fn read(http: &Http, url: &Url, limit_bytes: u64) -> Result<Vec<u8>, HttpError> {
+    let ask = Ask {
+        limit_bytes,
+        allowed_hosts: &[],
+        accept: None,
+    };
+    http.read(url, &ask).await
+}
+
+#[cfg(test)]
+mod tests;
