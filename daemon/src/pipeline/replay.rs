@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -137,6 +138,10 @@ struct Sink {
 }
 
 impl ReplaySink for Sink {
+    fn on_listening(&mut self, _: TcpListener) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into()) // no mirror is joined yet
+    }
+
     fn on_started(&mut self, _: &EnvironmentFound) -> io::Result<()> {
         Ok(())
     }
