@@ -202,6 +202,11 @@ impl Http {
         Self::with_guard(options, None)
     }
 
+    /// Whether `http:` may leave this machine.
+    pub(crate) const fn allows_http(&self) -> bool {
+        self.options.allow_http
+    }
+
     /// Makes a client that speaks to private addresses only where a host of that name was configured.
     ///
     /// # Errors

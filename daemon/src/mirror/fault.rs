@@ -2,7 +2,7 @@
 
 use countersign_attest::digest::Sha256;
 
-use super::Told;
+use super::{Told, TroubleKind};
 use crate::blobs::BlobError;
 use crate::http::HttpError;
 
@@ -73,13 +73,13 @@ impl MirrorError {
 
     /// What the host is told.
     pub(super) fn told(&self) -> Told {
-        let code = match self {
-            Self::Budget { .. } => "mirror-budget",
-            Self::Unconfigured { .. } => "registry-unknown",
-            Self::NoTimes(_) => "registry-without-times",
-            Self::Registry(_) | Self::Digest { .. } => "registry",
-            Self::Http(_) => "registry-unreachable",
-            Self::Storage(_) | Self::Kept(_) => "mirror-cache",
+        let kind = match self {
+            Self::Budget { .. } => TroubleKind::Budget,
+            Self::Unconfigured { .. } => TroubleKind::RegistryUnknown,
+            Self::NoTimes(_) => TroubleKind::RegistryWithoutTimes,
+            Self::Registry(_) | Self::Digest { .. } => TroubleKind::Registry,
+            Self::Http(_) => TroubleKind::RegistryUnreachable,
+            Self::Storage(_) | Self::Kept(_) => TroubleKind::Cache,
         };
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -88,10 +88,6 @@ impl MirrorError {
             message.push_str(&error.to_string());
             cause = error.source();
         }
-        Told {
-            refusal: matches!(self, Self::Budget { .. }),
-            code: code.to_owned(),
-            message,
-        }
+        Told { kind, message }
     }
 }

@@ -13,6 +13,8 @@ use countersign_attest::time::Timestamp;
 use countersign_builder::plan::PlanInput;
 use serde::{Deserialize, Serialize};
 
+use crate::trouble::Trouble;
+
 mod fault;
 pub(crate) mod request;
 
@@ -164,12 +166,58 @@ pub(crate) struct Report {
 /// Trouble of a mirror, told to its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Told {
-    /// Whether trying the same again cannot help.
-    pub refusal: bool,
-    /// A stable word for programs.
-    pub code: String,
+    /// What kind.
+    pub kind: TroubleKind,
     /// What happened, with its causes.
     pub message: String,
+}
+
+/// Kinds of trouble, for programs and for who has to do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TroubleKind {
+    /// A build asks for more than the operator allows.
+    Budget,
+    /// No registry is known.
+    RegistryUnknown,
+    /// A registry has no times.
+    RegistryWithoutTimes,
+    /// A registry contradicts itself.
+    Registry,
+    /// A registry does not answer.
+    RegistryUnreachable,
+    /// Our own disk.
+    Cache,
+}
+
+impl TroubleKind {
+    /// The stable word for programs.
+    #[must_use]
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Budget => "mirror-budget",
+            Self::RegistryUnknown => "registry-unknown",
+            Self::RegistryWithoutTimes => "registry-without-times",
+            Self::Registry => "registry",
+            Self::RegistryUnreachable => "registry-unreachable",
+            Self::Cache => "mirror-cache",
+        }
+    }
+}
+
+impl From<Told> for Trouble {
+    fn from(told: Told) -> Self {
+        let error = anyhow::anyhow!(told.message);
+        match told.kind {
+            // trying the same build again would ask for as much
+            TroubleKind::Budget => Self::refused(told.kind.code(), error),
+            TroubleKind::RegistryUnknown
+            | TroubleKind::RegistryWithoutTimes
+            | TroubleKind::Registry
+            | TroubleKind::RegistryUnreachable
+            | TroubleKind::Cache => Self::fault(told.kind.code(), error),
+        }
+    }
 }
 
 #[cfg(test)]
