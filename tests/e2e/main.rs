@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crash;
+mod mirror;
 mod once;
 mod third_party;
 mod tidy;
