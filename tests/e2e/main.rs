@@ -11,6 +11,7 @@ mod confined;
 mod crash;
 mod foreign;
 mod hostile;
+mod mirror;
 mod once;
 mod running;
 mod serve;

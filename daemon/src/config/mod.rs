@@ -11,7 +11,8 @@ use std::time::Duration;
 use countersign_builder::recipe::Hints;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::publish::endpoints::SlashUrl;
+use crate::mirror::Budgets;
+use crate::publish::endpoints::{KEY_CARGO, KEY_NPM, KEY_PYPI, SlashUrl};
 use crate::publish::{Endpoints, PublishedSource};
 use crate::trouble::with_causes;
 use crate::watch::location::{Location, LocationRules};
@@ -101,6 +102,10 @@ pub(crate) struct Rebuilder {
 pub(crate) struct Registries {
     /// The npm registry.
     pub npm: Option<String>,
+    /// The sparse index for cargo, with or without `sparse+` before it.
+    pub cargo: Option<String>,
+    /// The simple index for Python packages.
+    pub pypi: Option<String>,
     /// Hosts (`host` or `host:port`) that may serve files beside the registries' own.
     pub allowed_hosts: Vec<String>,
 }
@@ -125,6 +130,8 @@ pub(crate) struct HostLimits {
     pub tags: usize,
     /// Times that a rebuild is tried again after faults of ours, before it waits for an operator.
     pub attempts: u32,
+    /// What one build may ask of registries through the mirror.
+    pub mirror: Budgets,
 }
 
 impl Default for HostLimits {
@@ -138,6 +145,7 @@ impl Default for HostLimits {
             fetch_seconds: 1800,
             tags: 100_000,
             attempts: 20,
+            mirror: Budgets::default(),
         }
     }
 }
@@ -343,15 +351,17 @@ pub(crate) fn load_hints(path: &Path) -> Result<Hints, ConfigError> {
 }
 
 fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigError> {
-    let npm = match &registries.npm {
-        None => None,
-        Some(text) => Some(
-            SlashUrl::parse(text)
-                .map_err(|error| value(path, "registries.npm", with_causes(&error)))?,
-        ),
+    let parse = |key: &str, text: &Option<String>| {
+        let Some(text) = text else { return Ok(None) };
+        let url = text.strip_prefix("sparse+").unwrap_or(text);
+        SlashUrl::parse(url)
+            .map(Some)
+            .map_err(|error| value(path, key, with_causes(&error)))
     };
     Ok(Endpoints {
-        npm,
+        npm: parse(KEY_NPM, &registries.npm)?,
+        cargo: parse(KEY_CARGO, &registries.cargo)?,
+        pypi: parse(KEY_PYPI, &registries.pypi)?,
         allowed_hosts: registries.allowed_hosts.clone(),
     })
 }
