@@ -102,6 +102,7 @@ fn reproduced() -> Facts {
             sha512: Some(digests.sha512),
             size_bytes: Some(digests.size_bytes),
             declared: None,
+            published_on: None,
             stage: Stage::Released,
         },
         plan: plan(Origin::Operator),

@@ -88,6 +88,7 @@ fn facts(evidence: Evidence) -> Facts {
             sha512: None,
             size_bytes: None,
             declared: None,
+            published_on: None,
             stage: Stage::Candidate,
         },
         evidence,

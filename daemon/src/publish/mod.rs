@@ -86,6 +86,7 @@ fn candidate(
         sha512: None,
         size_bytes: None,
         declared: None,
+        published_on: None,
         stage: Stage::Candidate,
     }
 }
@@ -101,6 +102,7 @@ fn released(file_name: String, digests: Digests, location: String, now: Timestam
         sha512: Some(digests.sha512),
         size_bytes: Some(digests.size_bytes),
         declared: None,
+        published_on: None,
         stage: Stage::Released,
     }
 }
