@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use countersign_attest::digest::{Digests, Sha256};
+use countersign_attest::origin::AssistKind;
 use countersign_attest::verdict::Reason;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
@@ -383,6 +384,7 @@ async fn judge_replays(
     };
     let outcomes: Vec<Outcome> = replays.iter().map(|r| r.outcome.clone()).collect();
     let digests: Vec<Digests> = rebuilt.iter().map(|file| file.digests).collect();
+    let kinds: Vec<AssistKind> = plan.candidate.assists.iter().map(|a| a.kind).collect();
     let judgement = judge::judge(&Case {
         published,
         plan,
@@ -392,7 +394,7 @@ async fn judge_replays(
         prebuilt: digests
             .iter()
             .any(|d| tree.files.binary_search(&d.sha256).is_ok()),
-        assisted_by: &[],
+        assisted_by: &kinds,
     })
     .map_err(|error| Trouble::fault("bug", error))?;
     Ok(Tried {

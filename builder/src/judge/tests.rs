@@ -84,6 +84,8 @@ fn plan(origin: Origin) -> Plan {
             network: Network::None,
             as_of: None,
             incomplete: None,
+            missing: None,
+            assists: Vec::new(),
         },
         inputs: Vec::new(),
     }

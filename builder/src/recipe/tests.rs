@@ -103,6 +103,7 @@ fn facts(evidence: Evidence) -> Facts {
                 tool("npm", "11.19.1"),
                 tool("make", "4.3"),
             ],
+            alternatives: Vec::new(),
         },
         hints: Hints::default(),
         attempts: Vec::new(),
