@@ -20,11 +20,13 @@ use countersign_builder::compare::Comparison;
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
-use countersign_builder::plan::{Candidate, EnvironmentSpec, Plan, PlanSource, SCHEMA};
+use countersign_builder::plan::{Candidate, EnvironmentSpec, Plan, PlanSource, SCHEMA, SourceForm};
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::sandbox::Profile;
 use countersign_builder::tree::{self, TreeDigest};
+
+use tokio::sync::OnceCell;
 
 use crate::crash;
 use crate::trouble::Trouble;
@@ -34,6 +36,7 @@ use crate::workshop::{Step, Workshop};
 pub(crate) mod facts;
 pub(crate) mod issue;
 pub(crate) mod replay;
+mod source;
 mod values;
 
 use replay::{RebuiltFile, Replay};
@@ -128,6 +131,7 @@ async fn one_artifact(
                 break;
             }
         };
+        source::prepare(workshop, resolved, candidate.source_form).await?;
         let plan = plan(task, resolved, candidate.clone())?;
         let bytes = plan.to_bytes();
         let digest = Sha256::of(&bytes);
@@ -160,6 +164,7 @@ async fn one_artifact(
             result.rebuilt = tried.rebuilt;
             result.comparison = tried.comparison;
             result.plan = Some(digest);
+            result.tree_sha256 = plan.source.tree_sha256;
             result.plan_bytes = bytes.len() as u64;
         }
     }
@@ -180,7 +185,7 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
     let folder = tree.path().join(TREE);
     let exported = workshop
         .repositories()
-        .export(&fetched, &folder)
+        .export(&fetched, &folder, false)
         .await
         .map_err(WatchError::into_trouble)?;
     let opened = open_folder(&folder)?;
@@ -204,6 +209,8 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
         tree,
         digest,
         missing,
+        fetched,
+        with_git: OnceCell::new(),
     })
 }
 
@@ -244,7 +251,7 @@ async fn inspect(
         limits: ReadLimits::default(),
     };
     let artifact = workshop.stored(published)?;
-    let tree = open_tree(resolved)?;
+    let tree = source::open(resolved, SourceForm::Tree)?;
     let binary = workshop.binary().to_owned();
     blocking(move || {
         child::inspect(
@@ -299,7 +306,7 @@ fn plan(task: &Task, resolved: &Resolved, candidate: Candidate) -> Result<Plan, 
             uri: release.source_uri.clone(),
             reference: format!("refs/tags/{}", release.tag),
             commit: release.commit,
-            tree_sha256: resolved.digest.sha256,
+            tree_sha256: source::digest(resolved, candidate.source_form)?,
             epoch: release.commit_time,
         },
         candidate,
@@ -495,10 +502,6 @@ fn wanted_tools(task: &Task, recipe: &str) -> Vec<String> {
     tools.sort();
     tools.dedup();
     tools
-}
-
-fn open_tree(resolved: &Resolved) -> Result<File, Trouble> {
-    open_folder(&resolved.tree.path().join(TREE))
 }
 
 fn open_folder(path: &Path) -> Result<File, Trouble> {

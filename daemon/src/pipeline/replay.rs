@@ -16,7 +16,7 @@ use countersign_builder::sandbox::Profile;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Resolved, blocking, child_fault, open_tree};
+use super::{Resolved, blocking, child_fault, source};
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
 
@@ -88,7 +88,7 @@ pub(super) async fn replay(
         count: 0,
         log,
     };
-    let tree = open_tree(resolved)?;
+    let tree = source::open(resolved, plan.candidate.source_form)?;
     let binary = workshop.binary().to_owned();
     let (outcome, sink) = blocking(move || {
         let call = ReplayCall {
