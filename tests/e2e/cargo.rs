@@ -232,3 +232,102 @@ fn a_missing_toolchain_is_named() {
     let detail = artifact["detail"].as_str().expect("a detail");
     assert!(detail.contains("1.82 or earlier"), "{detail}");
 }
+
+/// A crate with a dependency, and a registry that has both. The lock is not in git.
+fn with_dependency(world: &World) -> (Registry, Vec<u8>) {
+    let registry = Registry::start().expect("a registry");
+    let early = |lines: &mut Vec<Value>| lines[0]["pubtime"] = "2024-01-01T00:00:00Z".into();
+    registry.publish_crate("below", "1.0.0", b"never fetched");
+    registry.edit_crate("below", early);
+    let repository = world.repository("source");
+    repository.write(
+        "Cargo.toml",
+        "[package]\nname = \"above\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"d\"\n[dependencies]\nbelow = \"1\"\n",
+    );
+    repository.write("src/lib.rs", "pub fn f() {}\n");
+    repository.write(".gitignore", "Cargo.lock\n");
+    repository.release("v1.0.0");
+    let clone = world.path("clone");
+    repository.git(["clone", "-q", ".", clone.to_str().expect("UTF-8")]);
+    let mut package = cargo(&clone);
+    package
+        .env("CARGO_HOME", world.path("home"))
+        .args(["package", "--no-verify", "--config"])
+        .arg("source.crates-io.replace-with=\"local\"")
+        .arg("--config")
+        .arg(format!(
+            "source.local.registry=\"sparse+{}index/\"",
+            registry.url()
+        ));
+    let packaged = ran(&mut package);
+    assert_eq!(packaged.code, Some(0), "{packaged:#?}");
+    let file = fs::read(clone.join("target/package/above-1.0.0.crate")).expect("a crate");
+    registry.publish_crate("above", "1.0.0", &file);
+    (registry, file)
+}
+
+fn rebuild_above(world: &World, registry: &Registry, more: &[&str]) -> Ran {
+    let index = format!("{}index/", registry.url());
+    let mut arguments = vec![
+        "rebuild",
+        "--source",
+        "source",
+        "--tag",
+        "v1.0.0",
+        "--published",
+        "pkg:cargo/above",
+        "--cargo-index",
+        &index,
+        "--format",
+        "json",
+    ];
+    arguments.extend(more);
+    world.run(arguments)
+}
+
+/// What came to the registry after the crate did is not seen.
+#[test]
+fn a_lock_that_is_not_in_git_is_resolved_as_of_publication() {
+    let world = World::new();
+    let (registry, _) = with_dependency(&world);
+    registry.publish_crate("below", "1.0.1", b"as young as the crate");
+    let json = rebuild_above(&world, &registry, &[]).expect(0).json();
+    assert_eq!(json["artifacts"][0]["verdict"], "reproduced", "{json:#}");
+    assert_eq!(json["attempts"][0]["candidate"]["network"], "mirror");
+    let asked = registry.requests();
+    assert!(
+        !asked.iter().any(|path| path.starts_with("/dl/below")),
+        "{asked:?}"
+    );
+}
+
+/// The publisher's own lock was older than the crate: it is copied, said, and nothing of it is built.
+#[test]
+fn a_lock_that_only_the_publisher_had_makes_it_assisted() {
+    let world = World::new();
+    let (registry, file) = with_dependency(&world);
+    registry.publish_crate("below", "1.0.1", b"there when the crate was packed");
+    let early = |lines: &mut Vec<Value>| lines[1]["pubtime"] = "2024-01-02T00:00:00Z".into();
+    registry.edit_crate("below", early);
+    let json = rebuild_above(&world, &registry, &[]).expect(1).json();
+    let artifact = &json["artifacts"][0];
+    assert_eq!(artifact["verdict"], "assisted", "{json:#}");
+    assert_eq!(
+        artifact["assisted_by"],
+        json!(["lockfile-inert"]),
+        "{json:#}"
+    );
+    let _ = rebuild_above(&world, &registry, &["--accept", "assisted"]).expect(0);
+
+    // a lock never helps a crate whose content is another
+    let mut members = members(&file);
+    let lib = &mut members.get_mut("src/lib.rs").expect("a library").0;
+    lib.extend(b"pub fn canary() {}\n");
+    let drop = |lines: &mut Vec<Value>| lines.clear();
+    registry.edit_crate("above", drop);
+    registry.publish_crate("above", "1.0.0", &packed("above-1.0.0", &members));
+    let json = rebuild_above(&world, &registry, &["--accept", "assisted"])
+        .expect(1)
+        .json();
+    assert_eq!(json["artifacts"][0]["verdict"], "differs", "{json:#}");
+}
