@@ -237,7 +237,9 @@ fn other_bytes(case: &Case<'_>) -> Result<Judgement, Undecided> {
                 }
                 None => Ok(because(Reason::ContentDiffers, detail)),
                 Some(reason) if reason.verdict() == Verdict::Indeterminate => {
-                    Ok(because(reason, detail))
+                    let missing = case.plan.candidate.missing.iter().map(|m| printable(m));
+                    let parts: Vec<String> = missing.chain(detail).collect();
+                    Ok(because(reason, Some(parts.join("; "))))
                 }
                 Some(_) => Err(Undecided::Inconsistent(
                     "a plan whose incompleteness is a verdict of its own",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use countersign_attest::digest::{GitOid, Sha256};
-use countersign_attest::origin::Origin;
+use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Reason;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,23 @@ pub struct Candidate {
     pub as_of: Option<Timestamp>,
     /// If content differs, this is why that says nothing about the release.
     pub incomplete: Option<Reason>,
+    /// What is missing, for people, where `incomplete` says that something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// What was copied from the artifact under test and may be: each value of the plan that it went
+    /// into has the origin `artifact` besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assists: Vec<Assist>,
+}
+
+/// Something copied from the artifact under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assist {
+    /// What.
+    pub kind: AssistKind,
+    /// Digest of the member or value that it came from.
+    pub sha256: Sha256,
 }
 
 /// A candidate whose source and inputs are pinned: what is replayed.
@@ -142,6 +159,9 @@ pub struct ToolVersion {
 pub enum SourceForm {
     /// The files of the commit's tree and nothing of git.
     Tree,
+    /// The same and a `.git` that we wrote: the commit and its trees, detached, without history,
+    /// references or file contents.
+    Git,
 }
 
 /// What network a build has.

@@ -44,8 +44,14 @@ pub struct Published {
     pub size_bytes: Option<u64>,
     /// What the registry declared, checked to be equal to what came (`sha512-…` for npm).
     pub declared: Option<String>,
+    /// When the registry says that it was published, where one says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_on: Option<Timestamp>,
     /// Whether it is released already, or a candidate known by its digest.
     pub stage: Stage,
+    /// Whether the registry has since withdrawn it from new use (yanked): a note, never a verdict.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub yanked: bool,
 }
 
 /// Whether a published artifact is out.

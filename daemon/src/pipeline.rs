@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use countersign_attest::digest::{Digests, Sha256};
+use countersign_attest::origin::AssistKind;
 use countersign_attest::verdict::Reason;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
@@ -20,12 +21,14 @@ use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
 use countersign_builder::plan::{
-    Candidate, EnvironmentSpec, Network, Plan, PlanInput, PlanSource, SCHEMA,
+    Candidate, EnvironmentSpec, Network, Plan, PlanInput, PlanSource, SCHEMA, SourceForm,
 };
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::sandbox::Profile;
 use countersign_builder::tree::{self, TreeDigest};
+
+use tokio::sync::OnceCell;
 
 use crate::crash;
 use crate::mirror::UnderTest;
@@ -37,6 +40,7 @@ pub(crate) mod facts;
 pub(crate) mod issue;
 mod record;
 pub(crate) mod replay;
+mod source;
 mod values;
 
 use replay::{RebuiltFile, Replay};
@@ -138,6 +142,7 @@ async fn one_artifact(
                 break;
             }
         };
+        source::prepare(workshop, resolved, candidate.source_form).await?;
         let draft = plan(task, resolved, candidate.clone())?;
         let plan = pin_inputs(workshop, task, resolved, draft, &capabilities, bench).await?;
         let bytes = plan.to_bytes();
@@ -171,6 +176,7 @@ async fn one_artifact(
             result.rebuilt = tried.rebuilt;
             result.comparison = tried.comparison;
             result.plan = Some(digest);
+            result.tree_sha256 = plan.source.tree_sha256;
             result.plan_bytes = bytes.len() as u64;
         }
     }
@@ -191,7 +197,7 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
     let folder = tree.path().join(TREE);
     let exported = workshop
         .repositories()
-        .export(&fetched, &folder)
+        .export(&fetched, &folder, false)
         .await
         .map_err(WatchError::into_trouble)?;
     let opened = open_folder(&folder)?;
@@ -215,6 +221,8 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
         tree,
         digest,
         missing,
+        fetched,
+        with_git: OnceCell::new(),
     })
 }
 
@@ -255,7 +263,7 @@ async fn inspect(
         limits: ReadLimits::default(),
     };
     let artifact = workshop.stored(published)?;
-    let tree = open_tree(resolved)?;
+    let tree = source::open(resolved, SourceForm::Tree)?;
     let binary = workshop.binary().to_owned();
     blocking(move || {
         child::inspect(
@@ -343,7 +351,7 @@ fn plan(task: &Task, resolved: &Resolved, candidate: Candidate) -> Result<Plan, 
             uri: release.source_uri.clone(),
             reference: format!("refs/tags/{}", release.tag),
             commit: release.commit,
-            tree_sha256: resolved.digest.sha256,
+            tree_sha256: source::digest(resolved, candidate.source_form)?,
             epoch: release.commit_time,
         },
         candidate,
@@ -428,6 +436,7 @@ async fn judge_replays(
     };
     let outcomes: Vec<Outcome> = replays.iter().map(|r| r.outcome.clone()).collect();
     let digests: Vec<Digests> = rebuilt.iter().map(|file| file.digests).collect();
+    let kinds: Vec<AssistKind> = plan.candidate.assists.iter().map(|a| a.kind).collect();
     let judgement = judge::judge(&Case {
         published,
         plan,
@@ -438,7 +447,7 @@ async fn judge_replays(
             let fetched = plan.inputs.iter().any(|input| input.sha256 == d.sha256);
             fetched || tree.files.binary_search(&d.sha256).is_ok()
         }),
-        assisted_by: &[],
+        assisted_by: &kinds,
     })
     .map_err(|error| Trouble::fault("bug", error))?;
     Ok(Tried {
@@ -539,10 +548,6 @@ fn wanted_tools(task: &Task, recipe: &str) -> Vec<String> {
     tools.sort();
     tools.dedup();
     tools
-}
-
-fn open_tree(resolved: &Resolved) -> Result<File, Trouble> {
-    open_folder(&resolved.tree.path().join(TREE))
 }
 
 fn open_folder(path: &Path) -> Result<File, Trouble> {

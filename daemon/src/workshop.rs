@@ -12,6 +12,7 @@ use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use countersign_builder::child;
 use countersign_builder::environment::Capabilities;
+use countersign_builder::plan::ToolVersion;
 use countersign_builder::release::Published;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -28,6 +29,8 @@ use crate::trouble::Trouble;
 use crate::watch::children::Children;
 use crate::watch::git::{Repositories, WatchLimits};
 use crate::watch::{WatchError, upstream};
+
+mod rustup;
 
 /// Longest time for finding out about this machine.
 const PROBE_TIME: Duration = Duration::from_secs(120);
@@ -76,6 +79,8 @@ pub(crate) struct Workshop {
     mirror_cache: PathBuf,
     budgets: Budgets,
     capabilities: Mutex<Option<(Vec<String>, Capabilities)>>,
+    /// Folders of [`Capabilities::alternatives`], in the same order; found once.
+    alternatives: Vec<String>,
 }
 
 impl Workshop {
@@ -145,6 +150,7 @@ impl Workshop {
             mirror_cache,
             budgets: limits.mirror,
             capabilities: Mutex::new(None),
+            alternatives: rustup::toolchains(),
         })
     }
 
@@ -159,7 +165,7 @@ impl Workshop {
         {
             return Ok(found.clone());
         }
-        let found = self.probe(tools).await?;
+        let mut found = self.probe(tools).await?;
         if !found.can_build() {
             let problems: Vec<String> = found
                 .checks
@@ -177,8 +183,57 @@ impl Workshop {
             let text = format!("no sandbox works on this machine: {}", problems.join("; "));
             return Err(Trouble::fault("sandbox", anyhow::anyhow!(text)));
         }
+        if tools
+            .iter()
+            .any(|tool| rustup::TOOLS.contains(&tool.as_str()))
+        {
+            for folder in &self.alternatives {
+                let mut one = self
+                    .probe_with(tools, self.with_alternative(folder))
+                    .await?;
+                // what does not come with the toolchain is no part of the alternative
+                one.tools
+                    .retain(|tool| rustup::TOOLS.contains(&tool.name.as_str()));
+                found.alternatives.push(one.tools);
+            }
+        }
         *known = Some((tools.to_vec(), found.clone()));
         Ok(found)
+    }
+
+    fn with_alternative(&self, folder: &str) -> Vec<String> {
+        std::iter::once(folder.to_owned())
+            .chain(self.toolchains())
+            .collect()
+    }
+
+    /// The toolchains to mount for a plan that pins `tools`: those of this machine, or an alternative
+    /// before them. `None` where neither has all of them at exactly these versions.
+    #[must_use]
+    pub(crate) fn toolchains_for(
+        &self,
+        tools: &[ToolVersion],
+        found: &Capabilities,
+    ) -> Option<Vec<String>> {
+        let own = |tool: &ToolVersion| {
+            found
+                .tool(&tool.name)
+                .is_some_and(|t| t.version == tool.version)
+        };
+        if tools.iter().all(own) {
+            return Some(self.toolchains());
+        }
+        let alternatives = found.alternatives.iter().zip(&self.alternatives);
+        for (set, folder) in alternatives {
+            let there = |tool: &ToolVersion| match set.iter().find(|t| t.name == tool.name) {
+                Some(found) => found.version == tool.version,
+                None => own(tool),
+            };
+            if tools.iter().all(there) {
+                return Some(self.with_alternative(folder));
+            }
+        }
+        None
     }
 
     /// Finds out what this machine can do, whether or not that is enough to build.
@@ -186,8 +241,15 @@ impl Workshop {
     /// # Errors
     /// When the child that tries cannot be started.
     pub(crate) async fn probe(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
+        self.probe_with(tools, self.toolchains()).await
+    }
+
+    async fn probe_with(
+        &self,
+        tools: &[String],
+        toolchains: Vec<String>,
+    ) -> Result<Capabilities, Trouble> {
         let binary = self.binary.clone();
-        let toolchains = self.toolchains.clone();
         let wanted: BTreeMap<String, Vec<String>> = tools
             .iter()
             .map(|tool| (tool.clone(), vec!["--version".to_owned()]))
@@ -294,6 +356,9 @@ impl Workshop {
         if known.npm.is_none() && matches!(source, PublishedSource::Npm(_)) {
             known.npm = Some(discover_npm().await?);
         }
+        if known.cargo.is_none() && matches!(source, PublishedSource::Cargo(_)) {
+            known.cargo = Some(discover_cargo().await?);
+        }
         Ok(known.clone())
     }
 
@@ -346,6 +411,16 @@ impl Workshop {
 /// A fault that names the configuration key to set instead.
 pub(crate) async fn discover_npm() -> Result<SlashUrl, Trouble> {
     endpoints::discover_npm(OsStr::new("npm"), CLIENT_TIME)
+        .await
+        .map_err(|error| Trouble::fault("registry-unknown", error))
+}
+
+/// Asks cargo for the index that it reads.
+///
+/// # Errors
+/// A fault that names the configuration key to set instead.
+pub(crate) async fn discover_cargo() -> Result<SlashUrl, Trouble> {
+    endpoints::discover_cargo(OsStr::new("cargo"), CLIENT_TIME)
         .await
         .map_err(|error| Trouble::fault("registry-unknown", error))
 }

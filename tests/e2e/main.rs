@@ -7,6 +7,7 @@
 
 mod asking;
 mod bad_input;
+mod cargo;
 mod confined;
 mod crash;
 mod foreign;

@@ -91,7 +91,7 @@ fn a_zip_of_another_writer_is_read_as_it_was_meant() {
     writer.add_symlink("link", "stored", stored).unwrap();
     let bytes = writer.finish().unwrap().into_inner();
     assert_eq!(sniff(&bytes), Format::Zip);
-    let container = zip::walk(Cursor::new(bytes), &limits()).unwrap();
+    let container = zip::walk(Cursor::new(bytes), &limits(), None).unwrap();
     assert_eq!(
         names(&container.members),
         ["bin/run", "stored", "folder/", "link"]

@@ -14,7 +14,7 @@ use flate2::Crc;
 
 use super::inflate::Inflate;
 use super::zip_records::{self as records, Central, End, Shared};
-use super::{ArchiveError, Budget, Container, Detail, Field, Kind, Member};
+use super::{ArchiveError, Budget, Container, Detail, Field, Kind, Member, Wanted};
 use crate::archive::ReadLimits;
 
 /// Longest comment of an archive, by the width of its length field.
@@ -32,7 +32,11 @@ const UNIX: u16 = 3;
 /// # Errors
 /// When the archive is malformed, contradicts itself, is of a kind that is not read here, or passes
 /// a limit.
-pub fn walk(file: impl Read + Seek, limits: &ReadLimits) -> Result<Container, ArchiveError> {
+pub fn walk(
+    file: impl Read + Seek,
+    limits: &ReadLimits,
+    mut wanted: Option<&mut Wanted>,
+) -> Result<Container, ArchiveError> {
     let mut file = BufReader::with_capacity(1 << 16, file);
     let mut budget = Budget::new(limits);
     let (end, comment, end_offset) = end_record(&mut file)?;
@@ -54,6 +58,7 @@ pub fn walk(file: impl Read + Seek, limits: &ReadLimits) -> Result<Container, Ar
             file: &mut file,
             budget: &mut budget,
             offset,
+            wanted: wanted.as_deref_mut(),
         };
         members.push(walker.member(entry, u64::from(next))?);
         offset = walker.offset;
@@ -174,6 +179,7 @@ struct MemberWalk<'a, 'b, R> {
     file: &'a mut BufReader<R>,
     budget: &'a mut Budget<'b>,
     offset: u64,
+    wanted: Option<&'a mut Wanted>,
 }
 
 impl<R: Read> MemberWalk<'_, '_, R> {
@@ -225,11 +231,16 @@ impl<R: Read> MemberWalk<'_, '_, R> {
         let size = u64::from(shared.size);
         let compressed = u64::from(shared.compressed);
         self.budget.content(size)?;
+        let mut keep = match self.wanted.as_deref_mut() {
+            Some(wanted) => wanted.begin(name, size)?,
+            None => None,
+        };
         let mut raw = self.file.by_ref().take(compressed);
         let content = if shared.method == DEFLATE {
             // one byte more than declared shows a stream that is longer than it says
             let mut inflate = Inflate::new(&mut raw);
-            let content = Content::read((&mut inflate).take(size + 1), name, self.budget)?;
+            let content =
+                Content::read((&mut inflate).take(size + 1), name, self.budget, &mut keep)?;
             let mut more = [0];
             if content.size != size || inflate.read(&mut more)? != 0 {
                 return Err(ArchiveError::malformed("a member with two sizes", name));
@@ -237,7 +248,7 @@ impl<R: Read> MemberWalk<'_, '_, R> {
             details.push(Detail::new(Field::Deflate, &inflate.fingerprint()));
             content
         } else {
-            Content::read(&mut raw, name, self.budget)?
+            Content::read(&mut raw, name, self.budget, &mut keep)?
         };
         if raw.limit() != 0 || content.size != size || content.crc != shared.crc {
             return Err(ArchiveError::malformed(
@@ -280,7 +291,13 @@ struct Content {
 }
 
 impl Content {
-    fn read(mut reader: impl Read, name: &[u8], budget: &Budget<'_>) -> Result<Self, ArchiveError> {
+    /// Reads to the end. `keep` gets the bytes, where a caller wants them.
+    fn read(
+        mut reader: impl Read,
+        name: &[u8],
+        budget: &Budget<'_>,
+        keep: &mut Option<&mut Vec<u8>>,
+    ) -> Result<Self, ArchiveError> {
         let head_bytes = usize::try_from(budget.limits.name_bytes).unwrap_or(usize::MAX);
         let (mut hasher, mut crc, mut head) = (Hasher::new(), Crc::new(), Vec::new());
         let mut buffer = vec![0; 1 << 16];
@@ -298,6 +315,9 @@ impl Content {
             }
             hasher.update(bytes);
             crc.update(bytes);
+            if let Some(kept) = keep {
+                kept.extend_from_slice(bytes); // the reader ends after the declared size
+            }
             let room = head_bytes.saturating_add(1).saturating_sub(head.len());
             head.extend(bytes.iter().take(room));
         }

@@ -76,9 +76,9 @@ fn attempt(
             Ok(containers::compare(format_a, &a, &b, limits))
         }
         Format::Zip => {
-            let a = archive::zip::walk(published, limits);
+            let a = archive::zip::walk(published, limits, None);
             let a = a.map_err(Failure::on(Side::Published))?;
-            let b = archive::zip::walk(rebuilt, limits);
+            let b = archive::zip::walk(rebuilt, limits, None);
             let b = b.map_err(Failure::on(Side::Rebuilt))?;
             Ok(containers::compare(format_a, &a, &b, limits))
         }

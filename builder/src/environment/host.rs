@@ -87,6 +87,7 @@ pub(crate) fn probe(toolchains: &[String], tools: &BTreeMap<String, Vec<String>>
         tools: tools
             .filter_map(|(name, arguments)| find(toolchains, name, arguments))
             .collect(),
+        alternatives: Vec::new(), // a probe is of one set of toolchains
     }
 }
 

@@ -17,6 +17,9 @@ pub struct Capabilities {
     pub checks: Vec<Check>,
     /// Tools that run inside the sandbox, and the version each printed there.
     pub tools: Vec<FoundTool>,
+    /// Toolchains of which a plan may have one beside those: what each adds or replaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Vec<FoundTool>>,
 }
 
 /// One thing that was tried.
@@ -50,6 +53,23 @@ impl Capabilities {
                 .checks
                 .iter()
                 .all(|c| !c.required || c.problem.is_none())
+    }
+
+    /// The versions in which some tools are there together, those of the alternatives last. Each set
+    /// is in the order of `names`, and is listed once.
+    #[must_use]
+    pub fn sets<'a>(&'a self, names: &[&str]) -> Vec<Vec<&'a FoundTool>> {
+        let find = |tools: &'a [FoundTool], name: &str| tools.iter().find(|t| t.name == name);
+        let mut sets: Vec<Vec<&FoundTool>> = Vec::new();
+        let own: &[FoundTool] = &[];
+        for tools in std::iter::once(own).chain(self.alternatives.iter().map(Vec::as_slice)) {
+            let pick = |name: &&str| find(tools, name).or_else(|| find(&self.tools, name));
+            let set: Option<Vec<&FoundTool>> = names.iter().map(pick).collect();
+            if let Some(set) = set.filter(|set| !sets.contains(set)) {
+                sets.push(set);
+            }
+        }
+        sets
     }
 
     /// The version of a tool, where it is there.

@@ -84,6 +84,8 @@ fn plan(origin: Origin) -> Plan {
             network: Network::None,
             as_of: None,
             incomplete: None,
+            missing: None,
+            assists: Vec::new(),
         },
         inputs: Vec::new(),
     }
@@ -102,7 +104,9 @@ fn reproduced() -> Facts {
             sha512: Some(digests.sha512),
             size_bytes: Some(digests.size_bytes),
             declared: None,
+            published_on: None,
             stage: Stage::Released,
+            yanked: false,
         },
         plan: plan(Origin::Operator),
         outcomes: vec![outcome(Ended::Completed), outcome(Ended::Completed)],

@@ -92,6 +92,8 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
         incomplete: situation
             .source_incomplete
             .then_some(Reason::SourceIncomplete),
+        missing: None,
+        assists: Vec::new(),
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),

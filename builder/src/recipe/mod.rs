@@ -17,6 +17,7 @@ use countersign_attest::origin::Origin;
 use countersign_attest::time::{ParseTimestampError, Timestamp};
 use countersign_attest::verdict::{Reason, Verdict};
 
+pub mod cargo;
 pub mod generic;
 pub mod npm;
 mod tree_file;
@@ -35,7 +36,7 @@ pub struct Recipe {
 }
 
 /// All recipes.
-pub const RECIPES: &[&Recipe] = &[&npm::RECIPE, &generic::RECIPE];
+pub const RECIPES: &[&Recipe] = &[&cargo::RECIPE, &npm::RECIPE, &generic::RECIPE];
 
 /// Why inspection did not come to evidence. About us; what is wrong with a release is
 /// [`Evidence::Unusable`].
@@ -87,7 +88,9 @@ pub fn next(situation: &Situation<'_>, recipe: &str) -> Next {
             },
             detail: detail.clone(),
         },
-        (Some(recipe), Evidence::Generic | Evidence::Npm(_)) => (recipe.next)(situation),
+        (Some(recipe), Evidence::Cargo(_) | Evidence::Generic | Evidence::Npm(_)) => {
+            (recipe.next)(situation)
+        }
     }
 }
 
@@ -153,6 +156,8 @@ pub struct InspectRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "recipe", rename_all = "kebab-case")]
 pub enum Evidence {
+    /// What the manifests of a tree and a `.crate` file say.
+    Cargo(Box<cargo::CargoEvidence>),
     /// The generic recipe reads nothing.
     Generic,
     /// What a package.json and an npm tarball say.

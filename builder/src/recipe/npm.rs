@@ -113,6 +113,8 @@ fn candidate(situation: &Situation<'_>, evidence: &NpmEvidence) -> Result<Candid
         network: Network::None,
         as_of: None,
         incomplete: incomplete(situation, evidence),
+        missing: None,
+        assists: Vec::new(),
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),

@@ -88,7 +88,9 @@ fn facts(evidence: Evidence) -> Facts {
             sha512: None,
             size_bytes: None,
             declared: None,
+            published_on: None,
             stage: Stage::Candidate,
+            yanked: false,
         },
         evidence,
         source_incomplete: false,
@@ -101,6 +103,7 @@ fn facts(evidence: Evidence) -> Facts {
                 tool("npm", "11.19.1"),
                 tool("make", "4.3"),
             ],
+            alternatives: Vec::new(),
         },
         hints: Hints::default(),
         attempts: Vec::new(),
@@ -361,7 +364,9 @@ fn a_hostile_tree_is_unusable_and_never_left() {
         make(tree.path());
         match inspect_npm(tree.path(), subdir, None) {
             Evidence::Unusable { detail } => assert!(detail.contains(words), "{detail}"),
-            other @ (Evidence::Generic | Evidence::Npm(_)) => panic!("{words}: {other:?}"),
+            other @ (Evidence::Cargo(_) | Evidence::Generic | Evidence::Npm(_)) => {
+                panic!("{words}: {other:?}")
+            }
         }
     };
     let file = |bytes: Vec<u8>| {

@@ -261,6 +261,8 @@ impl Bench {
                     network: Network::None,
                     as_of: None,
                     incomplete: None,
+                    missing: None,
+                    assists: Vec::new(),
                 },
                 inputs: Vec::new(),
             },

@@ -22,6 +22,8 @@ use crate::{api, identity};
 
 /// The setting under which npm's registry is remembered.
 const NPM_SETTING: &str = "registry.npm";
+/// The setting under which cargo's index is remembered.
+const CARGO_SETTING: &str = "registry.cargo";
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -116,32 +118,39 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
     Ok(Exit::Good)
 }
 
-/// The configured registries; npm is asked for its own once, and the answer is remembered.
+/// The configured registries; a client is asked for its own once, and the answer is remembered.
 async fn registries(config: &Config, store: &Store) -> Result<Endpoints, Trouble> {
     let mut endpoints = config.registries.clone();
-    let wanted = config
-        .repositories
-        .iter()
-        .flat_map(|repository| &repository.published)
-        .any(|source| matches!(source, PublishedSource::Npm(_)));
-    if wanted && endpoints.npm.is_none() {
-        let remembered = store.setting(NPM_SETTING).await.map_err(store_fault)?;
-        let npm = match remembered.as_deref().map(SlashUrl::parse) {
-            Some(Ok(url)) => url,
-            Some(Err(_)) | None => {
-                let found = workshop::discover_npm().await?;
-                info!(registry = %found.url(), "npm says that this is its registry");
-                let text = found.url().to_string();
-                store
-                    .set_setting(NPM_SETTING, &text)
-                    .await
-                    .map_err(store_fault)?;
-                found
-            }
-        };
-        endpoints.npm = Some(npm);
+    let wanted = |is: fn(&PublishedSource) -> bool| {
+        let repositories = config.repositories.iter();
+        repositories.flat_map(|r| &r.published).any(is)
+    };
+    if endpoints.npm.is_none() && wanted(|source| matches!(source, PublishedSource::Npm(_))) {
+        let found = remembered(store, NPM_SETTING, workshop::discover_npm).await?;
+        endpoints.npm = Some(found);
+    }
+    if endpoints.cargo.is_none() && wanted(|source| matches!(source, PublishedSource::Cargo(_))) {
+        let found = remembered(store, CARGO_SETTING, workshop::discover_cargo).await?;
+        endpoints.cargo = Some(found);
     }
     Ok(endpoints)
+}
+
+/// A registry that was found before, else what its client says now.
+async fn remembered(
+    store: &Store,
+    setting: &str,
+    discover: impl AsyncFnOnce() -> Result<SlashUrl, Trouble>,
+) -> Result<SlashUrl, Trouble> {
+    let known = store.setting(setting).await.map_err(store_fault)?;
+    if let Some(Ok(url)) = known.as_deref().map(SlashUrl::parse) {
+        return Ok(url);
+    }
+    let found = discover().await?;
+    info!(setting, registry = %found.url(), "a client says that this is its registry");
+    let text = found.url().to_string();
+    let stored = store.set_setting(setting, &text).await;
+    stored.map_err(store_fault).map(|()| found)
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

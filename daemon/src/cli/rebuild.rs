@@ -256,6 +256,8 @@ struct ReportArtifact {
     normalizations: Vec<String>,
     causes: Vec<String>,
     attestations: Vec<ReportAttestation>,
+    #[serde(skip)]
+    yanked: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -374,6 +376,7 @@ fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> Re
         assisted_by: judgement.assisted_by.clone(),
         normalizations,
         causes,
+        yanked: result.published.yanked,
         attestations,
     }
 }
@@ -434,6 +437,12 @@ fn text(
         }
         for cause in &artifact.causes {
             let _ = writeln!(text, "  - {}", printable(cause));
+        }
+        if artifact.yanked {
+            let _ = writeln!(
+                text,
+                "  note: the registry has withdrawn it from new use (yanked)"
+            );
         }
         let _ = writeln!(text, "  published sha256:{}", artifact.published.sha256);
         for file in &artifact.rebuilt {

@@ -39,7 +39,15 @@ pub(crate) fn of(
         source: source(result),
         published: published(result),
         rebuilt: rebuilt(result),
-        assisted_by: Vec::new(), // no recipe copies anything from an artifact yet
+        assisted_by: match result.judgement.verdict {
+            Verdict::Assisted => attempted.map_or_else(Vec::new, |(attempt, _)| assists(attempt)),
+            Verdict::Reproduced
+            | Verdict::Equivalent
+            | Verdict::Differs
+            | Verdict::Unstable
+            | Verdict::BuildFailed
+            | Verdict::Indeterminate => Vec::new(),
+        },
         comparison: result
             .comparison
             .as_ref()
@@ -53,6 +61,16 @@ pub(crate) fn of(
         all.push(Facts { kind, ..verdict });
     }
     all
+}
+
+fn assists(attempt: &Attempted) -> Vec<attest::Assist> {
+    let copied = attempt.candidate.assists.iter();
+    copied
+        .map(|assist| attest::Assist {
+            kind: assist.kind,
+            sha256: assist.sha256,
+        })
+        .collect()
 }
 
 fn source(result: &ArtifactResult) -> Source {

@@ -17,7 +17,7 @@ use countersign_builder::sandbox::Profile;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Resolved, blocking, child_fault, open_tree};
+use super::{Resolved, blocking, child_fault, source};
 use crate::mirror::{Mirror, Mode, Report, Setup};
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
@@ -134,8 +134,8 @@ pub(super) async fn run(
     let EnvironmentSpec::Host { tools } = &build.plan.candidate.environment;
     let request = ReplayRequest {
         plan: build.plan.clone(),
-        tools: found_tools(tools, capabilities)?,
-        toolchains: workshop.toolchains(),
+        tools: tools.clone(),
+        toolchains: toolchains(workshop, tools, capabilities)?,
         profile: build.profile,
         id_base: workshop.id_base(),
     };
@@ -143,7 +143,7 @@ pub(super) async fn run(
     let log = tempfile::tempfile_in(files.path())
         .context("making a log file")
         .map_err(|error| Trouble::fault("disk", error))?;
-    let tree = open_tree(resolved)?;
+    let tree = source::open(resolved, build.plan.candidate.source_form)?;
     let binary = workshop.binary().to_owned();
     let (digest, call) = (build.digest, build.call);
     let mut sink = Sink {
@@ -178,26 +178,37 @@ pub(super) async fn run(
     })
 }
 
-/// The tools that a plan wants, each at exactly the version that is here.
-fn found_tools(
+/// The toolchains that have what a plan wants, each tool at exactly the version that it names.
+fn toolchains(
+    workshop: &Workshop,
     wanted: &[countersign_builder::plan::ToolVersion],
     capabilities: &Capabilities,
-) -> Result<Vec<countersign_builder::plan::ToolVersion>, Trouble> {
-    for tool in wanted {
-        let found = capabilities.tool(&tool.name).map(|t| t.version.as_str());
-        if found != Some(tool.version.as_str()) {
-            return Err(Trouble::refused(
-                "toolchain-unavailable",
-                anyhow::anyhow!(
-                    "the plan needs {} {}; this machine has {}",
-                    tool.name,
-                    tool.version,
-                    found.unwrap_or("none")
-                ),
-            ));
-        }
+) -> Result<Vec<String>, Trouble> {
+    if let Some(toolchains) = workshop.toolchains_for(wanted, capabilities) {
+        return Ok(toolchains);
     }
-    Ok(wanted.to_vec())
+    let sets = std::iter::once(&capabilities.tools).chain(&capabilities.alternatives);
+    let here: Vec<String> = sets
+        .flatten()
+        .filter(|found| wanted.iter().any(|tool| tool.name == found.name))
+        .map(|found| format!("{} {}", found.name, found.version))
+        .collect();
+    let wanted: Vec<String> = wanted
+        .iter()
+        .map(|tool| format!("{} {}", tool.name, tool.version))
+        .collect();
+    Err(Trouble::refused(
+        "toolchain-unavailable",
+        anyhow::anyhow!(
+            "the plan needs {}; this machine has {}",
+            wanted.join(" and "),
+            if here.is_empty() {
+                "none of them".to_owned()
+            } else {
+                here.join(", ")
+            },
+        ),
+    ))
 }
 
 /// Keeps what a build sends: its log and its outputs.

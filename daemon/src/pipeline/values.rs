@@ -14,9 +14,11 @@ use countersign_builder::release::{Published, Release};
 use countersign_builder::tree::TreeDigest;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use super::replay::{RebuiltFile, Replay};
 use crate::publish::PublishedSource;
+use crate::watch::git::Fetched;
 use crate::watch::location::Location;
 
 /// One release to rebuild: all that the caller knows of it.
@@ -53,6 +55,10 @@ pub(crate) struct Resolved {
     pub digest: TreeDigest,
     /// What the tree lacks: submodules and large-file objects.
     pub missing: Vec<String>,
+    /// What was fetched, to export it in another form.
+    pub fetched: Fetched,
+    /// The tree with a `.git` of ours; made when a plan first wants it.
+    pub with_git: OnceCell<(TempDir, TreeDigest)>,
 }
 
 /// What was found for one artifact: the record behind a verdict.

@@ -34,6 +34,7 @@ impl Bench {
             .unwrap(),
             endpoints: Endpoints {
                 npm: Some(SlashUrl::parse(&registry.url()).unwrap()),
+                cargo: Some(SlashUrl::parse(&format!("{}index", registry.url())).unwrap()),
                 ..Endpoints::default()
             },
             blobs: Blobs::open(dir.path().join("blobs")).unwrap(),
@@ -122,6 +123,64 @@ async fn a_version_is_found_checked_and_stored() {
         std::fs::read(bench.blobs.path(&artifact.sha256)).unwrap(),
         b"tarball"
     );
+}
+
+#[tokio::test]
+async fn a_crate_is_found_checked_and_stored() {
+    let bench = Bench::new();
+    bench.registry.publish_crate("left", "1.2.2", b"older");
+    let path = bench.registry.publish_crate("left", "1.2.3+b", b"crate");
+    let yank = |lines: &mut Vec<serde_json::Value>| lines[1]["yanked"] = true.into();
+    bench.registry.edit_crate("left", yank);
+    let found = bench
+        .fetch("pkg:cargo/left", &["v1.2.3", "1.2.3"])
+        .await
+        .unwrap();
+    assert_eq!(found.version, "1.2.3+b");
+    let [artifact] = &found.artifacts[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(artifact.file_name, "left-1.2.3+b.crate");
+    assert_eq!(artifact.purl.as_deref(), Some("pkg:cargo/left@1.2.3%2Bb"));
+    assert_eq!(artifact.stored(), Some(Digests::of(b"crate")));
+    assert_eq!(artifact.published_on, "2025-04-19T16:52:25Z".parse().ok());
+    assert!(artifact.yanked);
+    let location = artifact.download_location.as_deref().unwrap();
+    assert!(location.ends_with(&path), "{location}");
+    assert!(artifact.declared.as_deref().unwrap().starts_with("sha256:"));
+    let older = bench.fetch("pkg:cargo/left@1.2.2", &[]).await.unwrap();
+    assert!(!older.artifacts[0].yanked);
+}
+
+#[tokio::test]
+async fn a_crate_is_refused_unless_it_is_what_the_index_says() {
+    let bench = Bench::new();
+    let refused = async |code, kind| bench.refuses("pkg:cargo/left", code, kind).await;
+    refused("package-unknown", Kind::Refusal).await;
+    bench.registry.publish_crate("left", "1.2.4", b"crate");
+    refused("published-missing", Kind::Refusal).await;
+    let path = bench.registry.publish_crate("left", "1.2.3", b"crate");
+    bench.registry.put(&path, Answer::Bytes(b"krate".to_vec()));
+    refused("not-as-declared", Kind::Fault).await;
+    bench.registry.put(&path, Answer::Status(404));
+    refused("published-missing", Kind::Fault).await;
+    let elsewhere = Answer::Redirect("http://127.0.0.2:1/".into());
+    bench.registry.put(&path, elsewhere);
+    refused("host-not-allowed", Kind::Fault).await;
+    let rename = |lines: &mut Vec<serde_json::Value>| lines[1]["name"] = "right".into();
+    bench.registry.edit_crate("left", rename);
+    refused("bad-metadata", Kind::Fault).await;
+    bench.registry.publish_crate("port", "1.2.3", b"crate");
+    let local = json!({ "dl": "file:///etc" }).to_string().into_bytes();
+    bench
+        .registry
+        .put("/index/config.json", Answer::Bytes(local));
+    bench
+        .refuses("pkg:cargo/port", "bad-metadata", Kind::Fault)
+        .await;
+    let broken = Answer::Bytes(b"{\n".to_vec());
+    bench.registry.put("/index/le/ft/left", broken);
+    refused("bad-metadata", Kind::Fault).await;
 }
 
 #[tokio::test]

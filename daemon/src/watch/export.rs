@@ -16,6 +16,7 @@ use git2::ObjectType;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, Refusal, WatchError, printable};
+use super::git_form::GitForm;
 use super::mirror::{Objects, Peeled, bad};
 use super::object::{EntryKind, parse_tree};
 
@@ -75,6 +76,7 @@ pub(crate) struct Exported {
 enum Visit<'a> {
     Folder {
         path: &'a Path,
+        oid: GitOid,
     },
     File {
         path: &'a Path,
@@ -83,6 +85,7 @@ enum Visit<'a> {
     },
     Submodule {
         path: &'a Path,
+        oid: GitOid,
     },
 }
 
@@ -109,7 +112,8 @@ pub(crate) fn check_complete(
     Ok(peeled)
 }
 
-/// Writes the tree that a tag or commit leads to into a folder that exists and is empty.
+/// Writes the tree that a tag or commit leads to into a folder that exists and is empty; with a `.git`
+/// that is made for it ([`super::git_form`]), where one is wanted.
 ///
 /// # Errors
 /// A refusal when the tree is not acceptable, a fault when writing fails; the folder then holds a part
@@ -119,6 +123,7 @@ pub(crate) fn export(
     oid: GitOid,
     into: &Path,
     limits: TreeLimits,
+    with_git: bool,
 ) -> Result<Exported, WatchError> {
     let what = || format!("reading {}", into.display());
     if fs::read_dir(into)
@@ -134,11 +139,23 @@ pub(crate) fn export(
     }
     let (peeled, commit) = objects.peel(oid)?;
     let (mut submodules, mut lfs_pointers) = (Vec::new(), Vec::new());
+    let mut git = match with_git {
+        true => Some(GitForm::begin(objects, peeled.commit, commit.tree, into)?),
+        false => None,
+    };
     let mut walk = Walk::new(objects, limits);
     walk.tree(commit.tree, Path::new(""), 0, &mut |visit| {
         match visit {
-            Visit::Folder { path } => make_folder(&into.join(path))?,
-            Visit::Submodule { path } => {
+            Visit::Folder { path, oid } => {
+                make_folder(&into.join(path))?;
+                if let Some(git) = &git {
+                    git.folder(oid)?;
+                }
+            }
+            Visit::Submodule { path, oid } => {
+                if let Some(git) = &mut git {
+                    git.entry(path, EntryKind::Submodule, oid)?;
+                }
                 // as git leaves it where submodules are not fetched: an empty folder
                 make_folder(&into.join(path))?;
                 note(&mut submodules, path);
@@ -147,6 +164,9 @@ pub(crate) fn export(
                 let limit = usize::try_from(limits.file_bytes).unwrap_or(usize::MAX);
                 let blob = objects.read(oid, ObjectType::Blob, limit)?;
                 write(&into.join(path), kind, oid, blob.data())?;
+                if let Some(git) = &mut git {
+                    git.entry(path, kind, oid)?;
+                }
                 if blob.len() < 1024 && blob.data().starts_with(LFS) {
                     note(&mut lfs_pointers, path);
                 }
@@ -154,6 +174,10 @@ pub(crate) fn export(
         }
         Ok(())
     })?;
+    let (files, bytes) = (walk.files, walk.bytes);
+    if let Some(git) = git {
+        git.end()?;
+    }
     Ok(Exported {
         tag_object: peeled.tag_object,
         commit: peeled.commit,
@@ -161,8 +185,8 @@ pub(crate) fn export(
         commit_time: commit.time,
         submodules,
         lfs_pointers,
-        files: walk.files,
-        bytes: walk.bytes,
+        files,
+        bytes,
     })
 }
 
@@ -198,9 +222,15 @@ impl<'a> Walk<'a> {
                 return Err(over("the length of a path", MAX_PATH as u64));
             }
             match entry.kind {
-                EntryKind::Submodule => visit(Visit::Submodule { path: &path })?,
+                EntryKind::Submodule => visit(Visit::Submodule {
+                    path: &path,
+                    oid: entry.oid,
+                })?,
                 EntryKind::Folder => {
-                    visit(Visit::Folder { path: &path })?;
+                    visit(Visit::Folder {
+                        path: &path,
+                        oid: entry.oid,
+                    })?;
                     self.tree(entry.oid, &path, depth + 1, visit)?;
                 }
                 kind @ (EntryKind::File | EntryKind::Executable | EntryKind::Link) => {

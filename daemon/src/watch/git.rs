@@ -138,7 +138,7 @@ impl Repositories {
         }
     }
 
-    /// Writes the tree of a fetched tag into a new folder.
+    /// Writes the tree of a fetched tag into a new folder, with a `.git` of ours where one is wanted.
     ///
     /// # Errors
     /// As the child answers; the folder is then gone again.
@@ -146,6 +146,7 @@ impl Repositories {
         &self,
         fetched: &Fetched,
         into: &Path,
+        with_git: bool,
     ) -> Result<Exported, WatchError> {
         let into =
             std::path::absolute(into).map_err(Fault::io("looking for the current folder"))?;
@@ -156,6 +157,7 @@ impl Repositories {
             oid: fetched.oid,
             into: into.clone(),
             limits: self.limits.tree,
+            with_git,
         };
         let exported = match self.ask(request, None).await {
             Ok(Answer::Exported(exported)) if exported.commit == fetched.peeled.commit => {

@@ -65,6 +65,8 @@ pub(crate) enum Request {
         into: PathBuf,
         /// What the tree may come to.
         limits: TreeLimits,
+        /// Whether a `.git` is made for it.
+        with_git: bool,
     },
 }
 
@@ -226,6 +228,7 @@ fn answer(request: Request, pack: Option<File>) -> Result<Answer, WatchError> {
             oid,
             into,
             limits,
+            with_git,
         } => {
             let folder = match from {
                 Store::Mirror(path) => path,
@@ -236,6 +239,7 @@ fn answer(request: Request, pack: Option<File>) -> Result<Answer, WatchError> {
                 oid,
                 &into,
                 limits,
+                with_git,
             )?))
         }
     }

@@ -20,6 +20,7 @@ pub(crate) mod children;
 pub(crate) mod export;
 pub(crate) mod git;
 pub(crate) mod git_child;
+pub(crate) mod git_form;
 pub(crate) mod local;
 pub(crate) mod mirror;
 pub(crate) mod object;

@@ -116,7 +116,7 @@ impl Place {
         if out.exists() {
             fs::remove_dir_all(&out).expect("the last export");
         }
-        self.repositories().export(&fetched, &out).await
+        self.repositories().export(&fetched, &out, false).await
     }
 }
 
@@ -250,6 +250,7 @@ fn a_request_grants_its_own_folders_only() {
         oid,
         into: out.clone(),
         limits,
+        with_git: false,
     };
     let import = Request::Import {
         mirror: mirror.clone(),

@@ -1,0 +1,344 @@
+//! The cargo recipe: a crate, packed by `cargo package --no-verify` in the member that it is.
+//!
+//! Nothing of the package is compiled or run, and nothing of its dependencies is fetched but their
+//! lines in the index. Which cargo packed a crate shows in the crate (see [`version`]); where the right
+//! one is not at hand, other content says nothing about the release.
+
+use std::collections::BTreeMap;
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::origin::{AssistKind, Origin};
+use countersign_attest::verdict::{Reason, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::{Evidence, Next, Recipe, Situation};
+use crate::environment::FoundTool;
+use crate::mirror;
+use crate::plan::{
+    Assist, Candidate, EnvironmentSpec, Network, SourceForm, Step, ToolVersion, Valued,
+};
+
+mod identity;
+mod manifest;
+mod published;
+mod version;
+
+pub use version::Range;
+
+/// See the module.
+pub(super) const RECIPE: Recipe = Recipe {
+    name: "cargo",
+    tools: &TOOLS,
+    takes: |purl| purl.starts_with(identity::PURL_PREFIX),
+    inspect: manifest::inspect,
+    next,
+};
+
+/// The resolver looks at rustc's version too.
+const TOOLS: [&str; 2] = ["cargo", "rustc"];
+/// Most toolchains that are tried for one crate.
+const MOST_TOOLCHAINS: usize = 4;
+/// Where cargo writes: outside the tree, and empty.
+const TARGET: &str = "/tmp/target";
+/// Longest part of a file that goes into one argument (Linux takes 128 KiB).
+const ARGUMENT_BYTES: usize = 64 << 10;
+
+/// What the manifests of a tree and a published crate say. Written by strangers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CargoEvidence {
+    /// `package.name` of the member.
+    pub name: String,
+    /// `package.version` of the member, or the workspace's where it inherits.
+    pub version: String,
+    /// The member's folder in the tree; empty for the root.
+    pub member: String,
+    /// How many folders the workspace's root is above the member.
+    pub root_above: usize,
+    /// Whether the tree has a lock file at the workspace's root.
+    pub tree_lock: bool,
+    /// Whether any manifest of the workspace names a dependency, so that resolving asks the index.
+    pub dependencies: bool,
+    /// What the published crate says of itself.
+    pub published: PublishedCrate,
+}
+
+/// What was found in a published crate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "crate", rename_all = "kebab-case")]
+pub enum PublishedCrate {
+    /// Only a digest was published.
+    NotGiven,
+    /// The file is no readable crate. The comparison will say more.
+    Unreadable {
+        /// What was found, printable.
+        detail: String,
+    },
+    /// A crate.
+    Found(CrateFacts),
+}
+
+/// What a crate says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrateFacts {
+    /// `package.name` of its Cargo.toml.
+    pub name: String,
+    /// `package.version` of its Cargo.toml.
+    pub version: String,
+    /// What `.cargo_vcs_info.json` says; `None` where there is none.
+    pub vcs: Option<VcsFacts>,
+    /// Its Cargo.lock.
+    pub lock: Option<String>,
+    /// Versions of cargo that can have packed it.
+    pub cargo: Range,
+}
+
+/// What `.cargo_vcs_info.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VcsFacts {
+    /// The commit, where it names one.
+    pub commit: Option<String>,
+    /// The member's folder.
+    pub path: Option<String>,
+    /// Whether it was packed from a tree with changes.
+    pub dirty: bool,
+}
+
+/// Where the lock file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lock<'a> {
+    /// It is in the tree, or cargo makes it: from nothing, or from the index as of publication.
+    Ours,
+    /// It is copied from the artifact. It only ends up as a member: nothing in it is compiled.
+    Published(&'a str),
+}
+
+/// The candidates are a fixed list: for each toolchain, our own lock, then the published one. The first
+/// that gives the bytes ends it.
+fn next(situation: &Situation<'_>) -> Next {
+    let Evidence::Cargo(evidence) = situation.evidence else {
+        return no_recipe("the evidence was taken for another recipe".to_owned());
+    };
+    let same = |verdict: Verdict| matches!(verdict, Verdict::Reproduced | Verdict::Assisted);
+    if situation.attempts.iter().any(|a| same(a.verdict)) {
+        return Next::Enough;
+    }
+    if let Some(detail) = identity::contradiction(situation, evidence) {
+        return Next::Cannot {
+            reason: Reason::EvidenceContradicts,
+            detail,
+        };
+    }
+    if !identity::is_plain(&evidence.name) || !identity::is_plain(&evidence.version) {
+        return no_recipe(format!(
+            "cargo does not pack {:?} {:?}",
+            evidence.name, evidence.version
+        ));
+    }
+    let (sets, missing) = toolchains(situation, evidence);
+    if sets.is_empty() {
+        return Next::Cannot {
+            reason: Reason::ToolchainUnavailable,
+            detail: missing.unwrap_or_default(),
+        };
+    }
+    let mut ladder = Vec::new();
+    for set in &sets {
+        ladder.push((set, Lock::Ours));
+        if let Some(lock) = published_lock(evidence) {
+            ladder.push((set, Lock::Published(lock)));
+        }
+    }
+    let Some((set, lock)) = ladder.get(situation.attempts.len()) else {
+        return Next::Enough;
+    };
+    let candidate = candidate(situation, evidence, set, *lock, missing);
+    match candidate.check() {
+        Ok(()) => Next::Try(Box::new(candidate)),
+        Err(error) => no_recipe(format!("the package makes {error}")),
+    }
+}
+
+/// The published lock, where it may say something that the tree and the index do not.
+fn published_lock(evidence: &CargoEvidence) -> Option<&str> {
+    match &evidence.published {
+        PublishedCrate::Found(facts) if !evidence.tree_lock && evidence.dependencies => {
+            facts.lock.as_deref()
+        }
+        PublishedCrate::Found(_) | PublishedCrate::NotGiven | PublishedCrate::Unreadable { .. } => {
+            None
+        }
+    }
+}
+
+/// Toolchains worth a try, the likeliest first, and what is missing: in words, where none or not all
+/// that can have packed the crate are here.
+fn toolchains<'a>(
+    situation: &Situation<'a>,
+    evidence: &CargoEvidence,
+) -> (Vec<Vec<&'a FoundTool>>, Option<String>) {
+    let wanted = match &evidence.published {
+        PublishedCrate::Found(facts) => facts.cargo,
+        PublishedCrate::NotGiven | PublishedCrate::Unreadable { .. } => Range::ANY,
+    };
+    let cargo = |set: &[&FoundTool]| {
+        set.first()
+            .map_or("", |tool| tool.version.as_str())
+            .to_owned()
+    };
+    let mut sets = situation.capabilities.sets(&TOOLS);
+    sets.sort_by_key(|set| std::cmp::Reverse(version::rank(&cargo(set))));
+    let here: Vec<String> = sets.iter().map(|set| cargo(set)).collect();
+    let fits = |set: &Vec<&FoundTool>| wanted.holds(&cargo(set));
+    let missing = wanted.missing(&here).map(|eras| {
+        let here = if here.is_empty() {
+            "none".to_owned()
+        } else {
+            here.join(", ")
+        };
+        format!("the crate was packed by cargo {wanted}; not at hand: {eras}; at hand: {here}")
+    });
+    if sets.iter().any(fits) {
+        sets.retain(fits);
+        sets.truncate(MOST_TOOLCHAINS);
+    } else {
+        sets.truncate(1);
+    }
+    (sets, missing)
+}
+
+fn candidate(
+    situation: &Situation<'_>,
+    evidence: &CargoEvidence,
+    tools: &[&FoundTool],
+    lock: Lock<'_>,
+    missing: Option<String>,
+) -> Candidate {
+    let network = if evidence.dependencies {
+        Network::Mirror
+    } else {
+        Network::None
+    };
+    let pinned = tools.iter().map(|tool| ToolVersion {
+        name: tool.name.clone(),
+        version: tool.version.clone(),
+        origin: Origin::Operator,
+    });
+    let output = format!("{}-{}.crate", evidence.name, evidence.version);
+    let mut steps = Vec::new();
+    let mut assists = Vec::new();
+    if let Lock::Published(text) = lock {
+        steps.push(write_lock(evidence, text));
+        assists.push(Assist {
+            kind: AssistKind::LockfileInert,
+            sha256: Sha256::of(text.as_bytes()),
+        });
+    }
+    steps.push(package(network));
+    // outputs are taken from the tree, in which cargo must not write before it has listed it
+    let packed = format!("{TARGET}/package/{output}");
+    steps.push(step(&["cp", &packed, &output]));
+    Candidate {
+        recipe: RECIPE.name.to_owned(),
+        environment: EnvironmentSpec::Host {
+            tools: pinned.collect(),
+        },
+        source_form: source_form(evidence),
+        subdir: evidence.member.clone(),
+        steps,
+        variables: variables(),
+        outputs: vec![ours(&output)],
+        limits: situation.hints.limits,
+        network,
+        as_of: match network {
+            Network::None => None,
+            Network::Mirror => Some(as_of(situation)),
+        },
+        incomplete: if situation.source_incomplete {
+            Some(Reason::SourceIncomplete)
+        } else {
+            missing.as_ref().map(|_| Reason::ToolchainUnavailable)
+        },
+        missing,
+        assists,
+    }
+}
+
+/// A crate without `.cargo_vcs_info.json` was packed outside git.
+const fn source_form(evidence: &CargoEvidence) -> SourceForm {
+    match &evidence.published {
+        PublishedCrate::Found(CrateFacts { vcs: None, .. }) => SourceForm::Tree,
+        PublishedCrate::Found(CrateFacts { vcs: Some(_), .. })
+        | PublishedCrate::NotGiven
+        | PublishedCrate::Unreadable { .. } => SourceForm::Git,
+    }
+}
+
+/// The last moment at which the publisher can have resolved: the registry did not have the crate yet.
+fn as_of(situation: &Situation<'_>) -> countersign_attest::time::Timestamp {
+    match situation.published.published_on {
+        Some(published_on) => published_on.plus_seconds(-1),
+        None => situation.release.commit_time,
+    }
+}
+
+fn package(network: Network) -> Step {
+    let mut argv = vec!["cargo", "package", "--no-verify"];
+    let source = format!("source.mirror.registry=\"{}\"", mirror::CARGO_INDEX);
+    match network {
+        Network::None => argv.push("--offline"),
+        // above the settings of the tree, which may name other sources
+        Network::Mirror => argv.extend([
+            "--config",
+            "source.crates-io.replace-with=\"mirror\"",
+            "--config",
+            &source,
+        ]),
+    }
+    step(&argv)
+}
+
+/// Writes the published lock at the workspace's root. Its text is an argument, never part of a script.
+fn write_lock(evidence: &CargoEvidence, text: &str) -> Step {
+    let path = format!("{}Cargo.lock", "../".repeat(evidence.root_above));
+    let mut argv: Vec<Valued<String>> = ["sh", "-c", "printf %s \"$@\" > \"$0\"", &path]
+        .map(ours)
+        .to_vec();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let at = rest.floor_char_boundary(ARGUMENT_BYTES);
+        let (part, after) = rest.split_at(at);
+        argv.push(Valued::new(part.to_owned(), Origin::Artifact));
+        rest = after;
+    }
+    Step { argv }
+}
+
+fn variables() -> BTreeMap<String, Valued<String>> {
+    [
+        ("CARGO_HOME", "/tmp/cargo"),
+        ("CARGO_NET_RETRY", "0"),
+        ("CARGO_TARGET_DIR", TARGET),
+    ]
+    .map(|(name, value)| (name.to_owned(), ours(value)))
+    .into()
+}
+
+fn step(argv: &[&str]) -> Step {
+    Step {
+        argv: argv.iter().map(|argument| ours(argument)).collect(),
+    }
+}
+
+fn ours(value: &str) -> Valued<String> {
+    Valued::new(value.to_owned(), Origin::Source)
+}
+
+const fn no_recipe(detail: String) -> Next {
+    Next::Cannot {
+        reason: Reason::NoRecipe,
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+//! Promise: a published crate is rebuilt from its tag by the cargo that packed it, bit for bit; one that
+//! was tampered with is found out; and where the right cargo is not at hand, nothing is said against it.
+//!
+//! One test takes a real crate from the registry, through cargo's own client.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use countersign_fixtures::registries::Registry;
+use countersign_tests::{Ran, Repository, World, ran};
+use serde_json::{Value, json};
+
+/// A crate that was published from outside a git repository, and without dependencies.
+const REAL: (&str, &str) = ("lru-slab", "0.1.3");
+/// The time that cargo gives members, and the one that it gave to files of its own up to 1.92.
+const CARGO_TIME: u64 = 1_153_704_088;
+const EARLY_TIME: u64 = 1;
+
+/// Members by name without the top folder: content, mode, time.
+type Members = BTreeMap<String, (Vec<u8>, u32, u64)>;
+
+fn members(file: &[u8]) -> Members {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let mut members = Members::new();
+    for entry in archive.entries().expect("a tar") {
+        let mut entry = entry.expect("a member");
+        let path = entry.path().expect("a path").display().to_string();
+        let (_, name) = path.split_once('/').expect("a top folder");
+        let name = name.to_owned();
+        let (mode, time) = (entry.header().mode(), entry.header().mtime());
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("content");
+        members.insert(
+            name,
+            (content, mode.expect("a mode"), time.expect("a time")),
+        );
+    }
+    members
+}
+
+fn packed(top: &str, members: &Members) -> Vec<u8> {
+    let encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
+    let mut archive = tar::Builder::new(encoder);
+    for (name, (content, mode, time)) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        header.set_mtime(*time);
+        let path = format!("{top}/{name}");
+        archive
+            .append_data(&mut header, path, content.as_slice())
+            .expect("a member");
+    }
+    archive
+        .into_inner()
+        .and_then(flate2::write::GzEncoder::finish)
+        .expect("an archive")
+}
+
+/// A crate file as cargo's own client fetches it.
+fn download(world: &World, name: &str, version: &str) -> Vec<u8> {
+    world.write(
+        "client/Cargo.toml",
+        format!(
+            "[package]\nname = \"client\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[lib]\npath = \"lib.rs\"\n[workspace]\n[dependencies]\n{name} = \"={version}\"\n"
+        ),
+    );
+    world.write("client/lib.rs", "");
+    let mut fetch = cargo(&world.path("client"));
+    fetch.arg("fetch").env("CARGO_HOME", world.path("home"));
+    let fetched = ran(&mut fetch);
+    assert_eq!(fetched.code, Some(0), "{fetched:#?}");
+    let cache = world.path("home/registry/cache");
+    let registry = fs::read_dir(cache).expect("a cache").next();
+    let registry = registry.expect("a registry").expect("a folder").path();
+    fs::read(registry.join(format!("{name}-{version}.crate"))).expect("the crate")
+}
+
+fn cargo(folder: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(folder).env_remove("CARGO_TARGET_DIR");
+    command
+}
+
+/// A repository with the files that a crate was packed from.
+fn unpacked(world: &World, members: &Members) -> Repository {
+    let repository = world.repository("source");
+    for (name, (content, ..)) in members {
+        match name.as_str() {
+            "Cargo.toml" | "Cargo.lock" | ".cargo_vcs_info.json" => {} // cargo's own
+            "Cargo.toml.orig" => repository.write("Cargo.toml", content),
+            name => repository.write(name, content),
+        }
+    }
+    repository
+}
+
+/// Publishes a file and rebuilds it.
+fn rebuild(world: &World, name: &str, version: &str, file: &[u8]) -> Ran {
+    let registry = Registry::start().expect("a registry");
+    registry.publish_crate(name, version, file);
+    let tag = format!("v{version}");
+    let published = format!("pkg:cargo/{name}");
+    let index = format!("sparse+{}index/", registry.url());
+    world.run([
+        "rebuild",
+        "--source",
+        "source",
+        "--tag",
+        &tag,
+        "--published",
+        &published,
+        "--cargo-index",
+        &index,
+        "--format",
+        "json",
+    ])
+}
+
+#[track_caller]
+fn artifact(ran: Ran, code: i32, verdict: &str, reason: Option<&str>) -> Value {
+    let json = ran.expect(code).json();
+    let artifact = json["artifacts"][0].clone();
+    assert_eq!(artifact["verdict"], verdict, "{json:#}");
+    assert_eq!(artifact["reason"], json!(reason), "{json:#}");
+    artifact
+}
+
+#[test]
+fn a_real_crate_is_reproduced_and_a_tampered_copy_differs() {
+    let world = World::new();
+    let (name, version) = REAL;
+    let published = download(&world, name, version);
+    let mut members = members(&published);
+    unpacked(&world, &members).release("v0.1.3");
+    artifact(
+        rebuild(&world, name, version, &published),
+        0,
+        "reproduced",
+        None,
+    );
+
+    let top = format!("{name}-{version}");
+    let lib = members.get_mut("src/lib.rs").expect("a library");
+    lib.0.extend(b"\npub fn canary() {}\n");
+    let tampered = packed(&top, &members);
+    let ran = rebuild(&world, name, version, &tampered);
+    let artifact = artifact(ran, 1, "differs", Some("content-differs"));
+    let causes = artifact["causes"].to_string();
+    assert!(causes.contains("src/lib.rs"), "{causes}");
+}
+
+/// A workspace with a member whose version is the workspace's, packed by the installed cargo in a clone.
+fn workspace(world: &World) -> (Repository, Vec<u8>) {
+    let repository = world.repository("source");
+    repository.write(
+        "Cargo.toml",
+        "[workspace]\nmembers = [\"crates/*\"]\nresolver = \"2\"\n[workspace.package]\nversion = \"1.2.0\"\nedition = \"2021\"\n",
+    );
+    repository.write(
+        "crates/inner/Cargo.toml",
+        "[package]\nname = \"inner-crate\"\nversion.workspace = true\nedition.workspace = true\nlicense = \"MIT\"\ndescription = \"d\"\n",
+    );
+    repository.write("crates/inner/src/lib.rs", "pub fn f() {}\n");
+    repository.write("crates/inner/run.sh", "#!/bin/sh\n");
+    repository.git(["add", "-A"]);
+    repository.git(["update-index", "--chmod=+x", "crates/inner/run.sh"]);
+    repository.git(["commit", "-q", "-m", "before"]);
+    repository.git(["commit", "-q", "--allow-empty", "-m", "release"]);
+    repository.git(["tag", "v1.2.0"]);
+    let clone = world.path("clone");
+    repository.git(["clone", "-q", ".", clone.to_str().expect("UTF-8")]);
+    let mut package = cargo(&clone.join("crates/inner"));
+    package.args(["package", "--no-verify", "--offline"]);
+    let packaged = ran(&mut package);
+    assert_eq!(packaged.code, Some(0), "{packaged:#?}");
+    let file: PathBuf = clone.join("target/package/inner-crate-1.2.0.crate");
+    (repository, fs::read(file).expect("a crate"))
+}
+
+#[test]
+fn a_member_that_was_packed_in_a_repository_carries_the_commit() {
+    let world = World::new();
+    let (repository, published) = workspace(&world);
+    let mut members = members(&published);
+    let said = members[".cargo_vcs_info.json"].0.clone();
+    let said = String::from_utf8(said).expect("UTF-8");
+    let commit = repository.git(["rev-parse", "HEAD"]);
+    assert!(said.contains(&commit), "{said}");
+    let ran = rebuild(&world, "inner-crate", "1.2.0", &published);
+    artifact(ran, 0, "reproduced", None);
+
+    // another commit than the tag's: the evidence contradicts itself
+    let other = repository.git(["rev-parse", "HEAD^"]);
+    let lie = said.replace(&commit, &other).into_bytes();
+    members.get_mut(".cargo_vcs_info.json").expect("it").0 = lie;
+    let lying = packed("inner-crate-1.2.0", &members);
+    let ran = rebuild(&world, "inner-crate", "1.2.0", &lying);
+    let artifact = artifact(ran, 3, "indeterminate", Some("evidence-contradicts"));
+    let detail = artifact["detail"].to_string();
+    assert!(
+        detail.contains(&commit) && detail.contains(&other),
+        "{detail}"
+    );
+}
+
+/// A crate that an absent cargo has packed is not said to differ.
+#[test]
+fn a_missing_toolchain_is_named() {
+    let world = World::new();
+    let (_, published) = workspace(&world);
+    let mut members = members(&published);
+    for (name, (_, _, time)) in &mut members {
+        let made_by_cargo = matches!(name.as_str(), "Cargo.toml" | "Cargo.lock");
+        *time = if made_by_cargo {
+            EARLY_TIME
+        } else {
+            CARGO_TIME
+        };
+    }
+    let manifest = &mut members.get_mut("Cargo.toml").expect("a manifest").0;
+    // as it was before 1.83
+    let text = String::from_utf8(manifest.clone()).expect("UTF-8");
+    *manifest = text.replace("autolib = false\n", "").into_bytes();
+    members.remove("Cargo.lock");
+    let early = packed("inner-crate-1.2.0", &members);
+    let ran = rebuild(&world, "inner-crate", "1.2.0", &early);
+    let artifact = artifact(ran, 3, "indeterminate", Some("toolchain-unavailable"));
+    let detail = artifact["detail"].as_str().expect("a detail");
+    assert!(detail.contains("1.82 or earlier"), "{detail}");
+}
+
+/// A crate with a dependency, and a registry that has both. The lock is not in git.
+fn with_dependency(world: &World) -> (Registry, Vec<u8>) {
+    let registry = Registry::start().expect("a registry");
+    let early = |lines: &mut Vec<Value>| lines[0]["pubtime"] = "2024-01-01T00:00:00Z".into();
+    registry.publish_crate("below", "1.0.0", b"never fetched");
+    registry.edit_crate("below", early);
+    let repository = world.repository("source");
+    repository.write(
+        "Cargo.toml",
+        "[package]\nname = \"above\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"d\"\n[dependencies]\nbelow = \"1\"\n",
+    );
+    repository.write("src/lib.rs", "pub fn f() {}\n");
+    repository.write(".gitignore", "Cargo.lock\n");
+    repository.release("v1.0.0");
+    let clone = world.path("clone");
+    repository.git(["clone", "-q", ".", clone.to_str().expect("UTF-8")]);
+    let mut package = cargo(&clone);
+    package
+        .env("CARGO_HOME", world.path("home"))
+        .args(["package", "--no-verify", "--config"])
+        .arg("source.crates-io.replace-with=\"local\"")
+        .arg("--config")
+        .arg(format!(
+            "source.local.registry=\"sparse+{}index/\"",
+            registry.url()
+        ));
+    let packaged = ran(&mut package);
+    assert_eq!(packaged.code, Some(0), "{packaged:#?}");
+    let file = fs::read(clone.join("target/package/above-1.0.0.crate")).expect("a crate");
+    registry.publish_crate("above", "1.0.0", &file);
+    (registry, file)
+}
+
+fn rebuild_above(world: &World, registry: &Registry, more: &[&str]) -> Ran {
+    let index = format!("{}index/", registry.url());
+    let mut arguments = vec![
+        "rebuild",
+        "--source",
+        "source",
+        "--tag",
+        "v1.0.0",
+        "--published",
+        "pkg:cargo/above",
+        "--cargo-index",
+        &index,
+        "--format",
+        "json",
+    ];
+    arguments.extend(more);
+    world.run(arguments)
+}
+
+/// What came to the registry after the crate did is not seen.
+#[test]
+fn a_lock_that_is_not_in_git_is_resolved_as_of_publication() {
+    let world = World::new();
+    let (registry, _) = with_dependency(&world);
+    registry.publish_crate("below", "1.0.1", b"as young as the crate");
+    let json = rebuild_above(&world, &registry, &[]).expect(0).json();
+    assert_eq!(json["artifacts"][0]["verdict"], "reproduced", "{json:#}");
+    assert_eq!(json["attempts"][0]["candidate"]["network"], "mirror");
+    let asked = registry.requests();
+    assert!(
+        !asked.iter().any(|path| path.starts_with("/dl/below")),
+        "{asked:?}"
+    );
+}
+
+/// The publisher's own lock was older than the crate: it is copied, said, and nothing of it is built.
+#[test]
+fn a_lock_that_only_the_publisher_had_makes_it_assisted() {
+    let world = World::new();
+    let (registry, file) = with_dependency(&world);
+    registry.publish_crate("below", "1.0.1", b"there when the crate was packed");
+    let early = |lines: &mut Vec<Value>| lines[1]["pubtime"] = "2024-01-02T00:00:00Z".into();
+    registry.edit_crate("below", early);
+    let json = rebuild_above(&world, &registry, &[]).expect(1).json();
+    let artifact = &json["artifacts"][0];
+    assert_eq!(artifact["verdict"], "assisted", "{json:#}");
+    assert_eq!(
+        artifact["assisted_by"],
+        json!(["lockfile-inert"]),
+        "{json:#}"
+    );
+    let _ = rebuild_above(&world, &registry, &["--accept", "assisted"]).expect(0);
+
+    // a lock never helps a crate whose content is another
+    let mut members = members(&file);
+    let lib = &mut members.get_mut("src/lib.rs").expect("a library").0;
+    lib.extend(b"pub fn canary() {}\n");
+    let drop = |lines: &mut Vec<Value>| lines.clear();
+    registry.edit_crate("above", drop);
+    registry.publish_crate("above", "1.0.0", &packed("above-1.0.0", &members));
+    let json = rebuild_above(&world, &registry, &["--accept", "assisted"])
+        .expect(1)
+        .json();
+    assert_eq!(json["artifacts"][0]["verdict"], "differs", "{json:#}");
+}
