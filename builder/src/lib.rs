@@ -8,6 +8,8 @@ pub mod outcome;
 pub mod plan;
 pub mod release;
 
+pub mod mirror;
+
 pub mod environment;
 pub mod recipe;
 

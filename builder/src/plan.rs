@@ -63,6 +63,9 @@ pub struct Candidate {
     pub limits: Limits,
     /// Whether anything of a registry may be reached.
     pub network: Network,
+    /// The moment as of which registries answer; there exactly where the network is `mirror`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
     /// If content differs, this is why that says nothing about the release.
     pub incomplete: Option<Reason>,
 }
@@ -77,7 +80,8 @@ pub struct Plan {
     pub source: PlanSource,
     /// How.
     pub candidate: Candidate,
-    /// Files that a record run fetched; empty where the network is `none`.
+    /// What a record run was served, sorted by request, each request once; empty where the network
+    /// is `none`.
     pub inputs: Vec<PlanInput>,
 }
 
@@ -140,12 +144,16 @@ pub enum SourceForm {
     Tree,
 }
 
-/// What network the replay has. There is one value until record runs exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What network a build has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
     /// Loopback, with nobody on it.
+    #[default]
     None,
+    /// Loopback, with the mirror on it ([`crate::mirror`]): registries as of a moment in the record
+    /// run, nothing but that record in a replay.
+    Mirror,
 }
 
 /// What a build may use. All are enforced by the launcher, never by the build.
@@ -224,7 +232,29 @@ impl Plan {
             return Err(PlanError::Schema(plan.schema));
         }
         plan.candidate.check()?;
+        plan.check_inputs()?;
         Ok(plan)
+    }
+
+    /// Inputs are sorted, each once, and there only where a mirror can hand them out.
+    fn check_inputs(&self) -> Result<(), PlanError> {
+        let refuse = |what, input: &PlanInput| {
+            Err(PlanError::Value {
+                what,
+                value: input.request.clone(),
+            })
+        };
+        for pair in self.inputs.windows(2) {
+            if let [before, after] = pair
+                && before.request >= after.request
+            {
+                return refuse("inputs out of order", after);
+            }
+        }
+        match (self.candidate.network, self.inputs.first()) {
+            (Network::None, Some(input)) => refuse("an input and no network", input),
+            (Network::None, None) | (Network::Mirror, _) => Ok(()),
+        }
     }
 
     /// Every origin in the plan, for the rule that one `artifact` forbids `reproduced`.
@@ -276,6 +306,13 @@ impl Candidate {
             if let Some(bad) = step.argv.iter().find(|a| a.value.contains('\0')) {
                 return refuse("a NUL in an argument", &bad.value);
             }
+        }
+        match (self.network, self.as_of) {
+            (Network::Mirror, None) => return refuse("a mirror and no moment", ""),
+            (Network::None, Some(moment)) => {
+                return refuse("a moment and no mirror", &moment.to_string());
+            }
+            (Network::Mirror, Some(_)) | (Network::None, None) => {}
         }
         for (name, value) in &self.variables {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';

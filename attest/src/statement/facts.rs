@@ -348,6 +348,8 @@ pub struct Log {
 pub enum Network {
     /// Loopback, with nobody on it.
     None,
+    /// Loopback, with nothing on it but a record of earlier responses: the build's inputs.
+    Replay,
 }
 
 /// A tool at the version found.

@@ -38,7 +38,11 @@ pub fn compare(published: File, rebuilt: File, limits: &ReadLimits) -> Compariso
     })
 }
 
-fn attempt(mut published: File, mut rebuilt: File, limits: &ReadLimits) -> Result<Comparison, Failure> {
+fn attempt(
+    mut published: File,
+    mut rebuilt: File,
+    limits: &ReadLimits,
+) -> Result<Comparison, Failure> {
     let format_a = format_of(&published).map_err(Failure::on(Side::Published))?;
     let format_b = format_of(&rebuilt).map_err(Failure::on(Side::Rebuilt))?;
     if same_bytes(&published, &rebuilt)? {

@@ -82,6 +82,7 @@ fn plan(origin: Origin) -> Plan {
             outputs: vec![Valued::new("out".into(), Origin::Operator)],
             limits: Limits::default(),
             network: Network::None,
+            as_of: None,
             incomplete: None,
         },
         inputs: Vec::new(),

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use countersign_attest::origin::Origin;
 use countersign_attest::verdict::Reason;
 
-use super::{Evidence, InspectError, InspectRequest, Next, Recipe, Situation, pin_tools};
+use super::{AsOf, Evidence, InspectError, InspectRequest, Next, Recipe, Situation, pin_tools};
 use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
 use crate::release::Release;
 
@@ -83,7 +83,12 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
             .collect(),
         outputs,
         limits: hints.limits,
-        network: Network::None,
+        network: hints.network,
+        as_of: match (hints.network, hints.as_of) {
+            (Network::None, _) => None,
+            (Network::Mirror, AsOf::Commit) => Some(release.commit_time),
+            (Network::Mirror, AsOf::At(moment)) => Some(moment),
+        },
         incomplete: situation
             .source_incomplete
             .then_some(Reason::SourceIncomplete),

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
 use crate::outcome::Outcome;
-use crate::plan::{Candidate, Limits, ToolVersion};
+use crate::plan::{Candidate, Limits, Network, ToolVersion};
 use crate::release::{Published, Release};
 use countersign_attest::origin::Origin;
+use countersign_attest::time::{ParseTimestampError, Timestamp};
 use countersign_attest::verdict::{Reason, Verdict};
 
 pub mod generic;
@@ -177,8 +178,44 @@ pub struct Hints {
     pub outputs: Vec<String>,
     /// Tools that must be there for the generic recipe; their versions are recorded in the plan.
     pub tools: Vec<String>,
+    /// What network the generic recipe has: `none` or `mirror`.
+    pub network: Network,
+    /// As of which moment the mirror answers the generic recipe: `commit` or a time.
+    pub as_of: AsOf,
     /// Limits that the operator sets.
     pub limits: Limits,
+}
+
+/// As of which moment registries answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum AsOf {
+    /// The time of the release's commit.
+    #[default]
+    Commit,
+    /// A moment that the operator chose.
+    At(Timestamp),
+}
+
+impl TryFrom<String> for AsOf {
+    type Error = ParseTimestampError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "commit" {
+            Ok(Self::Commit)
+        } else {
+            text.parse().map(Self::At)
+        }
+    }
+}
+
+impl From<AsOf> for String {
+    fn from(moment: AsOf) -> Self {
+        match moment {
+            AsOf::Commit => "commit".to_owned(),
+            AsOf::At(moment) => moment.to_string(),
+        }
+    }
 }
 
 /// An attempt that was made before.

@@ -108,6 +108,7 @@ fn candidate(situation: &Situation<'_>, evidence: &NpmEvidence) -> Result<Candid
         outputs: vec![ours(&output)],
         limits: situation.hints.limits,
         network: Network::None,
+        as_of: None,
         incomplete: incomplete(situation, evidence),
     };
     match candidate.check() {

@@ -135,7 +135,7 @@ fn generic(change: impl FnOnce(&mut Hints)) -> Facts {
         variables: [("TAG".to_owned(), "{tag}".to_owned())].into(),
         outputs: vec!["out/b-{version}.*".into()],
         tools: vec!["make".into()],
-        limits: Limits::default(),
+        ..Hints::default()
     };
     change(&mut facts.hints);
     facts

@@ -245,6 +245,7 @@ impl Bench {
                         ..Limits::default()
                     },
                     network: Network::None,
+                    as_of: None,
                     incomplete: None,
                 },
                 inputs: Vec::new(),

@@ -69,6 +69,15 @@ pub(super) struct RebuildArguments {
     /// The npm registry; by default npm's own configuration says.
     #[arg(long, value_name = "URL")]
     npm_registry: Option<String>,
+    /// The sparse index for cargo.
+    #[arg(long, value_name = "URL")]
+    cargo_index: Option<String>,
+    /// The simple index for Python packages.
+    #[arg(long, value_name = "URL")]
+    pypi_index: Option<String>,
+    /// A host (`host` or `host:port`) beside the registries' own that may serve their files.
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
     /// A folder with a toolchain beside /usr; its bin comes first in the build's PATH.
     #[arg(long, value_name = "DIR")]
     toolchain: Vec<PathBuf>,
@@ -98,16 +107,17 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         .tempdir()
         .context("making a scratch folder (set TMPDIR to choose where)")
         .map_err(|error| Trouble::fault("disk", error))?;
-    let npm = arguments
-        .npm_registry
-        .as_deref()
-        .map(SlashUrl::parse)
-        .transpose();
-    let npm =
-        npm.map_err(|error| Trouble::refusal(anyhow::Error::new(error).context("--npm-registry")))?;
+    let endpoint = |option: &'static str, text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => SlashUrl::parse(text.strip_prefix("sparse+").unwrap_or(text))
+            .map(Some)
+            .map_err(|error| Trouble::refusal(anyhow::Error::new(error).context(option))),
+    };
     let registries = Endpoints {
-        npm,
-        ..Endpoints::default()
+        npm: endpoint("--npm-registry", &arguments.npm_registry)?,
+        cargo: endpoint("--cargo-index", &arguments.cargo_index)?,
+        pypi: endpoint("--pypi-index", &arguments.pypi_index)?,
+        allowed_hosts: arguments.allow_host.clone(),
     };
     let bar = progress_bar(format);
     let workshop = Workshop::open(

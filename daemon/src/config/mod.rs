@@ -11,7 +11,7 @@ use std::time::Duration;
 use countersign_builder::recipe::Hints;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::publish::endpoints::SlashUrl;
+use crate::publish::endpoints::{KEY_CARGO, KEY_NPM, KEY_PYPI, SlashUrl};
 use crate::publish::{Endpoints, PublishedSource};
 use crate::watch::location::{Location, LocationRules};
 
@@ -97,6 +97,10 @@ pub(crate) struct Rebuilder {
 pub(crate) struct Registries {
     /// The npm registry.
     pub npm: Option<String>,
+    /// The sparse index for cargo, with or without `sparse+` before it.
+    pub cargo: Option<String>,
+    /// The simple index for Python packages.
+    pub pypi: Option<String>,
     /// Hosts (`host` or `host:port`) that may serve files beside the registries' own.
     pub allowed_hosts: Vec<String>,
 }
@@ -335,14 +339,17 @@ pub(crate) fn load_hints(path: &Path) -> Result<Hints, ConfigError> {
 }
 
 fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigError> {
-    let npm = match &registries.npm {
-        None => None,
-        Some(text) => Some(
-            SlashUrl::parse(text).map_err(|error| value(path, "registries.npm", chain(&error)))?,
-        ),
+    let parse = |key: &str, text: &Option<String>| {
+        let Some(text) = text else { return Ok(None) };
+        let url = text.strip_prefix("sparse+").unwrap_or(text);
+        SlashUrl::parse(url)
+            .map(Some)
+            .map_err(|error| value(path, key, chain(&error)))
     };
     Ok(Endpoints {
-        npm,
+        npm: parse(KEY_NPM, &registries.npm)?,
+        cargo: parse(KEY_CARGO, &registries.cargo)?,
+        pypi: parse(KEY_PYPI, &registries.pypi)?,
         allowed_hosts: registries.allowed_hosts.clone(),
     })
 }

@@ -185,6 +185,7 @@ fn build(result: &ArtifactResult, attempt: &Attempted) -> Build {
         runs: attempt.outcomes.iter().map(run).collect(),
         network: match attempt.candidate.network {
             countersign_builder::plan::Network::None => attest::Network::None,
+            countersign_builder::plan::Network::Mirror => attest::Network::Replay,
         },
         architecture: found.map_or_else(String::new, |found| found.architecture.clone()),
         toolchain: found.map_or_else(Vec::new, |found| {

@@ -12,6 +12,10 @@ use url::Url;
 
 /// The configuration key of the npm registry.
 pub(crate) const KEY_NPM: &str = "registries.npm";
+/// The configuration key of cargo's sparse index.
+pub(crate) const KEY_CARGO: &str = "registries.cargo";
+/// The configuration key of the simple index for Python packages.
+pub(crate) const KEY_PYPI: &str = "registries.pypi";
 /// The configuration key of hosts that may serve files beside the registries' own.
 pub(crate) const KEY_ALLOWED_HOSTS: &str = "registries.allowed_hosts";
 /// The configuration key that allows local paths.
@@ -29,6 +33,10 @@ const ANSWER_BYTES: u64 = 4096;
 pub(crate) struct Endpoints {
     /// The npm registry, where one is known.
     pub(crate) npm: Option<SlashUrl>,
+    /// The sparse index for cargo, where one is known.
+    pub(crate) cargo: Option<SlashUrl>,
+    /// The simple index for Python's installers, where one is known.
+    pub(crate) pypi: Option<SlashUrl>,
     /// Hosts (`host` or `host:port`) that may serve files beside the registry's or the URL's own.
     pub(crate) allowed_hosts: Vec<String>,
 }

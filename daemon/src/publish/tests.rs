@@ -34,7 +34,7 @@ impl Bench {
             .unwrap(),
             endpoints: Endpoints {
                 npm: Some(SlashUrl::parse(&registry.url()).unwrap()),
-                allowed_hosts: Vec::new(),
+                ..Endpoints::default()
             },
             blobs: Blobs::open(dir.path().join("blobs")).unwrap(),
             limits: Limits {
