@@ -239,7 +239,8 @@ impl<R: Read> MemberWalk<'_, '_, R> {
         let content = if shared.method == DEFLATE {
             // one byte more than declared shows a stream that is longer than it says
             let mut inflate = Inflate::new(&mut raw);
-            let content = Content::read((&mut inflate).take(size + 1), name, self.budget, &mut keep)?;
+            let content =
+                Content::read((&mut inflate).take(size + 1), name, self.budget, &mut keep)?;
             let mut more = [0];
             if content.size != size || inflate.read(&mut more)? != 0 {
                 return Err(ArchiveError::malformed("a member with two sizes", name));

@@ -362,7 +362,9 @@ fn a_hostile_tree_is_unusable_and_never_left() {
         make(tree.path());
         match inspect_npm(tree.path(), subdir, None) {
             Evidence::Unusable { detail } => assert!(detail.contains(words), "{detail}"),
-            other @ (Evidence::Generic | Evidence::Npm(_)) => panic!("{words}: {other:?}"),
+            other @ (Evidence::Generic | Evidence::Npm(_) | Evidence::Pypi(_)) => {
+                panic!("{words}: {other:?}")
+            }
         }
     };
     let file = |bytes: Vec<u8>| {
