@@ -49,6 +49,9 @@ pub struct Published {
     pub published_on: Option<Timestamp>,
     /// Whether it is released already, or a candidate known by its digest.
     pub stage: Stage,
+    /// Whether the registry has since withdrawn it from new use (yanked): a note, never a verdict.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub yanked: bool,
 }
 
 /// Whether a published artifact is out.

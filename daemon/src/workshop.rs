@@ -278,6 +278,9 @@ impl Workshop {
         if known.npm.is_none() && matches!(source, PublishedSource::Npm(_)) {
             known.npm = Some(discover_npm().await?);
         }
+        if known.cargo.is_none() && matches!(source, PublishedSource::Cargo(_)) {
+            known.cargo = Some(discover_cargo().await?);
+        }
         Ok(known.clone())
     }
 
@@ -306,6 +309,16 @@ impl Workshop {
 /// A fault that names the configuration key to set instead.
 pub(crate) async fn discover_npm() -> Result<SlashUrl, Trouble> {
     endpoints::discover_npm(OsStr::new("npm"), CLIENT_TIME)
+        .await
+        .map_err(|error| Trouble::fault("registry-unknown", error))
+}
+
+/// Asks cargo for the index that it reads.
+///
+/// # Errors
+/// A fault that names the configuration key to set instead.
+pub(crate) async fn discover_cargo() -> Result<SlashUrl, Trouble> {
+    endpoints::discover_cargo(OsStr::new("cargo"), CLIENT_TIME)
         .await
         .map_err(|error| Trouble::fault("registry-unknown", error))
 }

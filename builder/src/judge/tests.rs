@@ -104,6 +104,7 @@ fn reproduced() -> Facts {
             declared: None,
             published_on: None,
             stage: Stage::Released,
+            yanked: false,
         },
         plan: plan(Origin::Operator),
         outcomes: vec![outcome(Ended::Completed), outcome(Ended::Completed)],

@@ -90,6 +90,7 @@ fn facts(evidence: Evidence) -> Facts {
             declared: None,
             published_on: None,
             stage: Stage::Candidate,
+            yanked: false,
         },
         evidence,
         source_incomplete: false,

@@ -2,10 +2,12 @@
 //! the code. The client is asked for its configuration only, from a folder without anybody's files.
 
 use std::ffi::{OsStr, OsString};
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
 use tokio::process::Command;
 use tokio::time::timeout;
 use url::Url;
@@ -25,7 +27,7 @@ pub(crate) const KEY_ARTIFACT_BYTES: &str = "limits.artifact_bytes";
 /// The configuration key of the largest document.
 pub(crate) const KEY_METADATA_BYTES: &str = "limits.metadata_bytes";
 
-/// Most bytes of an answer of a client: one URL.
+/// Most bytes of an answer of a client: one URL, or an error message.
 const ANSWER_BYTES: u64 = 4096;
 
 /// Where registries are.
@@ -105,19 +107,23 @@ impl SlashUrl {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
     /// The text is no URL of a registry.
-    #[error("{0:?} is not an http or https URL without credentials; set {KEY_NPM}")]
+    #[error("{0:?} is not an http or https URL without credentials")]
     Url(String),
     /// The client is not installed, or cannot be started.
-    #[error("starting {program:?} to ask for its registry; install it or set {KEY_NPM}")]
+    #[error("starting {program:?} to ask for its registry; install it or set {key}")]
     Start {
+        /// The configuration key that makes asking unnecessary.
+        key: &'static str,
         /// The program.
         program: OsString,
         /// What the system said.
         source: std::io::Error,
     },
     /// The client failed, said too much or said nothing.
-    #[error("{program:?} does not say which registry it uses ({problem}); set {KEY_NPM}")]
+    #[error("{program:?} does not say which registry it uses ({problem}); set {key}")]
     Answer {
+        /// The configuration key that makes asking unnecessary.
+        key: &'static str,
         /// The program.
         program: OsString,
         /// What it did instead.
@@ -138,47 +144,165 @@ pub(crate) async fn discover_npm(
     program: &OsStr,
     limit: Duration,
 ) -> Result<SlashUrl, EndpointError> {
-    let start = |source| EndpointError::Start {
-        program: program.to_owned(),
-        source,
-    };
-    let answer = |problem: String| EndpointError::Answer {
-        program: program.to_owned(),
-        problem,
-    };
-    let folder = tempfile::tempdir().map_err(start)?;
-    let mut child = Command::new(program)
+    let folder = tempfile::tempdir().map_err(|source| starting(program, KEY_NPM, source))?;
+    let mut command = Command::new(program);
+    command
         .args(["config", "get", "registry", "--location=global"])
         .current_dir(folder.path())
         .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| is_setting(name)))
-        .stdin(Stdio::null())
+        .envs(std::env::vars_os().filter(|(name, _)| is_npm_setting(name)))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::null());
+    let said = ask(command, limit, KEY_NPM).await?;
+    if !said.success {
+        return Err(answer(program, KEY_NPM, "it failed".to_owned()));
+    }
+    SlashUrl::parse(said.text.trim()).map_err(|error| answer(program, KEY_NPM, error.to_string()))
+}
+
+/// Asks cargo which index it would read in the place of its default registry.
+///
+/// Cargo has no command that says so: on an ordinary machine the address stands in no file. But it
+/// names the URL of a download that fails. So it is made to resolve a package of ours with one
+/// dependency, through a proxy that refuses every connection: nothing leaves the machine, and
+/// replacements in its user's configuration are followed by cargo itself, however many there are.
+///
+/// `program` is a trusted tool of this machine. It runs in the root folder, because cargo reads the
+/// configuration of every folder above the one in which it runs, and the shared temporary folder is
+/// one where anybody may put some.
+///
+/// # Errors
+/// See [`EndpointError`]; each names the configuration key that makes this unnecessary.
+pub(crate) async fn discover_cargo(
+    program: &OsStr,
+    limit: Duration,
+) -> Result<SlashUrl, EndpointError> {
+    let start = |source| starting(program, KEY_CARGO, source);
+    let folder = tempfile::tempdir().map_err(start)?;
+    let manifest = folder.path().join("Cargo.toml");
+    std::fs::write(&manifest, CARGO_QUESTION).map_err(start)?;
+    std::fs::write(folder.path().join("lib.rs"), "").map_err(start)?;
+    // bound and never listening: as long as we hold it, nobody else can answer at this port
+    let refusing = TcpSocket::new_v4().map_err(start)?;
+    refusing
+        .bind((Ipv4Addr::LOCALHOST, 0).into())
+        .map_err(start)?;
+    let proxy = format!("http://{}", refusing.local_addr().map_err(start)?);
+    let mut command = Command::new(program);
+    command
+        .args(["generate-lockfile", "--manifest-path"])
+        .arg(&manifest)
+        .current_dir("/")
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_cargo_setting(name)))
+        .env("CARGO_HTTP_PROXY", &proxy)
+        .env("CARGO_NET_RETRY", "0")
+        .env("CARGO_NET_OFFLINE", "false")
+        .env("CARGO_REGISTRIES_CRATES_IO_PROTOCOL", "sparse")
+        .env("CARGO_TERM_COLOR", "never")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let said = ask(command, limit, KEY_CARGO).await?;
+    let url = index_in(&said.text).ok_or_else(|| {
+        let problem = "no address of a sparse index in its error messages";
+        answer(program, KEY_CARGO, problem.to_owned())
+    })?;
+    SlashUrl::parse(url).map_err(|error| answer(program, KEY_CARGO, error.to_string()))
+}
+
+/// A package with one dependency. It is a workspace of its own, so that none above it is looked for.
+const CARGO_QUESTION: &str = r#"[package]
+name = "question"
+version = "0.0.0"
+edition = "2021"
+[lib]
+path = "lib.rs"
+[workspace]
+[dependencies]
+a = "*"
+"#;
+
+/// The index in the URL of a download that failed: of its `config.json`, or of the file of `a`.
+fn index_in(text: &str) -> Option<&str> {
+    text.split(['`', '"', '\'', ' ', '\n', '(', ')'])
+        .filter(|word| word.starts_with("https://") || word.starts_with("http://"))
+        .find_map(|word| {
+            let base = word.strip_suffix("config.json");
+            base.or_else(|| word.strip_suffix("1/a"))
+        })
+        .filter(|base| base.ends_with('/'))
+}
+
+/// What a client said.
+struct Said {
+    text: String,
+    success: bool,
+}
+
+/// Runs a client that prints to one pipe, and reads what it prints, to its end and within limits.
+async fn ask(
+    mut command: Command,
+    limit: Duration,
+    key: &'static str,
+) -> Result<Said, EndpointError> {
+    let program = command.as_std().get_program().to_owned();
+    let mut child = command
+        .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(start)?;
+        .map_err(|source| starting(&program, key, source))?;
     let mut text = String::new();
     let run = async {
         if let Some(stdout) = child.stdout.take() {
             stdout.take(ANSWER_BYTES).read_to_string(&mut text).await?;
         }
+        if let Some(stderr) = child.stderr.take() {
+            stderr.take(ANSWER_BYTES).read_to_string(&mut text).await?;
+        }
         child.wait().await
     };
-    let status = match timeout(limit, run).await {
-        Ok(status) => status.map_err(|e| answer(e.to_string()))?,
-        Err(_) => return Err(answer(format!("no answer in {} s", limit.as_secs()))),
-    };
-    if !status.success() {
-        return Err(answer(status.to_string()));
+    match timeout(limit, run).await {
+        Ok(Ok(status)) => Ok(Said {
+            text,
+            success: status.success(),
+        }),
+        Ok(Err(error)) => Err(answer(&program, key, error.to_string())),
+        Err(_) => {
+            let problem = format!("no answer in {} s", limit.as_secs());
+            Err(answer(&program, key, problem))
+        }
     }
-    SlashUrl::parse(text.trim())
 }
 
-/// Whether a variable says where the tool is or what its user configured.
-fn is_setting(name: &OsStr) -> bool {
+fn starting(program: &OsStr, key: &'static str, source: std::io::Error) -> EndpointError {
+    EndpointError::Start {
+        key,
+        program: program.to_owned(),
+        source,
+    }
+}
+
+fn answer(program: &OsStr, key: &'static str, problem: String) -> EndpointError {
+    EndpointError::Answer {
+        key,
+        program: program.to_owned(),
+        problem,
+    }
+}
+
+/// Whether a variable says where npm is or what its user configured.
+fn is_npm_setting(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     matches!(&*name, "PATH" | "HOME") || name.to_ascii_lowercase().starts_with("npm_config_")
+}
+
+/// Whether a variable says where cargo is or what its user configured about registries.
+fn is_cargo_setting(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    matches!(&*name, "PATH" | "HOME" | "CARGO_HOME")
+        || ["RUSTUP_", "CARGO_SOURCE_", "CARGO_REGISTR"]
+            .iter()
+            .any(|start| name.starts_with(start))
 }
 
 #[cfg(test)]
@@ -188,12 +312,66 @@ mod tests {
 
     use super::*;
 
-    async fn ask(script: &str, seconds: u64) -> Result<SlashUrl, EndpointError> {
+    fn client(script: &str) -> (tempfile::TempDir, OsString) {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("client");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        discover_npm(program.as_os_str(), Duration::from_secs(seconds)).await
+        (folder, program.into_os_string())
+    }
+
+    async fn ask(script: &str, seconds: u64) -> Result<SlashUrl, EndpointError> {
+        let (_folder, program) = client(script);
+        discover_npm(&program, Duration::from_secs(seconds)).await
+    }
+
+    async fn ask_cargo(script: &str, seconds: u64) -> Result<SlashUrl, EndpointError> {
+        let (_folder, program) = client(script);
+        discover_cargo(&program, Duration::from_secs(seconds)).await
+    }
+
+    /// The installed cargo names an index although no connection can be made.
+    #[tokio::test]
+    async fn cargo_names_its_index_without_a_network() {
+        let found = discover_cargo(OsStr::new("cargo"), Duration::from_secs(60)).await;
+        let found = found.unwrap();
+        assert!(found.url().has_host(), "{:?}", found.url());
+    }
+
+    /// Replacements of the default registry in the user's own configuration are followed.
+    #[tokio::test]
+    async fn cargo_follows_the_users_configuration() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(
+            home.path().join("config.toml"),
+            "[source.crates-io]\nreplace-with = \"one\"\n[source.one]\nregistry = \"sparse+https://one.example/i/\"\nreplace-with = \"two\"\n[source.two]\nregistry = \"sparse+https://two.example/i/\"\n",
+        )
+        .unwrap();
+        let script = format!("CARGO_HOME='{}' exec cargo \"$@\"", home.path().display());
+        let found = ask_cargo(&script, 60).await.unwrap();
+        assert_eq!(found.url().as_str(), "https://two.example/i/");
+    }
+
+    #[tokio::test]
+    async fn cargo_is_asked_in_the_root_folder_and_every_failure_names_the_key() {
+        let script = r#"
+            test "$(pwd)" = / || exit 1
+            test -z "$CARGO_MANIFEST_DIR" || exit 1
+            echo 'failed to download from `https://registry.example/index/config.json`' >&2
+            exit 101"#;
+        let found = ask_cargo(script, 60).await.unwrap();
+        assert_eq!(found.url().as_str(), "https://registry.example/index/");
+        for script in [
+            "true",
+            "echo 'failed: `https://registry.example/git`' >&2; exit 101",
+            "echo 'failed: `https://u:p@registry.example/config.json`' >&2",
+            "echo 'failed: `file:///config.json`' >&2",
+            "yes config.json >&2",
+            "exec 2>&-; exec sleep 60",
+        ] {
+            let error = ask_cargo(script, 2).await.unwrap_err();
+            assert!(error.to_string().contains(KEY_CARGO), "{script}: {error}");
+        }
     }
 
     #[tokio::test]

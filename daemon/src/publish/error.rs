@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use countersign_attest::digest::Sha256;
 use url::Url;
 
-use super::endpoints::{KEY_ALLOW_LOCAL, KEY_ALLOWED_HOSTS, KEY_NPM};
+use super::endpoints::{KEY_ALLOW_LOCAL, KEY_ALLOWED_HOSTS};
 use super::name::NameError;
 use crate::blobs::BlobError;
 use crate::http::HttpError;
@@ -24,8 +24,8 @@ pub(crate) enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
     /// No registry endpoint is configured and the ecosystem's client names none.
-    #[error("no npm registry is known: set {KEY_NPM} in the configuration to its https URL")]
-    NoEndpoint,
+    #[error("no registry is known for it: set {0} in the configuration to its https URL")]
+    NoEndpoint(&'static str),
     /// The registry has no package of this name.
     #[error("{registry} has no package {package:?}: is the name right, and is it this registry?")]
     PackageUnknown {
@@ -162,7 +162,7 @@ impl PublishError {
     /// Whether to try again or to ask the caller.
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::NoEndpoint
+            Self::NoEndpoint(_)
             | Self::TarballMissing { .. }
             | Self::Mismatch { .. }
             | Self::OtherHost { .. }
@@ -196,7 +196,7 @@ impl PublishError {
     /// A stable word for programs.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::NoEndpoint => "registry-unknown",
+            Self::NoEndpoint(_) => "registry-unknown",
             Self::PackageUnknown { .. } => "package-unknown",
             Self::VersionMissing { .. }
             | Self::FileMissing { .. }
@@ -245,8 +245,16 @@ impl PublishError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParseSourceError {
     /// A purl of a type without a publish module.
-    #[error("{0:?}: of package URLs, only pkg:npm/… can be fetched so far")]
+    #[error("{0:?}: package URLs of this type cannot be fetched so far")]
     PurlType(String),
+    /// The purl is malformed.
+    #[error("{text:?} is not a cargo package URL: {problem}")]
+    Cargo {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// The purl is malformed.
     #[error("{text:?} is not an npm package URL: {problem}")]
     Npm {

@@ -11,6 +11,7 @@ use countersign_builder::release::{Published, Stage};
 use crate::blobs::Blobs;
 use crate::http::Http;
 
+pub(crate) mod cargo;
 pub(crate) mod digest_list;
 pub(crate) mod endpoints;
 pub(crate) mod error;
@@ -59,6 +60,7 @@ pub(crate) async fn fetch(
     now: Timestamp,
 ) -> Result<Found, PublishError> {
     match source {
+        PublishedSource::Cargo(package) => cargo::fetch(fetcher, package, versions, now).await,
         PublishedSource::Npm(package) => npm::fetch(fetcher, package, versions, now).await,
         PublishedSource::File(location) => file::fetch(fetcher, location, tag, versions, now).await,
         PublishedSource::DigestList(location) => {
@@ -88,6 +90,7 @@ fn candidate(
         declared: None,
         published_on: None,
         stage: Stage::Candidate,
+        yanked: false,
     }
 }
 
@@ -104,6 +107,7 @@ fn released(file_name: String, digests: Digests, location: String, now: Timestam
         declared: None,
         published_on: None,
         stage: Stage::Released,
+        yanked: false,
     }
 }
 

@@ -10,7 +10,7 @@ use countersign_attest::time::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{KEY_METADATA_BYTES, SlashUrl};
+use super::endpoints::{KEY_METADATA_BYTES, KEY_NPM, SlashUrl};
 use super::error::{ParseSourceError, PublishError};
 use super::file::store_url;
 use super::name::{self, percent_decoded, percent_encoded};
@@ -132,7 +132,7 @@ pub(super) async fn fetch(
         .endpoints
         .npm
         .as_ref()
-        .ok_or(PublishError::NoEndpoint)?;
+        .ok_or(PublishError::NoEndpoint(KEY_NPM))?;
     let versions = package
         .version
         .as_ref()

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use countersign_attest::digest::Sha256;
 
+use super::cargo::CargoPackage;
 use super::error::ParseSourceError;
 use super::name;
 use super::npm::NpmPackage;
@@ -13,6 +14,8 @@ use super::template::Location;
 /// Where published artifacts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PublishedSource {
+    /// `pkg:cargo/name`, with or without a version.
+    Cargo(CargoPackage),
     /// `pkg:npm/name` or `pkg:npm/%40scope/name`, with or without a version.
     Npm(NpmPackage),
     /// A URL or a path of the artifact itself, with `{tag}` and `{version}`.
@@ -36,9 +39,10 @@ impl PublishedSource {
     /// See [`ParseSourceError`].
     pub(crate) fn parse(text: &str, local_base: Option<&Path>) -> Result<Self, ParseSourceError> {
         if let Some(rest) = text.strip_prefix("pkg:") {
-            return match rest.strip_prefix("npm/") {
-                Some(rest) => NpmPackage::parse(text, rest).map(Self::Npm),
-                None => Err(ParseSourceError::PurlType(text.to_owned())),
+            return match rest.split_once('/') {
+                Some(("cargo", rest)) => CargoPackage::parse(text, rest).map(Self::Cargo),
+                Some(("npm", rest)) => NpmPackage::parse(text, rest).map(Self::Npm),
+                Some(_) | None => Err(ParseSourceError::PurlType(text.to_owned())),
             };
         }
         if let Some(rest) = text.strip_prefix("digests:") {
@@ -64,6 +68,7 @@ impl PublishedSource {
 impl fmt::Display for PublishedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Cargo(package) => package.fmt(f),
             Self::Npm(package) => package.fmt(f),
             Self::File(location) => location.fmt(f),
             Self::DigestList(location) => write!(f, "digests:{location}"),
@@ -88,6 +93,9 @@ mod tests {
     #[test]
     fn what_is_read_is_written_back() {
         for (text, expect) in [
+            ("pkg:cargo/left-right", "pkg:cargo/left-right"),
+            ("pkg:cargo/left@{version}", "pkg:cargo/left"),
+            ("pkg:cargo/left@1.0.0+a", "pkg:cargo/left@1.0.0%2Ba"),
             ("pkg:npm/left", "pkg:npm/left"),
             ("pkg:npm/left@{version}", "pkg:npm/left"),
             ("pkg:npm/left@1.0.0", "pkg:npm/left@1.0.0"),
@@ -125,6 +133,13 @@ mod tests {
         let short = format!("sha256:{}", &DIGEST[1..]);
         let climbing = format!("a/b=sha256:{DIGEST}");
         for bad in [
+            "pkg:cargo/",
+            "pkg:cargo/a/b",
+            "pkg:cargo/..",
+            "pkg:cargo/a.b",
+            "pkg:cargo/a@",
+            "pkg:cargo/a@1.0?x=y",
+            "pkg:cargo/%40a",
             "pkg:npm/",
             "pkg:npm",
             "pkg:deb/debian/x",
