@@ -25,11 +25,16 @@ pub fn is_printable(text: &str) -> bool {
     text.chars().all(is_plain)
 }
 
-const fn is_plain(c: char) -> bool {
+/// Whether a character is visible and leaves its surroundings alone. The only blank that does is a
+/// space.
+#[must_use]
+pub const fn is_plain(c: char) -> bool {
     !matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}'      // controls: terminal escapes start here
         | '\u{ad}' | '\u{34f}' | '\u{61c}'          // soft hyphen, joiner, Arabic letter mark
         | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' // fillers that look like nothing
+        | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{2800}'
+        | '\u{3000}'                                // blanks that are not a space
         | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}'                   // zero width, direction marks
         | '\u{2028}'..='\u{202e}'                   // line ends, direction overrides
@@ -63,6 +68,7 @@ mod tests {
                 "a\\u{200b}b\\u{feff}\\u{e0041}",
             ),
             ("\u{9b}31m", "\\u{9b}31m"),
+            ("a\u{a0}b\u{3164}\u{2800}", "a\\u{a0}b\\u{3164}\\u{2800}"),
         ] {
             assert!(!is_printable(hostile));
             assert_eq!(printable(hostile), shown);

@@ -7,6 +7,8 @@
 
 use std::process::ExitCode;
 
+use crate::trouble::Trouble;
+
 mod clock;
 mod crash;
 mod exit;
@@ -43,6 +45,15 @@ fn main() -> ExitCode {
         Some(countersign_builder::child::ARGUMENT) => countersign_builder::child::serve(),
         Some(watch::git_child::ARGUMENT) => watch::git_child::main(),
         Some(signer::ARGUMENT) => signer::child::main(),
-        _ => cli::run(),
+        _ => host(),
+    }
+}
+
+/// A command of a user's. Some read a key or start its signer, so debuggers, core files and
+/// `/proc/PID/mem` of the same user are kept out from the first moment, of all of them.
+fn host() -> ExitCode {
+    match countersign_builder::sandbox::process::make_non_dumpable() {
+        Ok(()) => cli::run(),
+        Err(error) => cli::give_up(&Trouble::fault("process", error)),
     }
 }

@@ -22,8 +22,8 @@ use crate::pipeline::issue::{self, store_fault};
 use crate::pipeline::{self, Findings, Task, facts};
 use crate::signers::Signers;
 use crate::store::Store;
-use crate::store::queue::{Draft, Lease, PlanBytes};
-use crate::store::releases::SeenTag;
+use crate::store::queue::{Judged, Lease, PlanBytes, Recorded};
+use crate::store::releases::{SeenTag, StoredRelease};
 use crate::trouble::Trouble;
 use crate::watch::schedule::Schedule;
 use crate::watch::upstream::Remembered;
@@ -143,11 +143,29 @@ impl Service {
         Ok(summary)
     }
 
+    /// Moves on what an earlier fault left unsigned or unserved, and says whether all is.
+    async fn finish(&self) -> Result<bool, Trouble> {
+        match issue::advance(&self.store, &self.signers, &self.attestations()).await {
+            Ok(0) => return Ok(true),
+            Ok(_) => {}
+            Err(trouble) => {
+                let problem = trouble.to_string();
+                warn!(code = trouble.code(), problem = %problem, "statements wait");
+                return Ok(false);
+            }
+        }
+        self.store
+            .finish_published(now())
+            .await
+            .map_err(store_fault)?;
+        Ok(true)
+    }
+
     /// Takes up what a dead daemon left: interrupted builds are queued, statements are moved on.
     async fn recover(&self) -> Result<(), Trouble> {
         let requeued = self
             .store
-            .requeue_interrupted()
+            .requeue_interrupted(now())
             .await
             .map_err(store_fault)?;
         let moved = issue::advance(&self.store, &self.signers, &self.attestations()).await?;
@@ -195,6 +213,9 @@ impl Service {
             }
         }
         if !work.building && (!once || work.polling.is_empty()) {
+            if !self.finish().await? {
+                next = next.min(after(now(), FIRST_RETRY));
+            }
             let until = now().plus_seconds(LEASE_SECONDS);
             if let Some(lease) = self.store.lease(now(), until).await.map_err(store_fault)? {
                 work.building = true;
@@ -269,7 +290,7 @@ impl Service {
     async fn rebuild(&self, lease: Lease) -> Event {
         crash::point("leased");
         let result = match self.findings(&lease).await {
-            Ok(findings) => self.keep(&lease, findings).await,
+            Ok((about, findings)) => self.keep(&lease, about, findings).await,
             Err(trouble) => Err(trouble),
         };
         let (refused, recorded) = match result {
@@ -282,7 +303,7 @@ impl Service {
         }
     }
 
-    async fn findings(&self, lease: &Lease) -> Result<Findings, Trouble> {
+    async fn findings(&self, lease: &Lease) -> Result<(StoredRelease, Findings), Trouble> {
         let stored = self
             .store
             .release(lease.release_id)
@@ -300,7 +321,7 @@ impl Service {
         info!(source = %release.source_uri, tag = %release.tag, attempt = lease.attempt, "rebuilding");
         let task = Task {
             location: repository.location.clone(),
-            tag: release.tag,
+            tag: release.tag.clone(),
             expected: Some(release.advertised_oid),
             published: repository.published.clone(),
             package: repository.package.clone(),
@@ -309,54 +330,61 @@ impl Service {
             plan: None,
             moved_from: release.moved_from,
         };
-        pipeline::run(&self.workshop, &task).await
+        let findings = pipeline::run(&self.workshop, &task).await?;
+        Ok((release, findings))
     }
 
     /// Stores findings, plans and drafts in one transaction, then issues the statements.
-    async fn keep(&self, lease: &Lease, findings: Findings) -> Result<(), Trouble> {
-        self.store
-            .set_resolved(lease.release_id, &findings.release)
-            .await
-            .map_err(store_fault)?;
-        let mut rows: Vec<(i64, pipeline::ArtifactResult, Vec<Draft>)> = Vec::new();
-        for result in findings.artifacts {
-            let plan = result.plan.and_then(|digest| findings.plans.get(&digest));
-            let facts = facts::of(&result, plan, &self.rebuilder, &findings.known_published);
-            let drafts = issue::draft(&self.signers, facts).await?;
-            let artifact = self
-                .store
-                .add_artifact(lease.release_id, &result.published)
-                .await
-                .map_err(store_fault)?;
-            info!(
-                source = %findings.release.source_uri,
-                tag = %findings.release.tag,
-                artifact = %result.published.file_name,
-                verdict = %result.judgement.verdict,
-                "decided"
-            );
-            rows.push((artifact, result, drafts));
-        }
-        let plans: Vec<PlanBytes> = findings
-            .plans
-            .iter()
-            .map(|(sha256, plan)| PlanBytes {
-                sha256: *sha256,
-                bytes: plan.to_bytes(),
-            })
-            .collect();
+    async fn keep(
+        &self,
+        lease: &Lease,
+        about: StoredRelease,
+        findings: Findings,
+    ) -> Result<(), Trouble> {
+        let judged = self.judged(about, findings).await?;
         crash::point("built");
-        self.store
-            .judged(lease.rebuild_id, &rows, &plans, now())
+        let recorded = self
+            .store
+            .judged(lease.rebuild_id, &judged, now())
             .await
             .map_err(store_fault)?;
         crash::point("judged");
+        let (source, tag) = (&judged.about.source_uri, &judged.about.tag);
+        if recorded == Recorded::Superseded {
+            warn!(%source, %tag, "the tag moved during the rebuild, which counts for nothing");
+            return Ok(());
+        }
+        for (result, _) in &judged.artifacts {
+            let (artifact, verdict) = (&result.published.file_name, result.judgement.verdict);
+            info!(%source, %tag, %artifact, %verdict, "decided");
+        }
         issue::advance(&self.store, &self.signers, &self.attestations()).await?;
         self.store
             .finish_published(now())
             .await
             .map_err(store_fault)?;
         Ok(())
+    }
+
+    /// Has everything drafted that findings call for.
+    async fn judged(&self, about: StoredRelease, findings: Findings) -> Result<Judged, Trouble> {
+        let mut artifacts = Vec::new();
+        for result in findings.artifacts {
+            let plan = result.plan.and_then(|digest| findings.plans.get(&digest));
+            let facts = facts::of(&result, plan, &self.rebuilder, &findings.known_published);
+            let drafts = issue::draft(&self.signers, facts).await?;
+            artifacts.push((result, drafts));
+        }
+        let plans = findings.plans.iter().map(|(sha256, plan)| PlanBytes {
+            sha256: *sha256,
+            bytes: plan.to_bytes(),
+        });
+        Ok(Judged {
+            about,
+            resolved: findings.release,
+            artifacts,
+            plans: plans.collect(),
+        })
     }
 
     async fn record_trouble(&self, lease: &Lease, trouble: Trouble) -> (bool, Result<(), Trouble>) {

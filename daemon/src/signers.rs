@@ -61,10 +61,10 @@ impl Signers {
         self.first.public()
     }
 
-    /// The public key that signs for this source.
+    /// The public key of statements about folders of this machine, where such are allowed.
     #[must_use]
-    pub(crate) fn public_for(&self, source_uri: &str) -> PublicKey {
-        self.for_source(source_uri).public()
+    pub(crate) fn local_public(&self) -> Option<PublicKey> {
+        self.local.as_ref().map(|signer| signer.public())
     }
 
     /// Composes a statement, to be stored before it is signed.

@@ -108,7 +108,7 @@ impl Workshop {
             .context("making an HTTP client")
             .map_err(|error| Trouble::fault("http", error))?;
         let children = Children::of_this_binary().map_err(WatchError::into_trouble)?;
-        let repositories = Repositories::new(client, children, watch_limits(&limits));
+        let repositories = Repositories::new(client, children, watch_limits(limits));
         let mut folders = Vec::new();
         for toolchain in toolchains {
             let real = std::fs::canonicalize(toolchain).map_err(|error| {
@@ -199,17 +199,22 @@ impl Workshop {
             .map_err(|error| Trouble::fault("disk", error))
     }
 
-    /// The stored bytes of a published artifact, where there are any.
+    /// The stored bytes of a published artifact, where there are any, digested once more: a disk
+    /// that damaged them must not become a verdict about the release.
     ///
     /// # Errors
-    /// When bytes that were stored cannot be opened.
+    /// When bytes that were stored cannot be opened, or are others now; storing them again heals that.
     pub(crate) fn stored(&self, published: &Published) -> Result<Option<File>, Trouble> {
         if published.stored().is_none() {
             return Ok(None);
         }
-        self.blobs
-            .file(&published.sha256)
-            .with_context(|| format!("opening the stored {}", published.file_name))
+        let read = || -> Result<File, BlobError> {
+            self.blobs.check(&published.sha256)?;
+            self.blobs.file(&published.sha256)
+        };
+        // it takes as long as the artifact is large
+        tokio::task::block_in_place(read)
+            .with_context(|| format!("reading the stored {}", published.file_name))
             .map_err(|error| Trouble::fault("disk", error))
             .map(Some)
     }

@@ -1,8 +1,18 @@
 //! The end-to-end tests: a module per promise, all over the real binary.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "counts and versions are printed with the result"
+)]
+
 mod bad_input;
+mod confined;
 mod crash;
+mod hostile;
 mod once;
+mod running;
+mod serve;
+mod start;
 mod third_party;
 mod tidy;
 mod verdicts;

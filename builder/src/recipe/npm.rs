@@ -60,14 +60,17 @@ pub enum PublishedManifest {
 }
 
 /// Settings of npm that keep it from the network, from the home folder and from chatting. They stand
-/// above a checkout's own `.npmrc`.
-const VARIABLES: [(&str, &str); 7] = [
+/// above a checkout's own `.npmrc`, which could also make npm pack elsewhere or not at all.
+const VARIABLES: [(&str, &str); 10] = [
     ("npm_config_audit", "false"),
     ("npm_config_cache", "/tmp/npm-cache"),
+    ("npm_config_dry_run", "false"),
     ("npm_config_fund", "false"),
+    ("npm_config_global", "false"),
     ("npm_config_ignore_scripts", "true"),
     ("npm_config_loglevel", "warn"),
     ("npm_config_offline", "true"),
+    ("npm_config_pack_destination", "."),
     ("npm_config_update_notifier", "false"),
 ];
 

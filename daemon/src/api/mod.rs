@@ -58,6 +58,7 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
         .route("/by-digest/{digest}", get(by_digest))
         .route("/plans/{digest}", get(plan))
         .route("/attestations/{digest}", get(attestation))
+        .route("/keys/{file}", get(key))
         .merge(web::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(async || Problem::Method)
@@ -89,7 +90,13 @@ async fn guard(mut response: Response) -> Response {
 
 /// A page for people, a problem for programs.
 async fn nothing(uri: Uri) -> Response {
-    let programs = ["/api/", "/by-digest/", "/plans/", "/attestations/"];
+    let programs = [
+        "/api/",
+        "/by-digest/",
+        "/plans/",
+        "/attestations/",
+        "/keys/",
+    ];
     let problem = Problem::NotFound("nothing is served under this path");
     if programs.iter().any(|prefix| uri.path().starts_with(prefix)) {
         problem.into_response()
@@ -195,8 +202,24 @@ async fn plan(State(shared): State<Shared>, digest: Segment) -> Result<Response,
 async fn attestation(State(shared): State<Shared>, digest: Segment) -> Result<Response, Problem> {
     let sha256 = named(&digest)?;
     let found = shared.views.statement(sha256).await?;
-    let (kind, bytes) = found.ok_or(Problem::NotFound("no attestation has this digest"))?;
-    by_name(&sha256, kind.media_type(), bytes)
+    let bytes = found.ok_or(Problem::NotFound("no attestation has this digest"))?;
+    by_name(&sha256, "application/vnd.dsse.envelope.v1+json", bytes)
+}
+
+/// A public key that is in use here. Who takes it from here compares its fingerprint with what the
+/// operator says elsewhere.
+async fn key(State(shared): State<Shared>, file: Segment) -> Result<Response, Problem> {
+    let name = segment(&file)?;
+    let key = shared.about.keys().find(|key| key.file_name() == name);
+    let key = key.ok_or(Problem::NotFound("no key in use here has this id"))?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-pem-file".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{}\"", key.file_name()),
+        ),
+    ];
+    Ok((headers, key.pem.clone()).into_response())
 }
 
 fn segment(segment: &Segment) -> Result<&str, Problem> {

@@ -1,6 +1,7 @@
 //! Tests of the routes over a real socket, with a store in memory.
 
 use countersign_attest::digest::{Digests, GitOid, Sha512};
+use countersign_attest::key::PublicKey;
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::compare::DifferenceKind;
@@ -9,13 +10,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::view::*;
 use super::*;
+use crate::web::SigningKey;
 
 /// A store in memory.
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) releases: Vec<ReleaseView>,
     pub(crate) plans: Vec<(Sha256, Vec<u8>)>,
-    pub(crate) statements: Vec<(Sha256, StatementKind, Vec<u8>)>,
+    pub(crate) statements: Vec<(Sha256, Vec<u8>)>,
     pub(crate) broken: bool,
 }
 
@@ -76,7 +78,6 @@ impl Views for Memory {
                         release: release.id,
                         source: release.source.clone(),
                         tag: release.tag.clone(),
-                        commit: release.commit,
                         artifact: artifact.clone(),
                     });
                 }
@@ -94,9 +95,9 @@ impl Views for Memory {
         )
     }
 
-    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<(StatementKind, Vec<u8>)>> {
+    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>> {
         let found = self.statements.iter().find(|s| s.0 == sha256);
-        self.answer(found.map(|s| (s.1, s.2.clone())))
+        self.answer(found.map(|s| s.1.clone()))
     }
 }
 
@@ -104,12 +105,15 @@ impl Views for Memory {
 pub(crate) fn release(id: i64) -> ReleaseView {
     let on = |seconds: i64| Timestamp::from_unix_seconds(1_700_000_000 + seconds).unwrap();
     let published = Digests::of(b"published");
+    let statement = |kind, bytes: &[u8]| {
+        StatementView::new(kind, Sha256::of(bytes), 0, on(61), operators_key().id)
+    };
     ReleaseView {
         id,
         source: "git+https://forge.example/left".to_owned(),
         tag: "v1.2.3".to_owned(),
         version: Some("1.2.3".to_owned()),
-        commit: GitOid::from_bytes([0xab; 20]),
+        commit: Some(GitOid::from_bytes([0xab; 20])),
         state: "decided".to_owned(),
         first_seen: on(0),
         artifacts: vec![ArtifactView {
@@ -138,9 +142,10 @@ pub(crate) fn release(id: i64) -> ReleaseView {
             rebuilt: vec![Sha256::of(b"rebuilt"), Sha256::of(b"rebuilt")],
             plan: Some(Sha256::of(b"{}\n")),
             decided_on: Some(on(60)),
+            commit: Some(GitOid::from_bytes([0xab; 20])),
             statements: vec![
-                StatementView::new(StatementKind::Verdict, Sha256::of(b"envelope"), on(61)),
-                StatementView::new(StatementKind::BuildRecord, Sha256::of(b"record"), on(61)),
+                statement(StatementKind::Verdict, b"envelope"),
+                statement(StatementKind::BuildRecord, b"record"),
             ],
         }],
         rebuilds: vec![RebuildView {
@@ -161,6 +166,15 @@ pub(crate) fn release(id: i64) -> ReleaseView {
     }
 }
 
+/// The key that signed what is in [`release`].
+pub(crate) fn operators_key() -> SigningKey {
+    PublicKey::from_bytes([1; 32]).into()
+}
+
+pub(crate) fn local_key() -> SigningKey {
+    PublicKey::from_bytes([2; 32]).into()
+}
+
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -171,7 +185,8 @@ pub(crate) struct Reply {
 pub(crate) async fn ask(memory: Memory, method: &str, path: &str) -> Reply {
     let about = About {
         rebuilder_id: "https://rebuilder.example/".to_owned(),
-        key_fingerprint: "sha256:0123".to_owned(),
+        key: operators_key(),
+        local_key: Some(local_key()),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap())
@@ -203,11 +218,7 @@ fn memory() -> Memory {
     Memory {
         releases: (1..=3).map(release).collect(),
         plans: vec![(Sha256::of(b"{}\n"), b"{}\n".to_vec())],
-        statements: vec![(
-            Sha256::of(b"{1}\n"),
-            StatementKind::Verdict,
-            b"{1}\n".to_vec(),
-        )],
+        statements: vec![(Sha256::of(b"{1}\n"), b"{1}\n".to_vec())],
         broken: false,
     }
 }
@@ -292,6 +303,9 @@ async fn what_is_unknown_or_malformed_is_a_problem() {
         (format!("/attestations/sha256:{unknown}"), 404),
         ("/api/v1/releases/9".to_owned(), 404),
         ("/api/v1/nothing".to_owned(), 404),
+        ("/keys/0123.pem".to_owned(), 404),
+        (format!("/keys/{}", operators_key().id), 404),
+        ("/keys/..%2fstatement.pem".to_owned(), 404),
         (format!("/by-digest/{unknown}"), 400),
         (format!("/by-digest/SHA256:{unknown}"), 400),
         (format!("/by-digest/sha256:{unknown}0"), 400),
@@ -332,6 +346,19 @@ async fn bytes_are_served_as_they_are_and_only_under_their_digest() {
     };
     let reply = ask(damaged, "GET", &format!("/plans/sha256:{name}")).await;
     assert_eq!(reply.status, 500);
+}
+
+#[tokio::test]
+async fn the_keys_in_use_are_served_under_their_ids() {
+    for key in [operators_key(), local_key()] {
+        let reply = get(&format!("/keys/{}.pem", key.id)).await;
+        assert_eq!((reply.status, &*reply.body), (200, &*key.pem));
+        assert_eq!(key.id, key.fingerprint.replace(' ', ""));
+        assert_eq!(
+            PublicKey::from_pem(reply.body.as_bytes()).unwrap().key_id(),
+            key.id
+        );
+    }
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ pub(crate) trait Views: Send + Sync + 'static {
     /// A plan's bytes as first written.
     fn plan(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>>;
 
-    /// A published envelope or link, named by the digest of exactly these bytes.
-    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<(StatementKind, Vec<u8>)>>;
+    /// A published envelope, named by the digest of exactly these bytes.
+    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>>;
 }
 
 /// A release in a list.
@@ -110,8 +110,6 @@ pub(crate) struct Match {
     pub(crate) source: String,
     /// The tag.
     pub(crate) tag: String,
-    /// The peeled commit, once the tag was fetched.
-    pub(crate) commit: Option<GitOid>,
     /// The artifact.
     pub(crate) artifact: ArtifactView,
 }
@@ -152,6 +150,8 @@ pub(crate) struct ArtifactView {
     pub(crate) plan: Option<Sha256>,
     /// When the verdict was decided.
     pub(crate) decided_on: Option<Timestamp>,
+    /// The commit that the verdict is about; the tag may name another one by now.
+    pub(crate) commit: Option<GitOid>,
     /// What is signed about it.
     pub(crate) statements: Vec<StatementView>,
 }
@@ -224,8 +224,6 @@ pub(crate) enum StatementKind {
     Provenance,
     /// The same facts where we do not vouch for what we built.
     BuildRecord,
-    /// The legacy in-toto link.
-    Link,
 }
 
 impl StatementKind {
@@ -235,17 +233,6 @@ impl StatementKind {
             Self::Verdict => "verdict",
             Self::Provenance => "provenance",
             Self::BuildRecord => "build-record",
-            Self::Link => "link",
-        }
-    }
-
-    /// What the served bytes are.
-    pub(crate) const fn media_type(self) -> &'static str {
-        match self {
-            Self::Verdict | Self::Provenance | Self::BuildRecord => {
-                "application/vnd.dsse.envelope.v1+json"
-            }
-            Self::Link => "application/json",
         }
     }
 }
@@ -264,6 +251,9 @@ pub(crate) struct StatementView {
     pub(crate) entry: i64,
     /// When it was signed.
     pub(crate) issued_on: Timestamp,
+    /// The id of the key that signed it; while it is in use, its public half is at
+    /// `/keys/{keyId}.pem`.
+    pub(crate) key_id: String,
 }
 
 impl StatementView {
@@ -273,6 +263,7 @@ impl StatementView {
         digest: Sha256,
         entry: i64,
         issued_on: Timestamp,
+        key_id: String,
     ) -> Self {
         Self {
             kind,
@@ -280,6 +271,7 @@ impl StatementView {
             url: format!("/attestations/sha256:{digest}"),
             entry,
             issued_on,
+            key_id,
         }
     }
 }

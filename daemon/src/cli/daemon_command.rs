@@ -36,12 +36,7 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
     start_logging();
     let config = Arc::new(config);
     // the lock comes first: two daemons must not even start a signer on one folder
-    let store = Store::open(&config.data)
-        .await
-        .map_err(|error| match error {
-            crate::store::StoreError::InUse { .. } => Trouble::refused("in-use", error),
-            error => Trouble::fault("store", error),
-        })?;
+    let store = Store::open(&config.data).await.map_err(store_fault)?;
     let signers = Arc::new(Signers::start(&config.key, config.rules.allow_local)?);
     let http = Http::new(HttpOptions {
         allow_http: config.rules.allow_http,
@@ -70,10 +65,13 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
                 .await
                 .with_context(|| format!("listening on {address} (the key `listen`)"))
                 .map_err(|error| Trouble::refused("listen", error))?;
+            // with port 0 the system chose
+            let address = listener.local_addr().unwrap_or(address);
             info!(%address, "serving the API and the pages");
             let about = About {
                 rebuilder_id: config.rebuilder.id.clone(),
-                key_fingerprint: signers.public().fingerprint(),
+                key: signers.public().into(),
+                local_key: signers.local_public().map(Into::into),
             };
             Some(tokio::spawn(api::serve(
                 listener,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Exit, Format, output, runtime};
+use super::{Exit, Format, output, wait_for};
 use crate::config::{Config, HostLimits};
 use crate::http::{Http, HttpOptions};
 use crate::publish::Endpoints;
@@ -28,7 +28,7 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
     let tools: Vec<String> = ["node", "npm", "cargo", "python3", "make", "cc"]
         .map(str::to_owned)
         .to_vec();
-    let found = runtime()?.block_on(workshop.probe(&tools))?;
+    let found = wait_for(workshop.probe(&tools))?;
     match format {
         Format::Json => output::json(&found)?,
         Format::Text => {

@@ -26,7 +26,10 @@ pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Res
         url::Url::parse(id).map_err(|error| {
             Trouble::refusal(anyhow!("--rebuilder: {id:?} is not a URI: {error}"))
         })?;
-        text = text.replace("id: https://rebuilder.example", &format!("id: {id:?}"));
+        text = text.replace(
+            &format!("id: {}", config::PLACEHOLDER),
+            &format!("id: {id:?}"),
+        );
     }
     if path.exists() {
         let message = format!("{} exists already; nothing was changed", path.display());
@@ -52,7 +55,7 @@ pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Res
         Format::Text => output::text(&format!(
             "configuration  {}\nkey            {}\npublic key     {}\nfingerprint    {fingerprint}\n\
              data           {}\n\n\
-             Say in the configuration what to watch, then:\n  countersign config check\n  countersign daemon --once\n",
+             Say in the configuration who you are (rebuilder.id) and what to watch, then:\n  countersign config check\n  countersign daemon --once\n",
             path.display(),
             config.key.display(),
             keys::public_path(&config.key).display(),

@@ -84,14 +84,22 @@ pub(crate) fn run() -> ExitCode {
     let format = arguments.format;
     match dispatch(arguments) {
         Ok(exit) => ExitCode::from(exit.code()),
-        Err(trouble) => {
-            output::trouble(format, &trouble);
-            ExitCode::from(match trouble {
-                Trouble::Refusal { .. } => Exit::REFUSED,
-                Trouble::Fault { .. } => Exit::Fault.code(),
-            })
-        }
+        Err(trouble) => ended(format, &trouble),
     }
+}
+
+/// Ends a process that cannot even begin with a command.
+#[must_use]
+pub(crate) fn give_up(trouble: &Trouble) -> ExitCode {
+    ended(Format::Text, trouble)
+}
+
+fn ended(format: Format, trouble: &Trouble) -> ExitCode {
+    output::trouble(format, trouble);
+    ExitCode::from(match trouble {
+        Trouble::Refusal { .. } => Exit::REFUSED,
+        Trouble::Fault { .. } => Exit::Fault.code(),
+    })
 }
 
 fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
@@ -103,19 +111,21 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
     let load = || Config::load(&config).map_err(Trouble::refusal);
     match command {
         Command::Init(arguments) => init::run(&config, &arguments, format),
-        Command::Daemon(arguments) => runtime()?.block_on(daemon_command::run(load()?, &arguments)),
-        Command::Status => runtime()?.block_on(status::run(&load()?, format)),
+        Command::Daemon(arguments) => wait_for(daemon_command::run(load()?, &arguments)),
+        Command::Status => wait_for(status::run(&load()?, format)),
         Command::Doctor => doctor::run(&config, format),
         Command::Config(command) => config_command::run(&command, &config, format),
-        Command::Release(command) => runtime()?.block_on(release::run(&command, &load()?, format)),
-        Command::Rebuild(arguments) => runtime()?.block_on(rebuild::run(*arguments, format)),
+        Command::Release(command) => wait_for(release::run(&command, &load()?, format)),
+        Command::Rebuild(arguments) => wait_for(rebuild::run(*arguments, format)),
         Command::Verify(arguments) => verify::run(&arguments, format),
         Command::Key(command) => key::run(&command, &config, format),
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs work to its end. What it left on other threads, such as a build that is not wanted any more,
+/// ends with the process, and its children with the thread that started them.
+fn wait_for<T>(work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| {
@@ -123,5 +133,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
                 "runtime",
                 anyhow::Error::new(error).context("starting the runtime"),
             )
-        })
+        })?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }

@@ -418,10 +418,10 @@ fn text(
     for artifact in &report.artifacts {
         let _ = write!(
             text,
-            "\n{}\n  {}: {}\n",
+            "\n{}\n  {} ({})\n",
             printable(&artifact.name),
-            artifact.verdict,
-            artifact.verdict.sentence()
+            artifact.verdict.sentence(),
+            artifact.verdict
         );
         if let Some(reason) = artifact.reason {
             let _ = writeln!(text, "  reason: {reason}");

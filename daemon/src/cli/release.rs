@@ -209,7 +209,7 @@ fn show_artifact(text: &mut String, artifact: &ArtifactView) {
         .map_or("Not checked yet", |verdict| verdict.sentence());
     let _ = writeln!(
         text,
-        "\n{}\n  {}: {sentence}",
+        "\n{}\n  {sentence} ({})",
         printable(&artifact.name),
         word(artifact)
     );

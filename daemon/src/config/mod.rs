@@ -13,10 +13,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::publish::endpoints::{KEY_CARGO, KEY_NPM, KEY_PYPI, SlashUrl};
 use crate::publish::{Endpoints, PublishedSource};
+use crate::trouble::with_causes;
 use crate::watch::location::{Location, LocationRules};
 
 /// The configuration that `init` writes, with comments.
 pub(crate) const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
+
+/// The rebuilder's id in [`TEMPLATE`], which nobody may sign under.
+pub(crate) const PLACEHOLDER: &str = "https://rebuilder.example";
 
 /// Longest configuration file in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -215,8 +219,12 @@ impl Config {
     /// # Errors
     /// Says file, line, column and key of the first thing that is wrong.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path)?;
-        Self::parse(&text, path)
+        let config = Self::parse(&read(path)?, path)?;
+        if config.rebuilder.id == PLACEHOLDER {
+            let message = "say who you are: this is the id of the example, and readers pin it";
+            return Err(value(path, "rebuilder.id", message.into()));
+        }
+        Ok(config)
     }
 
     /// Checks a file's text; `path` is for messages and for relative paths.
@@ -280,12 +288,12 @@ fn checked_repositories(
     for (index, entry) in file.repositories.iter().enumerate() {
         let key = |name: &str| format!("repositories[{index}].{name}");
         let location = Location::parse_beside(&entry.source, rules, base)
-            .map_err(|error| value(path, &key("source"), chain(&error)))?;
+            .map_err(|error| value(path, &key("source"), with_causes(&error)))?;
         let location = match &entry.fetch_from {
             None => location,
             Some(other) => location.fetched_from(
                 Location::parse_beside(other, rules, base)
-                    .map_err(|error| value(path, &key("fetch_from"), chain(&error)))?,
+                    .map_err(|error| value(path, &key("fetch_from"), with_causes(&error)))?,
             ),
         };
         if !seen.insert(location.source_uri().to_owned()) {
@@ -296,7 +304,7 @@ fn checked_repositories(
         for text in &entry.published {
             published.push(
                 PublishedSource::parse(text, rules.allow_local.then_some(base))
-                    .map_err(|error| value(path, &key("published"), chain(&error)))?,
+                    .map_err(|error| value(path, &key("published"), with_causes(&error)))?,
             );
         }
         if published.is_empty() {
@@ -344,7 +352,7 @@ fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigEr
         let url = text.strip_prefix("sparse+").unwrap_or(text);
         SlashUrl::parse(url)
             .map(Some)
-            .map_err(|error| value(path, key, chain(&error)))
+            .map_err(|error| value(path, key, with_causes(&error)))
     };
     Ok(Endpoints {
         npm: parse(KEY_NPM, &registries.npm)?,
@@ -352,18 +360,6 @@ fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigEr
         pypi: parse(KEY_PYPI, &registries.pypi)?,
         allowed_hosts: registries.allowed_hosts.clone(),
     })
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn value(path: &Path, key: &str, message: String) -> ConfigError {

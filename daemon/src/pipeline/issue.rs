@@ -136,6 +136,14 @@ pub(crate) fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), T
         .map_err(|error| Trouble::fault("disk", error))
 }
 
+/// The store's trouble as the command line takes it: a folder that another process has and a database
+/// of another version are the operator's to change, all else is a fault.
 pub(crate) fn store_fault(error: StoreError) -> Trouble {
-    Trouble::fault("store", error)
+    match error {
+        StoreError::InUse { .. } => Trouble::refused("in-use", error),
+        StoreError::Schema { .. } => Trouble::refused("schema", error),
+        StoreError::Sql(_) | StoreError::Io { .. } | StoreError::Corrupt { .. } => {
+            Trouble::fault("store", error)
+        }
+    }
 }

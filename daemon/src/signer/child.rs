@@ -13,8 +13,9 @@ use countersign_builder::channel::{Channel, ChannelError};
 use countersign_builder::sandbox::confine::{self, Confinement, Isolation};
 use countersign_builder::sandbox::process;
 
-use super::{Answer, KeySource, Request, with_causes};
+use super::{Answer, KeySource, Request};
 use crate::keys;
+use crate::trouble::with_causes;
 
 /// Most bytes of address space; a signer needs a few.
 const MEMORY_BYTES: u64 = 1 << 30;

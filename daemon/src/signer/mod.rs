@@ -21,6 +21,8 @@ use countersign_attest::statement::{Custody, Facts};
 use countersign_builder::channel::{Channel, ChannelError};
 use serde::{Deserialize, Serialize};
 
+use crate::trouble::with_causes;
+
 pub(crate) mod child;
 #[cfg(test)]
 mod tests;
@@ -142,7 +144,6 @@ pub(crate) struct Signer {
     jobs: Option<mpsc::Sender<Job>>,
     keeper: Option<JoinHandle<()>>,
     public: PublicKey,
-    custody: Custody,
 }
 
 impl Signer {
@@ -158,7 +159,6 @@ impl Signer {
     }
 
     fn start_with(command: Command, key: KeySource) -> Result<Self, SignerError> {
-        let custody = key.custody();
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, started) = mpsc::channel();
         let keeper = thread::Builder::new().name("signer".into()).spawn(move || {
@@ -178,18 +178,12 @@ impl Signer {
             jobs: Some(jobs),
             keeper: Some(keeper),
             public,
-            custody,
         })
     }
 
     /// The public key of what this signer signs.
     pub(crate) const fn public(&self) -> PublicKey {
         self.public
-    }
-
-    /// Who may believe this signer's signatures.
-    pub(crate) const fn custody(&self) -> Custody {
-        self.custody
     }
 
     /// Composes a statement, to be stored before it is signed.
@@ -309,16 +303,4 @@ fn end(child: &mut Child) {
 
 fn unexpected() -> SignerError {
     SignerError::Fault("an answer to another question".into())
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

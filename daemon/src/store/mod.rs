@@ -17,6 +17,9 @@ pub(crate) mod releases;
 pub(crate) mod statements;
 pub(crate) mod views;
 
+/// A transaction that holds the write lock.
+type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
+
 const SCHEMA: &str = include_str!("schema.sql");
 const SCHEMA_VERSION: i64 = 1;
 
@@ -113,7 +116,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens an existing database to read it beside a running daemon; `None` where there is none yet.
+    /// Opens an existing database to use it beside a running daemon; `None` where there is none yet.
     ///
     /// # Errors
     /// When it is of another version or the disk refuses.
@@ -133,8 +136,9 @@ impl Store {
         }
     }
 
-    /// Begins a transaction that writes: it waits for its turn here, not in the middle.
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
+    /// Begins a transaction that writes: it waits for its turn here. One that reads first and then
+    /// finds that somebody else wrote would fail instead.
+    async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
@@ -213,6 +217,14 @@ fn from_json<T: serde::de::DeserializeOwned>(
         what,
         source: source.into(),
     })
+}
+
+/// Says that a column holds a word that does not fit there.
+fn corrupt(what: &'static str, word: &str) -> StoreError {
+    StoreError::Corrupt {
+        what,
+        source: format!("{word:?} does not fit").into(),
+    }
 }
 
 /// Writes a JSON column.

@@ -7,10 +7,11 @@
 use countersign_attest::digest::Sha256;
 use countersign_attest::statement::Facts;
 use countersign_attest::time::Timestamp;
+use countersign_builder::release::Release;
 use sqlx::Row;
 
-use super::releases::time;
-use super::{Store, StoreError, to_json};
+use super::releases::{StoredRelease, add_artifact, add_event, set_resolved, time};
+use super::{Store, StoreError, Transaction, to_json};
 use crate::pipeline::ArtifactResult;
 
 /// A rebuild that this daemon has taken.
@@ -40,6 +41,29 @@ pub(crate) struct PlanBytes {
     pub sha256: Sha256,
     /// The bytes as first written.
     pub bytes: Vec<u8>,
+}
+
+/// Everything that a rebuild came to.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The release as it was when the rebuild began.
+    pub about: StoredRelease,
+    /// What its tag was resolved to.
+    pub resolved: Release,
+    /// What was found for each published artifact, and what is to be signed about it.
+    pub artifacts: Vec<(ArtifactResult, Vec<Draft>)>,
+    /// Every plan that ran.
+    pub plans: Vec<PlanBytes>,
+}
+
+/// What became of the end of a rebuild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It is recorded, and its statements are drafted.
+    Kept,
+    /// Nothing of it is recorded: meanwhile the tag moved, or an operator acknowledged that it had.
+    /// Another rebuild is queued, and nothing is signed that was known to be outdated.
+    Superseded,
 }
 
 impl Store {
@@ -73,14 +97,17 @@ impl Store {
     }
 
     /// Queues again what a dead daemon was running. The lock of the data folder says that it is dead.
+    /// It comes after all that is due: what kills the daemon each time keeps nothing else waiting.
     ///
     /// # Errors
     /// When the database refuses.
-    pub(crate) async fn requeue_interrupted(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn requeue_interrupted(&self, now: Timestamp) -> Result<u64, StoreError> {
         let done = sqlx::query(
-            "UPDATE rebuild SET state = 'queued', lease_until = NULL, attempt = attempt - 1
+            "UPDATE rebuild SET state = 'queued', lease_until = NULL, attempt = attempt - 1,
+                    run_on = ?
              WHERE state = 'running'",
         )
+        .bind(now.unix_seconds())
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected())
@@ -128,14 +155,9 @@ impl Store {
         .bind(rebuild_id)
         .fetch_optional(&mut *transaction)
         .await?;
-        sqlx::query(
-            "INSERT INTO event (happened_on, release_id, kind, message) VALUES (?, ?, 'given-up', ?)",
-        )
-        .bind(now.unix_seconds())
-        .bind(release)
-        .bind(problem)
-        .execute(&mut *transaction)
-        .await?;
+        if let Some(release) = release {
+            add_event(&mut transaction, now, release, "given-up", problem).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -148,50 +170,27 @@ impl Store {
     pub(crate) async fn judged(
         &self,
         rebuild_id: i64,
-        findings: &[(i64, ArtifactResult, Vec<Draft>)],
-        plans: &[PlanBytes],
+        judged: &Judged,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Recorded, StoreError> {
         let mut transaction = self.begin().await?;
-        for plan in plans {
-            sqlx::query("INSERT INTO plan (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                .bind(plan.sha256.to_string())
-                .bind(&plan.bytes)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        for (artifact_id, result, drafts) in findings {
-            sqlx::query("INSERT INTO finding (rebuild_id, artifact_id, result) VALUES (?, ?, ?)")
-                .bind(rebuild_id)
-                .bind(artifact_id)
-                .bind(to_json(result, "finding")?)
-                .execute(&mut *transaction)
-                .await?;
-            for draft in drafts {
-                sqlx::query(
-                    "INSERT INTO statement
-                       (rebuild_id, artifact_id, kind, state, facts, bytes, sha256, issued_on)
-                     VALUES (?, ?, ?, 'drafted', ?, ?, ?, ?)",
-                )
-                .bind(rebuild_id)
-                .bind(artifact_id)
-                .bind(draft.facts.kind.word())
-                .bind(to_json(&draft.facts, "facts")?)
-                .bind(&draft.bytes)
-                .bind(Sha256::of(&draft.bytes).to_string())
-                .bind(now.unix_seconds())
-                .execute(&mut *transaction)
-                .await?;
-            }
-        }
-        sqlx::query(
-            "UPDATE rebuild SET state = 'judged', problem = NULL, lease_until = NULL WHERE id = ?",
-        )
-        .bind(rebuild_id)
-        .execute(&mut *transaction)
-        .await?;
+        let recorded = if is_current(&mut transaction, rebuild_id, &judged.about).await? {
+            record(&mut transaction, rebuild_id, judged, now).await?;
+            Recorded::Kept
+        } else {
+            sqlx::query(
+                "UPDATE rebuild SET state = 'cancelled', problem = ?, finished_on = ?, lease_until = NULL
+                 WHERE id = ? AND state = 'running'",
+            )
+            .bind("the tag moved while this ran; what it found is about another object")
+            .bind(now.unix_seconds())
+            .bind(rebuild_id)
+            .execute(&mut *transaction)
+            .await?;
+            Recorded::Superseded
+        };
         transaction.commit().await?;
-        Ok(())
+        Ok(recorded)
     }
 
     /// Marks every judged rebuild whose statements are all published as done.
@@ -221,13 +220,14 @@ impl Store {
         due.map(time).transpose()
     }
 
-    /// Number of rebuilds that wait after a fault of ours, and of those that were given up.
+    /// Number of rebuilds that wait after a fault of ours, with statements or without, and of those
+    /// that were given up.
     ///
     /// # Errors
     /// When the database refuses.
     pub(crate) async fn troubled(&self) -> Result<(u64, u64), StoreError> {
         let row = sqlx::query(
-            "SELECT count(*) FILTER (WHERE state = 'queued' AND problem IS NOT NULL),
+            "SELECT count(*) FILTER (WHERE state = 'judged' OR state = 'queued' AND problem IS NOT NULL),
                     count(*) FILTER (WHERE state = 'cancelled' AND id =
                       (SELECT max(id) FROM rebuild other WHERE other.release_id = rebuild.release_id))
              FROM rebuild",
@@ -236,4 +236,82 @@ impl Store {
         .await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
+}
+
+/// Whether a rebuild is still running, and its release still what it was.
+async fn is_current(
+    transaction: &mut Transaction,
+    rebuild_id: i64,
+    about: &StoredRelease,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM rebuild b JOIN release r ON r.id = b.release_id
+           WHERE b.id = ? AND b.state = 'running'
+             AND r.id = ? AND r.advertised_oid = ? AND r.moved_from IS ?)",
+    )
+    .bind(rebuild_id)
+    .bind(about.id)
+    .bind(about.advertised_oid.to_string())
+    .bind(about.moved_from.map(|oid| oid.to_string()))
+    .fetch_one(&mut **transaction)
+    .await?)
+}
+
+async fn record(
+    transaction: &mut Transaction,
+    rebuild_id: i64,
+    judged: &Judged,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    set_resolved(transaction, judged.about.id, &judged.resolved).await?;
+    for plan in &judged.plans {
+        sqlx::query("INSERT INTO plan (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(plan.sha256.to_string())
+            .bind(&plan.bytes)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    for (result, drafts) in &judged.artifacts {
+        let artifact = add_artifact(transaction, judged.about.id, &result.published).await?;
+        sqlx::query("INSERT INTO finding (rebuild_id, artifact_id, result) VALUES (?, ?, ?)")
+            .bind(rebuild_id)
+            .bind(artifact)
+            .bind(to_json(result, "finding")?)
+            .execute(&mut **transaction)
+            .await?;
+        for draft in drafts {
+            add_draft(transaction, rebuild_id, artifact, draft, now).await?;
+        }
+    }
+    sqlx::query(
+        "UPDATE rebuild SET state = 'judged', problem = NULL, lease_until = NULL WHERE id = ?",
+    )
+    .bind(rebuild_id)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn add_draft(
+    transaction: &mut Transaction,
+    rebuild_id: i64,
+    artifact_id: i64,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO statement
+           (rebuild_id, artifact_id, kind, state, facts, bytes, sha256, issued_on)
+         VALUES (?, ?, ?, 'drafted', ?, ?, ?, ?)",
+    )
+    .bind(rebuild_id)
+    .bind(artifact_id)
+    .bind(draft.facts.kind.word())
+    .bind(to_json(&draft.facts, "facts")?)
+    .bind(&draft.bytes)
+    .bind(Sha256::of(&draft.bytes).to_string())
+    .bind(now.unix_seconds())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }

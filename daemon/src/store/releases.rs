@@ -5,7 +5,7 @@ use countersign_attest::time::Timestamp;
 use countersign_builder::release::{Published, Release};
 use sqlx::Row;
 
-use super::{Store, StoreError, from_json, parsed, to_json};
+use super::{Store, StoreError, Transaction, from_json, parsed, to_json};
 
 /// What is known of a repository between polls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,15 +65,28 @@ impl Store {
         source_uri: &str,
         now: Timestamp,
     ) -> Result<PollState, StoreError> {
+        // asked for each repository whenever the daemon wakes: only the first time writes
         let row = sqlx::query(
-            "INSERT INTO repository (source_uri, next_poll_on) VALUES (?, ?)
-             ON CONFLICT (source_uri) DO UPDATE SET source_uri = excluded.source_uri
-             RETURNING next_poll_on, failures, seen_before",
+            "SELECT next_poll_on, failures, seen_before FROM repository WHERE source_uri = ?",
         )
         .bind(source_uri)
-        .bind(now.unix_seconds())
-        .fetch_one(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
+        let Some(row) = row else {
+            sqlx::query(
+                "INSERT INTO repository (source_uri, next_poll_on) VALUES (?, ?)
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(source_uri)
+            .bind(now.unix_seconds())
+            .execute(&self.pool)
+            .await?;
+            return Ok(PollState {
+                next_poll_on: now,
+                failures: 0,
+                seen_before: false,
+            });
+        };
         Ok(PollState {
             next_poll_on: time(row.try_get(0)?)?,
             failures: row.try_get(1)?,
@@ -106,7 +119,8 @@ impl Store {
     }
 
     /// Records all that a poll saw, in one transaction: new tags become releases (queued if wanted),
-    /// a tag that names another object becomes an event, and is queued so that its verdict says so.
+    /// a tag that names another object becomes an event, and is queued so that its verdict says so,
+    /// unless nobody wanted the release.
     ///
     /// # Errors
     /// When the database refuses; then nothing of the poll is recorded.
@@ -183,44 +197,6 @@ impl Store {
         .transpose()
     }
 
-    /// Records what a tag was resolved to.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub(crate) async fn set_resolved(&self, id: i64, release: &Release) -> Result<(), StoreError> {
-        sqlx::query("UPDATE release SET resolved = ? WHERE id = ?")
-            .bind(to_json(release, "release")?)
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Records a published artifact of a release, once.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub(crate) async fn add_artifact(
-        &self,
-        release_id: i64,
-        published: &Published,
-    ) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar(
-            "INSERT INTO artifact (release_id, file_name, sha256, sha512, published)
-             VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT (release_id, file_name, sha256)
-             DO UPDATE SET sha512 = coalesce(excluded.sha512, sha512)
-             RETURNING id",
-        )
-        .bind(release_id)
-        .bind(&published.file_name)
-        .bind(published.sha256.to_string())
-        .bind(published.sha512.map(|digest| digest.to_string()))
-        .bind(to_json(published, "published artifact")?)
-        .fetch_one(&self.pool)
-        .await?)
-    }
-
     /// Accepts that a tag moved: the release is rebuilt at its new commit. `false` where it had not.
     ///
     /// # Errors
@@ -242,28 +218,27 @@ impl Store {
         if moved {
             let message = "an operator acknowledged that the tag names another object now";
             add_event(&mut transaction, now, id, "move-acknowledged", message).await?;
-            queue(&mut transaction, id, now, "queued").await?;
+            queue(&mut transaction, id, now).await?;
         }
         transaction.commit().await?;
         Ok(moved)
     }
 
-    /// Queues another rebuild of a release unless one is waiting. `false` where one was.
+    /// Queues another rebuild of a release; one that waits already is due now, as if it had never been
+    /// tried. `false` where one waited.
     ///
     /// # Errors
     /// When the database refuses.
     pub(crate) async fn retry(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        let queued = queue(&mut transaction, id, now, "queued").await?;
+        let queued = queue(&mut transaction, id, now).await?;
         transaction.commit().await?;
         Ok(queued)
     }
 }
 
-type Transaction<'a> = sqlx::Transaction<'a, sqlx::Sqlite>;
-
 async fn record_new(
-    transaction: &mut Transaction<'_>,
+    transaction: &mut Transaction,
     source_uri: &str,
     tag: &SeenTag,
     now: Timestamp,
@@ -278,18 +253,12 @@ async fn record_new(
     .bind(now.unix_seconds())
     .fetch_one(&mut **transaction)
     .await?;
-    queue(
-        transaction,
-        id,
-        now,
-        if tag.wanted { "queued" } else { "skipped" },
-    )
-    .await?;
-    Ok(())
+    let state = if tag.wanted { "queued" } else { "skipped" };
+    add_rebuild(transaction, id, now, state).await
 }
 
 async fn record_move(
-    transaction: &mut Transaction<'_>,
+    transaction: &mut Transaction,
     id: i64,
     before: &str,
     after: &str,
@@ -306,38 +275,96 @@ async fn record_move(
     .await?;
     let message = format!("the tag named {before} and names {after} now");
     add_event(transaction, now, id, "tag-moved", &message).await?;
-    queue(transaction, id, now, "queued").await?;
+    let skipped: bool = sqlx::query_scalar(
+        "SELECT state = 'skipped' FROM rebuild WHERE release_id = ? ORDER BY id DESC LIMIT 1",
+    )
+    .bind(id)
+    .fetch_one(&mut **transaction)
+    .await?;
+    if !skipped {
+        queue(transaction, id, now).await?;
+    }
     Ok(())
 }
 
-/// Adds a rebuild in a first state, unless one is waiting already.
+/// Queues a rebuild, or makes the one that waits due now. `false` where one waited.
 async fn queue(
-    transaction: &mut Transaction<'_>,
+    transaction: &mut Transaction,
     release_id: i64,
     now: Timestamp,
-    state: &str,
 ) -> Result<bool, StoreError> {
-    sqlx::query("UPDATE rebuild SET run_on = ? WHERE release_id = ? AND state = 'queued'")
-        .bind(now.unix_seconds())
-        .bind(release_id)
-        .execute(&mut **transaction)
-        .await?;
-    let added = sqlx::query(
-        "INSERT INTO rebuild (release_id, state, run_on)
-         SELECT ?, ?, ? WHERE NOT EXISTS
-           (SELECT 1 FROM rebuild WHERE release_id = ? AND state = 'queued')",
+    let waiting = sqlx::query(
+        "UPDATE rebuild SET run_on = ?, attempt = 0, problem = NULL
+         WHERE release_id = ? AND state = 'queued'",
     )
-    .bind(release_id)
-    .bind(state)
     .bind(now.unix_seconds())
     .bind(release_id)
     .execute(&mut **transaction)
-    .await?;
-    Ok(added.rows_affected() == 1)
+    .await?
+    .rows_affected();
+    if waiting == 0 {
+        add_rebuild(transaction, release_id, now, "queued").await?;
+    }
+    Ok(waiting == 0)
 }
 
-async fn add_event(
-    transaction: &mut Transaction<'_>,
+/// Adds a rebuild in a first state.
+async fn add_rebuild(
+    transaction: &mut Transaction,
+    release_id: i64,
+    now: Timestamp,
+    state: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO rebuild (release_id, state, run_on) VALUES (?, ?, ?)")
+        .bind(release_id)
+        .bind(state)
+        .bind(now.unix_seconds())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Records what a tag was resolved to.
+pub(super) async fn set_resolved(
+    transaction: &mut Transaction,
+    id: i64,
+    release: &Release,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE release SET resolved = ? WHERE id = ?")
+        .bind(to_json(release, "release")?)
+        .bind(id)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Records a published artifact of a release, once, and gives its row. What was seen of its bytes wins
+/// over what was only declared.
+pub(super) async fn add_artifact(
+    transaction: &mut Transaction,
+    release_id: i64,
+    published: &Published,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "INSERT INTO artifact (release_id, file_name, sha256, sha512, published)
+         VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (release_id, file_name, sha256)
+         DO UPDATE SET
+           published = CASE WHEN excluded.sha512 IS NULL THEN published ELSE excluded.published END,
+           sha512 = coalesce(excluded.sha512, sha512)
+         RETURNING id",
+    )
+    .bind(release_id)
+    .bind(&published.file_name)
+    .bind(published.sha256.to_string())
+    .bind(published.sha512.map(|digest| digest.to_string()))
+    .bind(to_json(published, "published artifact")?)
+    .fetch_one(&mut **transaction)
+    .await?)
+}
+
+pub(super) async fn add_event(
+    transaction: &mut Transaction,
     now: Timestamp,
     release_id: i64,
     kind: &str,

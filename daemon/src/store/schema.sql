@@ -80,8 +80,8 @@ CREATE TABLE statement (
     UNIQUE (artifact_id, rebuild_id, kind)
 ) STRICT;
 CREATE INDEX statement_by_envelope ON statement (envelope_sha256);
-CREATE INDEX statement_by_artifact ON statement (artifact_id);
-CREATE INDEX statement_by_state ON statement (state);
+-- few rows at any time; by artifact, the unique index serves
+CREATE INDEX statement_pending ON statement (rebuild_id) WHERE state <> 'published';
 
 CREATE TABLE plan (
     sha256         TEXT PRIMARY KEY,

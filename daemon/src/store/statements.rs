@@ -8,7 +8,7 @@ use countersign_attest::digest::Sha256;
 use countersign_attest::statement::Facts;
 use sqlx::Row;
 
-use super::{Store, StoreError, from_json};
+use super::{Store, StoreError, corrupt, from_json};
 
 /// A statement that is not published yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,7 @@ impl Store {
     /// When the database refuses.
     pub(crate) async fn pending_statements(&self) -> Result<Vec<Pending>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, state, facts, bytes, envelope FROM statement
+            "SELECT id, state, facts, bytes, envelope FROM statement INDEXED BY statement_pending
              WHERE state <> 'published' ORDER BY id",
         )
         .fetch_all(&self.pool)
@@ -57,9 +57,10 @@ impl Store {
                 let state: String = row.try_get(1)?;
                 let envelope: Option<Vec<u8>> = row.try_get(4)?;
                 let state = match (state.as_str(), envelope) {
+                    ("drafted", None) => PendingState::Drafted,
                     ("signed", Some(envelope)) => PendingState::Signed { envelope },
                     ("logged", Some(envelope)) => PendingState::Logged { envelope },
-                    _ => PendingState::Drafted,
+                    (state, _) => return Err(corrupt("statement's state", state)),
                 };
                 Ok(Pending {
                     id: row.try_get(0)?,

@@ -2,7 +2,10 @@
 //!
 //! A verdict is shown once its statement is published; until then the artifact is not checked yet.
 
+use std::collections::HashMap;
+
 use countersign_attest::digest::{AnyDigest, Sha256};
+use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::Comparison;
 use countersign_builder::release::{Published, Release};
 use serde::Serialize;
@@ -10,7 +13,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::releases::time;
-use super::{Store, StoreError, from_json, parsed};
+use super::{Store, StoreError, corrupt, from_json, parsed};
 use crate::api::view::{
     Answer, ArtifactSummary, ArtifactView, EventView, Match, RebuildView, ReleaseSummary,
     ReleaseView, StatementKind, StatementView, ViewError, Views,
@@ -55,16 +58,7 @@ pub(crate) struct WaitingView {
 
 impl Views for Store {
     fn releases(&self, after: Option<i64>, limit: u32) -> Answer<'_, Vec<ReleaseSummary>> {
-        Box::pin(async move {
-            let ids = self.release_ids(after, limit).await.map_err(view_error)?;
-            let mut summaries = Vec::new();
-            for id in ids {
-                if let Some(view) = self.release_view(id).await.map_err(view_error)? {
-                    summaries.push(summary(view));
-                }
-            }
-            Ok(summaries)
-        })
+        Box::pin(async move { self.summaries(after, limit).await.map_err(view_error) })
     }
 
     fn release(&self, id: i64) -> Answer<'_, Option<ReleaseView>> {
@@ -85,8 +79,16 @@ impl Views for Store {
         })
     }
 
-    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<(StatementKind, Vec<u8>)>> {
-        Box::pin(async move { self.envelope(sha256).await.map_err(view_error) })
+    fn statement(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            sqlx::query_scalar(
+                "SELECT envelope FROM statement WHERE envelope_sha256 = ? AND state = 'published'",
+            )
+            .bind(sha256.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| view_error(error.into()))
+        })
     }
 }
 
@@ -109,6 +111,67 @@ impl Store {
         )
     }
 
+    /// A page of the list, in two queries.
+    async fn summaries(
+        &self,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<ReleaseSummary>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT r.source_uri, r.tag, r.resolved, r.first_seen_on, r.moved_from,
+                    (SELECT state FROM rebuild b WHERE b.release_id = r.id ORDER BY b.id DESC LIMIT 1),
+                    r.id
+             FROM release r WHERE r.id < ? ORDER BY r.id DESC LIMIT ?",
+        )
+        .bind(after.unwrap_or(i64::MAX))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut summaries: Vec<ReleaseSummary> =
+            rows.iter().map(summary).collect::<Result<_, _>>()?;
+        let (Some(newest), Some(oldest)) = (summaries.first(), summaries.last()) else {
+            return Ok(summaries);
+        };
+        let mut artifacts = self.brief_artifacts(oldest.id, newest.id).await?;
+        for summary in &mut summaries {
+            summary.artifacts = artifacts.remove(&summary.id).unwrap_or_default();
+        }
+        Ok(summaries)
+    }
+
+    /// The artifacts of the releases from one id to another, each with its last published verdict.
+    async fn brief_artifacts(
+        &self,
+        from: i64,
+        to: i64,
+    ) -> Result<HashMap<i64, Vec<ArtifactSummary>>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT a.release_id, a.file_name, a.sha256,
+                    (SELECT f.result -> '$.judgement.verdict' FROM statement s
+                     JOIN finding f ON f.rebuild_id = s.rebuild_id AND f.artifact_id = s.artifact_id
+                     WHERE s.artifact_id = a.id AND s.kind = 'verdict' AND s.state = 'published'
+                     ORDER BY s.rebuild_id DESC LIMIT 1)
+             FROM artifact a WHERE a.release_id BETWEEN ? AND ? ORDER BY a.id",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut artifacts: HashMap<i64, Vec<ArtifactSummary>> = HashMap::new();
+        for row in &rows {
+            let verdict: Option<String> = row.try_get(3)?;
+            let brief = ArtifactSummary {
+                name: row.try_get(1)?,
+                sha256: parsed(row.try_get(2)?, "digest")?,
+                verdict: verdict
+                    .map(|json| from_json::<Verdict>(&json, "verdict"))
+                    .transpose()?,
+            };
+            artifacts.entry(row.try_get(0)?).or_default().push(brief);
+        }
+        Ok(artifacts)
+    }
+
     /// One release with all that is known of it.
     ///
     /// # Errors
@@ -116,28 +179,23 @@ impl Store {
     pub(crate) async fn release_view(&self, id: i64) -> Result<Option<ReleaseView>, StoreError> {
         let row = sqlx::query(
             "SELECT r.source_uri, r.tag, r.resolved, r.first_seen_on, r.moved_from,
-                    (SELECT state FROM rebuild b WHERE b.release_id = r.id ORDER BY b.id DESC LIMIT 1)
+                    (SELECT state FROM rebuild b WHERE b.release_id = r.id ORDER BY b.id DESC LIMIT 1),
+                    r.id
              FROM release r WHERE r.id = ?",
         )
         .bind(id)
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let resolved = resolved(&row, 2)?;
-        let moved: Option<String> = row.try_get(4)?;
-        let state: Option<String> = row.try_get(5)?;
-        let state = match (moved, state) {
-            (Some(_), _) => "moved".to_owned(),
-            (None, state) => state.unwrap_or_else(|| "skipped".to_owned()),
-        };
+        let summary = summary(&row)?;
         Ok(Some(ReleaseView {
             id,
-            source: row.try_get(0)?,
-            tag: row.try_get(1)?,
-            version: resolved.as_ref().map(|r| r.version.clone()),
-            commit: resolved.as_ref().map(|r| r.commit),
-            state,
-            first_seen: time(row.try_get(3)?)?,
+            source: summary.source,
+            tag: summary.tag,
+            version: summary.version,
+            commit: summary.commit,
+            state: summary.state,
+            first_seen: summary.first_seen,
             artifacts: self.artifact_views(id).await?,
             rebuilds: self.rebuild_views(id).await?,
             events: self.event_views(id).await?,
@@ -183,7 +241,8 @@ impl Store {
         rebuild_id: i64,
     ) -> Result<Vec<StatementView>, StoreError> {
         let rows = sqlx::query(
-            "SELECT kind, envelope_sha256, entry, issued_on FROM statement
+            "SELECT kind, envelope_sha256, entry, issued_on,
+                    CAST(envelope AS TEXT) ->> '$.signatures[0].keyid' FROM statement
              WHERE artifact_id = ? AND rebuild_id = ? AND state = 'published' ORDER BY id",
         )
         .bind(artifact_id)
@@ -193,10 +252,11 @@ impl Store {
         rows.iter()
             .map(|row| {
                 Ok(StatementView::new(
-                    kind(row.try_get(0)?),
+                    kind(row.try_get(0)?)?,
                     parsed(row.try_get(1)?, "digest")?,
                     row.try_get(2)?,
                     time(row.try_get(3)?)?,
+                    row.try_get(4)?,
                 ))
             })
             .collect()
@@ -205,7 +265,8 @@ impl Store {
     async fn rebuild_views(&self, release_id: i64) -> Result<Vec<RebuildView>, StoreError> {
         let rows = sqlx::query(
             "SELECT b.id, b.state, b.attempt, b.problem, b.finished_on,
-                    (SELECT f.result FROM finding f WHERE f.rebuild_id = b.id LIMIT 1)
+                    (SELECT f.result FROM finding f WHERE f.rebuild_id = b.id
+                     ORDER BY f.artifact_id LIMIT 1)
              FROM rebuild b WHERE b.release_id = ? ORDER BY b.id",
         )
         .bind(release_id)
@@ -233,7 +294,7 @@ impl Store {
     }
 
     async fn matches(&self, digest: AnyDigest) -> Result<Vec<Match>, StoreError> {
-        const COLUMNS: &str = "SELECT a.id, a.published, r.id, r.source_uri, r.tag, r.resolved
+        const COLUMNS: &str = "SELECT a.id, a.published, r.id, r.source_uri, r.tag
              FROM artifact a JOIN release r ON r.id = a.release_id";
         let (sql, text) = match digest {
             AnyDigest::Sha256(digest) => ("a.sha256 = ?", digest.to_string()),
@@ -250,25 +311,10 @@ impl Store {
                 release: row.try_get(2)?,
                 source: row.try_get(3)?,
                 tag: row.try_get(4)?,
-                commit: resolved(&row, 5)?.map(|r| r.commit),
                 artifact: self.artifact_view(row.try_get(0)?, row.try_get(1)?).await?,
             });
         }
         Ok(matches)
-    }
-
-    async fn envelope(
-        &self,
-        sha256: Sha256,
-    ) -> Result<Option<(StatementKind, Vec<u8>)>, StoreError> {
-        let row = sqlx::query(
-            "SELECT kind, envelope FROM statement WHERE envelope_sha256 = ? AND state = 'published'",
-        )
-        .bind(sha256.to_string())
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(|row| Ok((kind(row.try_get(0)?), row.try_get(1)?)))
-            .transpose()
     }
 
     /// Every repository that was ever watched.
@@ -337,31 +383,34 @@ fn resolved(row: &SqliteRow, column: usize) -> Result<Option<Release>, StoreErro
     text.map(|json| from_json(&json, "release")).transpose()
 }
 
-/// The schema allows three words.
-fn kind(word: &str) -> StatementKind {
+fn kind(word: &str) -> Result<StatementKind, StoreError> {
     match word {
-        "provenance" => StatementKind::Provenance,
-        "build-record" => StatementKind::BuildRecord,
-        _ => StatementKind::Verdict,
+        "verdict" => Ok(StatementKind::Verdict),
+        "provenance" => Ok(StatementKind::Provenance),
+        "build-record" => Ok(StatementKind::BuildRecord),
+        other => Err(corrupt("kind of statement", other)),
     }
 }
 
-fn summary(view: ReleaseView) -> ReleaseSummary {
-    let brief = |artifact: ArtifactView| ArtifactSummary {
-        name: artifact.name,
-        sha256: artifact.sha256,
-        verdict: artifact.verdict,
+/// A row of: source URI, tag, resolved, first seen, moved from, state of the last rebuild, id.
+fn summary(row: &SqliteRow) -> Result<ReleaseSummary, StoreError> {
+    let resolved = resolved(row, 2)?;
+    let moved: Option<String> = row.try_get(4)?;
+    let state: Option<String> = row.try_get(5)?;
+    let state = match moved {
+        Some(_) => "moved".to_owned(),
+        None => state.unwrap_or_else(|| "skipped".to_owned()),
     };
-    ReleaseSummary {
-        id: view.id,
-        source: view.source,
-        tag: view.tag,
-        version: view.version,
-        commit: view.commit,
-        state: view.state,
-        first_seen: view.first_seen,
-        artifacts: view.artifacts.into_iter().map(brief).collect(),
-    }
+    Ok(ReleaseSummary {
+        id: row.try_get(6)?,
+        source: row.try_get(0)?,
+        tag: row.try_get(1)?,
+        commit: resolved.as_ref().map(|r| r.commit),
+        version: resolved.map(|r| r.version),
+        state,
+        first_seen: time(row.try_get(3)?)?,
+        artifacts: Vec::new(),
+    })
 }
 
 fn unchecked(published: Published) -> ArtifactView {
@@ -382,6 +431,7 @@ fn unchecked(published: Published) -> ArtifactView {
         rebuilt: Vec::new(),
         plan: None,
         decided_on: None,
+        commit: None,
         statements: Vec::new(),
     }
 }
@@ -398,6 +448,7 @@ fn add_result(view: &mut ArtifactView, result: ArtifactResult) {
         .collect();
     view.plan = result.plan;
     view.decided_on = Some(result.decided_on);
+    view.commit = Some(result.release.commit);
     match result.comparison {
         Some(Comparison::Equivalent { normalizations, .. }) => {
             view.normalizations = normalizations.into_iter().map(Into::into).collect();

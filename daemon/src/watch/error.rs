@@ -3,6 +3,7 @@
 //! Texts may carry names that strangers wrote; they are made harmless for a terminal here
 //! ([`printable`]) and must still be escaped for a page.
 
+use countersign_attest::escape;
 use serde::{Deserialize, Serialize};
 
 use crate::trouble::Trouble;
@@ -212,7 +213,7 @@ fn similar_words(similar: &[String]) -> String {
     }
 }
 
-/// A stranger's bytes as text for a message: no control characters, at most 200 characters.
+/// A stranger's bytes as text for a message: at most 200 characters, and what cannot be seen escaped.
 #[must_use]
 pub(crate) fn printable(bytes: &[u8]) -> String {
     printable_up_to(200, bytes)
@@ -222,19 +223,11 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
 #[must_use]
 pub(crate) fn printable_up_to(limit: usize, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let harmless = |c| if is_deceptive(c) { '\u{fffd}' } else { c };
-    let mut shown: String = text.trim_end().chars().take(limit).map(harmless).collect();
-    if text.trim_end().chars().count() > limit {
-        shown.push('…');
+    let text = text.trim_end();
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => escape::printable(text.get(..end).unwrap_or_default()) + "…",
+        None => escape::printable(text),
     }
-    shown
-}
-
-/// Whether a character moves the cursor, reorders text or hides in it.
-#[must_use]
-pub(crate) fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl Fault {
@@ -254,9 +247,9 @@ mod tests {
         assert_eq!(printable(b"access denied\n"), "access denied");
         assert_eq!(
             printable(b"\x1b]52;c;aGk=\x07<b>"),
-            "\u{fffd}]52;c;aGk=\u{fffd}<b>"
+            "\\u{1b}]52;c;aGk=\\u{7}<b>"
         );
-        assert_eq!(printable("a\u{202e}b".as_bytes()), "a\u{fffd}b");
+        assert_eq!(printable("a\u{202e}b".as_bytes()), "a\\u{202e}b");
         assert_eq!(printable(&[b'x'; 300]).chars().count(), 201);
     }
 }

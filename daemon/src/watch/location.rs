@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use countersign_attest::digest::Sha256;
 use url::{Host, Url};
 
 /// Which kinds of location the caller accepts.
@@ -171,12 +170,6 @@ impl Location {
         &self.fetch
     }
 
-    /// The name of the folder that holds this repository's mirror: one for each signed URI.
-    #[must_use]
-    pub(crate) fn mirror_name(&self) -> String {
-        Sha256::of(self.source_uri.as_bytes()).to_string()
-    }
-
     /// Whether the signed URI is that of a folder: such a release is never signed by an operator's key.
     #[must_use]
     pub(crate) fn is_local(&self) -> bool {
@@ -326,9 +319,5 @@ mod tests {
         assert_eq!(both.source_uri(), "git+https://example.org/a");
         assert_eq!(both.asked(), "/srv/mirror");
         assert!(!both.is_local());
-        let plain = Location::parse("https://example.org/a", STRICT).expect("a URL");
-        assert_eq!(both.mirror_name(), plain.mirror_name());
-        let other = Location::parse("https://example.org/b", STRICT).expect("a URL");
-        assert_ne!(other.mirror_name(), plain.mirror_name());
     }
 }

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use countersign_attest::digest::GitOid;
+use countersign_attest::escape::is_printable;
 use serde::{Deserialize, Serialize};
 
-use super::error::{is_deceptive, printable};
+use super::error::printable;
 use super::pkt::{self, Packet, PacketError};
 
 /// What every name of a tag starts with.
@@ -341,7 +342,7 @@ pub(crate) fn tag_name(name: &[u8]) -> Result<&str, &'static str> {
     if text.len() > MAX_NAME {
         return Err("it is longer than 250 bytes");
     }
-    if text.contains(is_deceptive) {
+    if !is_printable(text) {
         return Err("it holds a control or invisible character");
     }
     if text.contains([' ', '~', '^', ':', '?', '*', '[', '\\']) {

@@ -26,12 +26,6 @@ impl Schedule {
         let fifth = wait / 5;
         (wait - fifth / 2).saturating_add(share(fifth, random))
     }
-
-    /// The wait before the very first poll after a start: up to a minute, or the interval.
-    #[must_use]
-    pub(crate) fn first_wait(&self, random: u64) -> Duration {
-        share(self.interval.min(Duration::from_secs(60)), random)
-    }
 }
 
 /// A part of `whole` between none and all of it, in 65535 steps.
@@ -78,7 +72,6 @@ mod tests {
                 let middle = 3600u64.saturating_mul(1 << failures.min(20)).min(86_400);
                 assert!(wait >= Duration::from_secs(middle * 9 / 10));
                 assert!(wait <= Duration::from_secs(middle * 11 / 10));
-                assert!(HOUR.first_wait(seed) <= Duration::from_secs(60));
                 seen.insert(wait);
             }
         }

@@ -77,30 +77,6 @@ pub(crate) fn versions_of(tag: &str, package: Option<&str>) -> Vec<String> {
     found
 }
 
-/// The tags that may spell a version, the most likely first, without repeats.
-#[must_use]
-pub(crate) fn tags_for(version: &str, package: Option<&str>) -> Vec<String> {
-    let mut tags = Vec::new();
-    let mut add = |tag: String| {
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    };
-    let (usual, rare) = PREFIXES.split_at(2);
-    for prefix in usual {
-        add(format!("{prefix}{version}"));
-    }
-    for name in package.iter().flat_map(|package| names_of(package)) {
-        for joint in JOINTS {
-            add(format!("{name}{joint}{version}"));
-        }
-    }
-    for prefix in rare {
-        add(format!("{prefix}{version}"));
-    }
-    tags
-}
-
 /// A package's name, and without its scope.
 /// Orders tags by the numbers in them, as people order versions: `v1.10` is above `v1.9`.
 #[must_use]
@@ -268,24 +244,5 @@ mod tests {
         ] {
             assert_eq!(versions_of(tag, package), expect, "{tag} {package:?}");
         }
-    }
-
-    #[test]
-    fn every_tag_for_a_version_spells_that_version() {
-        for package in [None, Some("name"), Some("@scope/name"), Some("")] {
-            for version in ["1.2", "1.0.0-rc.1", "20240101", "0.1.0+build.5", "1_2.3"] {
-                let tags = tags_for(version, package);
-                assert_eq!(
-                    tags.first().map(String::as_str),
-                    Some(&*format!("v{version}"))
-                );
-                for tag in &tags {
-                    let versions = versions_of(tag, package);
-                    assert!(versions.iter().any(|v| v == version), "{tag} {versions:?}");
-                }
-            }
-        }
-        assert!(tags_for("1", Some("@s/n")).contains(&"@s/n@1".to_owned()));
-        assert!(tags_for("1", Some("@s/n")).contains(&"n-v1".to_owned()));
     }
 }

@@ -1,6 +1,6 @@
 //! Pages for people: server-rendered, without scripts, in the words of the verdicts.
 //!
-//! Everything that a stranger wrote is shown through [`visible`] and escaped by the templates. A page
+//! Everything that a stranger wrote is shown through [`printable`](countersign_attest::escape::printable) and escaped by the templates. A page
 //! never says that an artifact is good for anything: it says what was built and what was found.
 
 use askama::Template;
@@ -12,13 +12,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 mod page;
-pub(crate) mod shell;
-pub(crate) mod visible;
+mod shell;
 
 use crate::api::problem::Problem;
 use crate::api::view::ViewError;
 use crate::api::{Page, Shared};
 pub(crate) use page::About;
+#[cfg(test)]
+pub(crate) use page::SigningKey;
 
 /// The pages.
 pub(crate) fn routes() -> Router<Shared> {

@@ -2,23 +2,65 @@
 
 use askama::Template;
 use countersign_attest::digest::Sha256;
+use countersign_attest::escape::printable;
+use countersign_attest::key::PublicKey;
 use countersign_attest::origin::AssistKind;
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::compare::DifferenceKind;
 
 use super::shell::{as_file, command};
-use super::visible::Visible;
 use crate::api::file_name;
 use crate::api::view::{ArtifactView, MemberView, ReleaseSummary, ReleaseView};
 
-/// Who speaks on these pages.
+/// Who speaks here.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     /// The URI of this rebuilder, as statements carry it.
     pub(crate) rebuilder_id: String,
-    /// The fingerprint of the key that signs statements, as `key show` prints it.
-    pub(crate) key_fingerprint: String,
+    /// The operator's key.
+    pub(crate) key: SigningKey,
+    /// The key for folders of the operator's machine, where such are allowed.
+    pub(crate) local_key: Option<SigningKey>,
+}
+
+impl About {
+    /// The keys in use.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&self.key).chain(&self.local_key)
+    }
+}
+
+/// The public half of a key that signs here.
+#[derive(Debug, Clone)]
+pub(crate) struct SigningKey {
+    /// The key id in signatures: 64 characters of hexadecimal.
+    pub(crate) id: String,
+    /// The same in groups, as `key show` prints it.
+    pub(crate) fingerprint: String,
+    /// The file that `verify --key` takes.
+    pub(crate) pem: String,
+}
+
+impl SigningKey {
+    /// The name under which the file is served.
+    pub(crate) fn file_name(&self) -> String {
+        key_file_name(&self.id)
+    }
+}
+
+impl From<PublicKey> for SigningKey {
+    fn from(key: PublicKey) -> Self {
+        Self {
+            id: key.key_id(),
+            fingerprint: key.fingerprint(),
+            pem: key.to_pem(),
+        }
+    }
+}
+
+fn key_file_name(id: &str) -> String {
+    format!("{id}.pem")
 }
 
 /// What is said where there is no verdict.
@@ -70,7 +112,7 @@ impl<'a> ReleasePage<'a> {
         let artifacts = release
             .artifacts
             .iter()
-            .map(|a| Shown::new(release, a))
+            .map(|artifact| Shown::new(about, release, artifact))
             .collect();
         Self {
             about,
@@ -83,24 +125,42 @@ impl<'a> ReleasePage<'a> {
 /// One artifact with the commands that concern it.
 struct Shown<'a> {
     artifact: &'a ArtifactView,
-    check: Vec<String>,
+    signed: Option<Signed<'a>>,
     rebuild: Option<String>,
 }
 
+/// How the statement is checked that says what was found.
+struct Signed<'a> {
+    /// The command.
+    command: String,
+    /// The id of the key that signed.
+    key_id: &'a str,
+    /// The key, while it is in use.
+    key: Option<&'a SigningKey>,
+    /// Whether it speaks for folders of the operator only.
+    local: bool,
+}
+
 impl<'a> Shown<'a> {
-    fn new(release: &ReleaseView, artifact: &'a ArtifactView) -> Self {
-        let check = artifact
-            .statements
-            .iter()
-            .filter(|s| s.kind == CHECKED)
-            .map(|statement| {
-                let (file, attestation) = (as_file(&artifact.name), file_name(&statement.digest));
-                let key = ["--key", "REBUILDER.pub", "--attestation", &attestation];
-                command(&[&["countersign", "verify", &file], &key[..]].concat())
-            });
+    fn new(about: &'a About, release: &ReleaseView, artifact: &'a ArtifactView) -> Self {
+        let verdict = artifact.statements.iter().find(|s| s.kind == CHECKED);
+        let signed = verdict.map(|statement| {
+            let (file, attestation) = (as_file(&artifact.name), file_name(&statement.digest));
+            let key = key_file_name(&statement.key_id);
+            let words = ["--key", &key, "--attestation", &attestation];
+            Signed {
+                command: command(&[&["countersign", "verify", &file], &words[..]].concat()),
+                key_id: &statement.key_id,
+                key: about.keys().find(|key| key.id == statement.key_id),
+                local: about
+                    .local_key
+                    .as_ref()
+                    .is_some_and(|key| key.id == statement.key_id),
+            }
+        });
         Self {
             artifact,
-            check: check.collect(),
+            signed,
             rebuild: rebuild_command(release, artifact),
         }
     }
@@ -165,8 +225,8 @@ fn difference(member: &MemberView) -> &'static str {
 }
 
 /// Text of a stranger, or nothing.
-fn text(text: &str) -> Visible<'_> {
-    Visible(text)
+fn text(text: &str) -> String {
+    printable(text)
 }
 
 fn moment(time: &Option<Timestamp>) -> String {

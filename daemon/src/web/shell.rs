@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::visible::is_visible;
+use countersign_attest::escape::{is_plain, is_printable};
 
 /// A command line of these words.
 pub(crate) fn command(words: &[&str]) -> String {
@@ -20,14 +20,14 @@ fn quoted(word: &str) -> String {
     if !word.is_empty() && word.bytes().all(plain) {
         return word.to_owned();
     }
-    if word.chars().all(is_visible) {
+    if is_printable(word) {
         return format!("'{}'", word.replace('\'', "'\\''"));
     }
     let mut text = String::from("$'");
     for c in word.chars() {
         match c {
             '\'' | '\\' => text.extend(['\\', c]),
-            c if is_visible(c) => text.push(c),
+            c if is_plain(c) => text.push(c),
             c => {
                 for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                     // three octal digits end by themselves, unlike hexadecimal ones
@@ -78,7 +78,7 @@ mod tests {
             let line = format!("printf %s {}", command(&[word]));
             let output = Command::new("bash").arg("-c").arg(&line).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), word, "{line}");
-            assert!(line.chars().all(is_visible), "{line:?}");
+            assert!(is_printable(&line), "{line:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 use countersign_attest::origin::AssistKind;
 use countersign_attest::verdict::Verdict;
 
-use crate::api::tests::{Memory, Reply, ask, release};
+use crate::api::tests::{Memory, Reply, ask, local_key, operators_key, release};
 use crate::api::view::ReleaseView;
 
 async fn page(release: ReleaseView) -> String {
@@ -41,7 +41,11 @@ fn assert_says(page: &str, texts: &[&str]) {
 #[tokio::test]
 async fn a_page_says_who_when_from_which_commit_and_how_to_check() {
     let release = release(1);
-    let (artifact, commit) = (release.artifacts[0].clone(), release.commit.to_string());
+    let (artifact, commit) = (
+        release.artifacts[0].clone(),
+        release.commit.unwrap().to_string(),
+    );
+    let key = operators_key();
     let envelope = artifact.statements[0].digest;
     let page = page(release).await;
     assert_says(
@@ -50,7 +54,8 @@ async fn a_page_says_who_when_from_which_commit_and_how_to_check() {
             Verdict::Differs.sentence(),
             "Content, names, types or modes of members differ.",
             "https://rebuilder.example/",
-            "sha256:0123",
+            &key.fingerprint,
+            &format!("href=\"/keys/{}.pem\"", key.id),
             "2023-11-14T22:14:20Z",
             &commit,
             &artifact.sha256.to_string(),
@@ -58,7 +63,8 @@ async fn a_page_says_who_when_from_which_commit_and_how_to_check() {
             "other content",
             "and 3 more",
             &format!(
-                "countersign verify left-1.2.3.tgz --key REBUILDER.pub --attestation sha256-{envelope}.json"
+                "countersign verify left-1.2.3.tgz --key {}.pem --attestation sha256-{envelope}.json",
+                key.id
             ),
             "countersign rebuild --source=https://forge.example/left --tag=v1.2.3 --published=pkg:npm/left@1.2.3",
             &format!("href=\"/attestations/sha256:{envelope}\""),
@@ -174,6 +180,23 @@ async fn a_local_source_offers_no_command_that_cannot_work() {
     let page = page(release).await;
     assert!(!page.contains("countersign rebuild"), "{page}");
     assert_says(&page, &["a folder of the operator"]);
+}
+
+#[tokio::test]
+async fn a_page_says_which_key_signed_and_what_it_counts_for() {
+    let own = "made for folders of its own";
+    let gone = "not in use here any more";
+    let mut release = release(1);
+    let said = page(release.clone()).await;
+    assert!(!said.contains(own) && !said.contains(gone), "{said}");
+    release.artifacts[0].statements[0].key_id = local_key().id;
+    let said = page(release.clone()).await;
+    assert_says(&said, &[own, &local_key().fingerprint]);
+    assert!(!said.contains(&operators_key().fingerprint), "{said}");
+    release.artifacts[0].statements[0].key_id = "00ff<b>".to_owned();
+    let said = page(release).await;
+    assert_says(&said, &[gone, "00ff&#60;b&#62;"]);
+    assert!(!said.contains("/keys/"), "{said}");
 }
 
 #[tokio::test]
