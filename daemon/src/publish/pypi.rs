@@ -208,7 +208,9 @@ fn pick<'a>(
             FileKind::Other => 3,
         };
         found.sort_by_key(|(file, kind)| (rank(kind), file.filename.clone()));
-        (!found.is_empty()).then(|| (text.clone(), found))
+        // as the publisher writes it; a tag's spelling may be another one of the same version
+        let written = file_name::version_of(&found.first()?.0.filename, &package.name)?;
+        is_version(written).then(|| (written.to_owned(), found))
     })
 }
 

@@ -12,6 +12,8 @@ use super::error::Kind;
 use super::*;
 use crate::http::HttpOptions;
 
+mod pypi;
+
 struct Bench {
     registry: Registry,
     http: Http,
@@ -34,6 +36,7 @@ impl Bench {
             .unwrap(),
             endpoints: Endpoints {
                 npm: Some(SlashUrl::parse(&registry.url()).unwrap()),
+                pypi: Some(SlashUrl::parse(&registry.url()).unwrap()),
                 ..Endpoints::default()
             },
             blobs: Blobs::open(dir.path().join("blobs")).unwrap(),

@@ -41,10 +41,15 @@ fn read_any(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
 fn wheel(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
     let mut wanted = Wanted::new(is_wheel_metadata, MAX_BYTES);
     let container = zip::walk(file, limits, Some(&mut wanted)).map_err(|e| e.to_string())?;
+    let named = container
+        .members
+        .iter()
+        .filter(|m| is_wheel_metadata(&m.name));
+    let alone = named.count() == 2;
     let find = |first: &[u8]| {
         let mut found = wanted.found.iter().filter(|bytes| bytes.starts_with(first));
         match (found.next(), found.next()) {
-            (Some(bytes), None) => Ok(bytes),
+            (Some(bytes), None) if alone => Ok(bytes),
             _ => Err("not one METADATA and one WHEEL in it".to_owned()),
         }
     };

@@ -19,8 +19,14 @@ pub enum FileKind {
 /// another project or version, or neither.
 #[must_use]
 pub fn of_version(file_name: &str, project: &str, version: &Version) -> Option<FileKind> {
-    let (kind, version_text) = split(file_name, project)?;
-    (Version::parse(version_text)? == *version).then_some(kind)
+    let (kind, text) = split(file_name, project)?;
+    (Version::parse(text)? == *version).then_some(kind)
+}
+
+/// The version as the file's name writes it; `None` where it is another project's file.
+#[must_use]
+pub fn version_of<'a>(file_name: &'a str, project: &str) -> Option<&'a str> {
+    split(file_name, project).map(|(_, version)| version)
 }
 
 /// Tells what a file is by its name alone.
