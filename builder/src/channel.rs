@@ -88,6 +88,15 @@ impl Channel {
         Ok(Self { stream })
     }
 
+    /// A second handle on the same end, for a thread that waits while another sends.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let stream = self.stream.try_clone()?;
+        Ok(Self { stream })
+    }
+
     /// Bounds how long [`Self::receive`] waits; `None` waits for ever.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ mod call;
 mod process;
 mod serve;
 
-pub use call::{CallError, ReplayCall, ReplaySink, compare, inspect, probe, replay};
+pub use call::{CallError, ReplayCall, ReplaySink, compare, inspect, probe, record, replay};
 pub use serve::serve;
 
 /// The argument that makes the binary a builder child.
@@ -35,7 +35,11 @@ pub enum Request {
     /// Reads a source tree and a published artifact. Descriptors: the tree's folder, then the
     /// artifact where there is one. Answered by one [`Answer::Evidence`].
     Inspect(InspectRequest),
-    /// Builds. Descriptor: the tree's folder. Answered by [`Answer::Started`], then frames of bytes
+    /// Runs the steps for what they ask the mirror, and collects nothing. Descriptor: the tree's
+    /// folder. Answered as [`Request::Replay`], without an output.
+    Record(Box<ReplayRequest>),
+    /// Builds. Descriptor: the tree's folder. Answered by [`Answer::Listening`] where the plan's
+    /// network is the mirror, then [`Answer::Started`], then frames of bytes
     /// with the log as it comes, ended by an empty one, then [`Answer::Ended`], then for each output
     /// an [`Answer::Output`] and its bytes, ended by an empty frame, then [`Answer::Finished`].
     Replay(Box<ReplayRequest>),
@@ -76,6 +80,8 @@ pub struct ReplayRequest {
 pub enum Answer {
     /// See [`Request::Inspect`].
     Evidence(Box<Evidence>),
+    /// Something listens at the mirror's address inside. Descriptor: the listener.
+    Listening,
     /// The sandbox is up; steps begin.
     Started(EnvironmentFound),
     /// Everything in the sandbox is dead.

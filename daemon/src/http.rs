@@ -7,10 +7,11 @@
 use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use countersign_attest::digest::{Digests, Hasher};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -143,6 +144,53 @@ pub(crate) struct Http {
     local: Client,
     /// For all else; made at first use, because it needs the system's root certificates.
     outer: OnceLock<Client>,
+    /// Which hosts may be of a private network; `None` where the caller's own addresses are asked.
+    guard: Option<Arc<Guard>>,
+}
+
+/// Keeps requests away from private addresses that no operator named.
+#[derive(Debug)]
+struct Guard {
+    /// Hosts that may be anywhere, in lower case.
+    exempt: Vec<String>,
+}
+
+/// A host resolves to an address of a private network.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is at a private address, which only a configured registry may be")]
+struct PrivateAddress(String);
+
+impl Guard {
+    /// Whether a URL may be spoken to, as far as that shows before names are resolved.
+    fn allows(&self, url: &Url) -> bool {
+        let private = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(ip)) => is_private(IpAddr::V4(ip)),
+            Some(Host::Ipv6(ip)) => is_private(IpAddr::V6(ip)),
+            None => true,
+        };
+        !private || self.is_exempt(url.host_str().unwrap_or_default())
+    }
+
+    fn is_exempt(&self, host: &str) -> bool {
+        self.exempt.iter().any(|e| e.eq_ignore_ascii_case(host))
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().to_owned();
+        let exempt = self.is_exempt(&host);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let found: Vec<_> = found.collect();
+            // one private address among public ones is a private address
+            if !exempt && found.iter().any(|address| is_private(address.ip())) {
+                return Err(PrivateAddress(host).into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 impl Http {
@@ -151,6 +199,26 @@ impl Http {
     /// # Errors
     /// When the client library cannot start.
     pub(crate) fn new(options: HttpOptions) -> Result<Self, reqwest::Error> {
+        Self::with_guard(options, None)
+    }
+
+    /// Whether `http:` may leave this machine.
+    pub(crate) const fn allows_http(&self) -> bool {
+        self.options.allow_http
+    }
+
+    /// Makes a client that speaks to private addresses only where a host of that name was configured.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn guarded(
+        options: HttpOptions,
+        exempt: Vec<String>,
+    ) -> Result<Self, reqwest::Error> {
+        Self::with_guard(options, Some(Arc::new(Guard { exempt })))
+    }
+
+    fn with_guard(options: HttpOptions, guard: Option<Arc<Guard>>) -> Result<Self, reqwest::Error> {
         // an error only says that a provider is there already
         let _ = rustls::crypto::ring::default_provider().install_default();
         let local = builder(&options).no_proxy().tls_certs_only([]).build()?;
@@ -158,6 +226,7 @@ impl Http {
             options,
             local,
             outer: OnceLock::new(),
+            guard,
         })
     }
 
@@ -236,7 +305,9 @@ impl Http {
     fn client(&self, url: &Url) -> Result<&Client, HttpError> {
         let credentials = !url.username().is_empty() || url.password().is_some();
         let loopback = is_loopback(url);
+        let guarded = self.guard.as_ref().is_some_and(|guard| !guard.allows(url));
         match url.scheme() {
+            _ if guarded => Err(self.forbidden(url)),
             _ if credentials => Err(self.forbidden(url)),
             "http" if loopback => Ok(&self.local),
             "https" => self.outer(url),
@@ -253,7 +324,11 @@ impl Http {
             url: url.clone(),
             source,
         };
-        let client = builder(&self.options).build().map_err(tls)?;
+        let mut builder = builder(&self.options);
+        if let Some(guard) = &self.guard {
+            builder = builder.dns_resolver(Arc::clone(guard));
+        }
+        let client = builder.build().map_err(tls)?;
         Ok(self.outer.get_or_init(|| client))
     }
 
@@ -316,6 +391,41 @@ pub(crate) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port()
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether an address is none of the public internet's: of this machine, of a local or private network,
+/// or of none.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_documentation()
+                || a == 0
+                || a >= 224 // multicast, reserved, broadcast
+                || (a == 100 && (64..128).contains(&b))
+                || (a, b, c) == (192, 0, 0)
+                || (a == 198 && (18..20).contains(&b))
+        }
+        IpAddr::V6(ip) => {
+            let within = |high: u16, low: u16| {
+                let [a, b] = high.to_be_bytes();
+                let [c, d] = low.to_be_bytes();
+                is_private(IpAddr::V4([a, b, c, d].into()))
+            };
+            match ip.segments() {
+                // IPv4 in another dress: mapped, NAT64, 6to4
+                [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, _, _, _, _, high, low] => {
+                    within(high, low)
+                }
+                [0x2002, high, low, ..] => within(high, low),
+                [0x2001, 0xdb8, ..] => true,
+                [first, ..] => !(0x2000..0x4000).contains(&first), // the one global range
+            }
+        }
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -19,6 +19,7 @@ mod config;
 
 mod blobs;
 mod http;
+mod mirror;
 mod publish;
 mod watch;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Some(countersign_builder::child::ARGUMENT) => countersign_builder::child::serve(),
         Some(watch::git_child::ARGUMENT) => watch::git_child::main(),
         Some(signer::ARGUMENT) => signer::child::main(),
+        Some(mirror::ARGUMENT) => mirror::child::main(),
         _ => host(),
     }
 }

@@ -19,19 +19,23 @@ use countersign_builder::compare::Comparison;
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
-use countersign_builder::plan::{Candidate, EnvironmentSpec, Plan, PlanSource, SCHEMA};
+use countersign_builder::plan::{
+    Candidate, EnvironmentSpec, Network, Plan, PlanInput, PlanSource, SCHEMA,
+};
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::sandbox::Profile;
 use countersign_builder::tree::{self, TreeDigest};
 
 use crate::crash;
+use crate::mirror::UnderTest;
 use crate::trouble::Trouble;
 use crate::watch::{WatchError, tags};
 use crate::workshop::{Step, Workshop};
 
 pub(crate) mod facts;
 pub(crate) mod issue;
+mod record;
 pub(crate) mod replay;
 mod values;
 
@@ -51,7 +55,10 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
     let mut resolved = resolve(workshop, task).await?;
     let published = publish(workshop, task, &mut resolved).await?;
     let known_published: Vec<Sha256> = published.iter().map(|p| p.sha256).collect();
-    let mut bench = Bench::default();
+    let mut bench = Bench {
+        under_test: record::under_test(&published),
+        ..Bench::default()
+    };
     let mut artifacts = Vec::new();
     for artifact in published {
         let alone = known_published.len() == 1;
@@ -69,6 +76,10 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
 /// Replays of this task by plan, so that artifacts that share a plan share its builds.
 #[derive(Debug, Default)]
 struct Bench {
+    /// What no build of this task may be served.
+    under_test: UnderTest,
+    /// What record runs were served, by the digest of the plan without inputs.
+    records: BTreeMap<Sha256, Vec<PlanInput>>,
     plans: BTreeMap<Sha256, Plan>,
     replays: BTreeMap<Sha256, Vec<Replay>>,
 }
@@ -127,7 +138,8 @@ async fn one_artifact(
                 break;
             }
         };
-        let plan = plan(task, resolved, candidate.clone())?;
+        let draft = plan(task, resolved, candidate.clone())?;
+        let plan = pin_inputs(workshop, task, resolved, draft, &capabilities, bench).await?;
         let bytes = plan.to_bytes();
         let digest = Sha256::of(&bytes);
         bench.plans.entry(digest).or_insert_with(|| plan.clone());
@@ -289,7 +301,40 @@ fn next(
     )
 }
 
-/// `Candidate -> Plan`: pins source and inputs. With `network: none` there is no record run.
+/// Pins what the build may fetch: by a record run, or from a given plan. With `network: none` there
+/// is nothing.
+async fn pin_inputs(
+    workshop: &Workshop,
+    task: &Task,
+    resolved: &Resolved,
+    mut plan: Plan,
+    capabilities: &Capabilities,
+    bench: &mut Bench,
+) -> Result<Plan, Trouble> {
+    match plan.candidate.network {
+        Network::None => return Ok(plan),
+        Network::Mirror => {}
+    }
+    if task.plan.is_some() {
+        record::gather(workshop, &plan, &bench.under_test).await?;
+        return Ok(plan);
+    }
+    let draft = Sha256::of(&plan.to_bytes());
+    plan.inputs = match bench.records.get(&draft) {
+        Some(inputs) => inputs.clone(),
+        None => {
+            workshop.progress(Step::Recording);
+            let under_test = &bench.under_test;
+            let inputs =
+                record::record(workshop, resolved, &plan, draft, under_test, capabilities).await?;
+            bench.records.insert(draft, inputs.clone());
+            inputs
+        }
+    };
+    Ok(plan)
+}
+
+/// `Candidate -> Plan`: pins the source. Inputs come with [`pin_inputs`].
 fn plan(task: &Task, resolved: &Resolved, candidate: Candidate) -> Result<Plan, Trouble> {
     let release = &resolved.release;
     let plan = Plan {
@@ -389,9 +434,10 @@ async fn judge_replays(
         outcomes: &outcomes,
         rebuilt: &digests,
         comparison: comparison.as_ref(),
-        prebuilt: digests
-            .iter()
-            .any(|d| tree.files.binary_search(&d.sha256).is_ok()),
+        prebuilt: digests.iter().any(|d| {
+            let fetched = plan.inputs.iter().any(|input| input.sha256 == d.sha256);
+            fetched || tree.files.binary_search(&d.sha256).is_ok()
+        }),
         assisted_by: &[],
     })
     .map_err(|error| Trouble::fault("bug", error))?;

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use crate::blobs::{BlobError, Blobs};
 use crate::config::HostLimits;
 use crate::http::Http;
+use crate::mirror::{Budgets, Mode, Setup, UnderTest, Upstreams};
 use crate::publish::endpoints::SlashUrl;
 use crate::publish::{
     self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource, endpoints,
@@ -46,6 +47,8 @@ pub(crate) enum Step<'a> {
     },
     /// Getting what was published.
     Downloading,
+    /// Running a build for what it asks of registries.
+    Recording,
     /// Building.
     Building {
         /// Which run, from 0.
@@ -70,6 +73,8 @@ pub(crate) struct Workshop {
     scratch: PathBuf,
     binary: PathBuf,
     progress: Progress,
+    mirror_cache: PathBuf,
+    budgets: Budgets,
     capabilities: Mutex<Option<(Vec<String>, Capabilities)>>,
 }
 
@@ -98,6 +103,10 @@ impl Workshop {
             _ => {}
         }
         std::fs::create_dir_all(&scratch).map_err(fault)?;
+        let mirror_cache = folder.join("mirror-cache");
+        std::fs::create_dir_all(&mirror_cache).map_err(fault)?;
+        // the mirror is given its folder by name and starts in another
+        let mirror_cache = std::fs::canonicalize(mirror_cache).map_err(fault)?;
         let blobs = Blobs::open(folder.join("blobs")).map_err(storage)?;
         blobs.sweep().map_err(storage)?;
         let binary = std::env::current_exe()
@@ -133,6 +142,8 @@ impl Workshop {
             scratch,
             binary,
             progress,
+            mirror_cache,
+            budgets: limits.mirror,
             capabilities: Mutex::new(None),
         })
     }
@@ -290,6 +301,30 @@ impl Workshop {
             known.pypi = Some(discover_pypi().await?);
         }
         Ok(known.clone())
+    }
+
+    /// What a mirror of this machine starts with.
+    #[must_use]
+    pub(crate) fn mirror_setup(&self, mode: Mode) -> Setup {
+        Setup {
+            mode,
+            cache: self.mirror_cache.clone(),
+            budgets: self.budgets,
+        }
+    }
+
+    /// The registries that a build may reach through the mirror, as of a moment.
+    pub(crate) async fn upstreams(&self, as_of: Timestamp, under_test: UnderTest) -> Upstreams {
+        let known = self.endpoints.lock().await;
+        let text = |endpoint: &Option<SlashUrl>| endpoint.as_ref().map(|e| e.url().to_string());
+        Upstreams {
+            as_of,
+            cargo: text(&known.cargo),
+            pypi: text(&known.pypi),
+            allowed_hosts: known.allowed_hosts.clone(),
+            allow_http: self.http.allows_http(),
+            under_test,
+        }
     }
 
     /// Folders with toolchains beside `/usr`.

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::contradiction::Contradiction;
 use super::facts::{Build, Facts, Kind, Log, PlanRef, Published, Source};
 use super::predicate::{
-    BuildDefinition, BuildField, BuildPredicate, BuilderField, DigestSet, EnvironmentField,
-    ExternalParameters, FileNotes, GitDigests, InternalParameters, LogNotes, PublishedField,
-    RebuiltNotes, Resource, RunDetails, RunField, RunMetadata, SandboxField, SignatureField,
-    SourceDependency, SourceField, SourceParameter, Subject, TagField, TagKind, ToolField,
-    VerdictPredicate,
+    BuildDefinition, BuildField, BuildPredicate, BuilderField, Dependency, DigestSet,
+    EnvironmentField, ExternalParameters, FileNotes, GitDigests, InternalParameters, LogNotes,
+    PublishedField, RebuiltNotes, Resource, RunDetails, RunField, RunMetadata, SandboxField,
+    SignatureField, SourceDependency, SourceField, SourceParameter, Subject, TagField, TagKind,
+    ToolField, VerdictPredicate,
 };
 use super::rules;
 use super::types;
@@ -133,6 +133,9 @@ fn verdict(facts: &Facts) -> Result<(Subject, VerdictPredicate), Contradiction> 
     };
     rules::check(types::of_verdict(facts.verdict), &subject, &predicate)?;
     rules::check_origins(facts.verdict, &facts.origins)?;
+    if let Some(build) = &facts.build {
+        rules::check_inputs(facts.verdict, build, &predicate)?;
+    }
     Ok((subject, predicate))
 }
 
@@ -250,6 +253,27 @@ const fn digest_set(digests: &Digests) -> DigestSet {
     }
 }
 
+fn dependencies(facts: &Facts, source: &SourceField) -> Vec<Dependency> {
+    let inputs = facts.build.iter().flat_map(|build| &build.inputs);
+    let inputs = inputs.map(|input| {
+        Dependency::Input(Resource {
+            name: input.request.clone(),
+            digest: DigestSet {
+                sha256: input.sha256,
+                sha512: None,
+            },
+            annotations: FileNotes {
+                size_bytes: input.size_bytes,
+            },
+        })
+    });
+    let source = Dependency::Source(SourceDependency {
+        uri: format!("{}@{}", source.uri, source.reference),
+        digest: git_digests(&facts.source),
+    });
+    std::iter::once(source).chain(inputs).collect()
+}
+
 /// The files that we built, each distinct one once, and how; from a verdict's predicate that holds.
 fn build(
     facts: &Facts,
@@ -279,10 +303,7 @@ fn build(
                 environment: build.environment.clone(),
                 tree_sha256,
             },
-            resolved_dependencies: vec![SourceDependency {
-                uri: format!("{}@{}", source.uri, source.reference),
-                digest: git_digests(&facts.source),
-            }],
+            resolved_dependencies: dependencies(facts, source),
         },
         run_details: RunDetails {
             builder: BuilderField {

@@ -74,6 +74,15 @@ pub enum Contradiction {
     /// Nobody knows where the values of the plan came from.
     #[error("the verdict {0} without the origins of the plan's values")]
     OriginsMissing(Verdict),
+    /// Something was fetched by a build that had no network.
+    #[error("build.inputs of a build without a network")]
+    InputsUnexpected,
+    /// Inputs are not sorted by request, or one stands twice.
+    #[error("build.inputs are not sorted, each once")]
+    InputsUnsorted,
+    /// A rebuilt file was handed to the build as an input.
+    #[error("the verdict {0} on a file that the build was served")]
+    Fetched(Verdict),
     /// `assisted` without saying what was copied.
     #[error("the verdict assisted without saying what was copied")]
     AssistMissing,

@@ -256,6 +256,9 @@ pub struct Build {
     pub runs: Vec<Run>,
     /// What network the replays had.
     pub network: Network,
+    /// What the replays could fetch, sorted by request, each once; empty without a network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
     /// `x86_64`, as Rust names it.
     pub architecture: String,
     /// Tools that the plan names, at the versions found.
@@ -277,6 +280,18 @@ pub struct PlanRef {
     /// Of the file as first written.
     pub sha256: Sha256,
     /// Its length.
+    pub size_bytes: u64,
+}
+
+/// A response that a record run was served and that replays were served again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The typed request, `registry:kind/name/…`.
+    pub request: String,
+    /// Of the bytes that were served.
+    pub sha256: Sha256,
+    /// Their number.
     pub size_bytes: u64,
 }
 

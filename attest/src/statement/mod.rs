@@ -18,7 +18,7 @@ pub(crate) mod tests;
 pub use compose::{Custody, MAX_STATEMENT_BYTES, companion, compose};
 pub use contradiction::Contradiction;
 pub use facts::{
-    Assist, Build, Comparison, Exit, Facts, IdMode, KeyIsolation, Kind, Log, MemberChange,
+    Assist, Build, Comparison, Exit, Facts, IdMode, Input, KeyIsolation, Kind, Log, MemberChange,
     MemberDifference, Network, Normalization, PlanRef, Published, Rebuilder, Rebuilt, Run,
     SignatureState, Source, Stage, Tool,
 };

@@ -273,8 +273,8 @@ pub struct BuildDefinition {
     pub external_parameters: ExternalParameters,
     /// What the rebuilder chose.
     pub internal_parameters: InternalParameters,
-    /// The source.
-    pub resolved_dependencies: Vec<SourceDependency>,
+    /// The source, then every input that replays were served, by request.
+    pub resolved_dependencies: Vec<Dependency>,
 }
 
 /// What a caller chose.
@@ -307,6 +307,16 @@ pub struct InternalParameters {
     pub environment: EnvironmentField,
     /// Digest of all that entered the sandbox.
     pub tree_sha256: Sha256,
+}
+
+/// What a build was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dependency {
+    /// The repository.
+    Source(SourceDependency),
+    /// A response of a registry, as it was served to the build; its name is the typed request.
+    Input(Resource<FileNotes>),
 }
 
 /// The source as a dependency.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::Exit;
+use super::facts::{Build, Exit, Network};
 use super::predicate::{DigestSet, Subject, TagKind, VerdictPredicate};
 use super::text;
 use super::types;
@@ -61,6 +61,40 @@ pub(super) fn check_origins(verdict: Verdict, origins: &[Origin]) -> Result<(), 
         | Verdict::Unstable
         | Verdict::BuildFailed
         | Verdict::Indeterminate => Ok(()),
+    }
+}
+
+/// Checks what replays were served: nothing without a network, and never the very bytes that a good
+/// verdict is about (ATTESTATION section 3.2).
+pub(super) fn check_inputs(
+    verdict: Verdict,
+    build: &Build,
+    predicate: &VerdictPredicate,
+) -> Result<(), Contradiction> {
+    match build.network {
+        Network::None => refuse_if(!build.inputs.is_empty(), Contradiction::InputsUnexpected)?,
+        Network::Replay => {}
+    }
+    let unsorted = build
+        .inputs
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if a.request >= b.request));
+    refuse_if(unsorted, Contradiction::InputsUnsorted)?;
+    for input in &build.inputs {
+        text::plain("build.inputs", &input.request)?;
+    }
+    let is_input = |digest: Sha256| build.inputs.iter().any(|input| input.sha256 == digest);
+    let fetched = predicate
+        .rebuilt
+        .iter()
+        .any(|rebuilt| is_input(rebuilt.digest.sha256));
+    match verdict {
+        Verdict::Reproduced | Verdict::Assisted | Verdict::Equivalent => {
+            refuse_if(fetched, Contradiction::Fetched(verdict))
+        }
+        Verdict::Differs | Verdict::Unstable | Verdict::BuildFailed | Verdict::Indeterminate => {
+            Ok(())
+        }
     }
 }
 

@@ -103,6 +103,7 @@ fn base() -> Facts {
             },
             runs: vec![run(10, completed()), run(20, completed())],
             network: Network::None,
+            inputs: Vec::new(),
             architecture: "x86_64".into(),
             toolchain: vec![Tool {
                 name: "npm".into(),
@@ -252,6 +253,100 @@ fn provenance_is_for_bytes_we_vouch_for_and_a_build_record_for_the_rest() {
     let mut other = facts(Verdict::Differs);
     other.known_published.push(Sha256::of(OTHER));
     assert_eq!(companion(&other), Some(Kind::BuildRecord));
+}
+
+/// Facts of a build that was served three responses.
+fn with_inputs(verdict: Verdict) -> Facts {
+    let mut facts = facts(verdict);
+    let build = facts.build.as_mut().unwrap();
+    build.network = Network::Replay;
+    build.inputs = ["cargo:config", "cargo:file/dep/1.0.0", "cargo:index/dep"]
+        .map(|request| Input {
+            request: request.into(),
+            sha256: Sha256::of(request.as_bytes()),
+            size_bytes: request.len() as u64,
+        })
+        .into();
+    facts
+}
+
+#[test]
+fn what_replays_were_served_is_golden_and_among_the_dependencies() {
+    let mut facts = with_inputs(Verdict::Reproduced);
+    let verdict = composed(&facts);
+    golden("statements/replay.json", &verdict);
+    golden("facts/replay.json", &serde_json::to_vec(&facts).unwrap());
+    assert!(String::from_utf8_lossy(&verdict).contains("\"network\":\"replay\""));
+    facts.kind = Kind::Provenance;
+    let bytes = composed(&facts);
+    golden("statements/replay.provenance.json", &bytes);
+    let Statement::Build(read) = parse(&bytes).unwrap() else {
+        panic!("provenance read as a verdict");
+    };
+    let inputs = facts.build.unwrap().inputs;
+    let [predicate::Dependency::Source(_), served @ ..] =
+        &read.predicate.build_definition.resolved_dependencies[..]
+    else {
+        panic!("the source does not come first");
+    };
+    let served: Vec<_> = served
+        .iter()
+        .map(|dependency| match dependency {
+            predicate::Dependency::Input(input) => (
+                input.name.clone(),
+                input.digest.sha256,
+                input.annotations.size_bytes,
+            ),
+            predicate::Dependency::Source(other) => panic!("a second source: {other:?}"),
+        })
+        .collect();
+    let expected: Vec<_> = inputs
+        .into_iter()
+        .map(|input| (input.request, input.sha256, input.size_bytes))
+        .collect();
+    assert_eq!(served, expected);
+    let control = String::from_utf8(bytes)
+        .unwrap()
+        .replacen("cargo:config", "cargo:\\u0007", 1);
+    assert!(matches!(
+        parse(control.as_bytes()),
+        Err(StatementError::Contradiction(_))
+    ));
+}
+
+#[test]
+fn inputs_that_contradict_the_rest_are_refused() {
+    let cases: [(Change, &str); 5] = [
+        (
+            |f| f.build.as_mut().unwrap().network = Network::None,
+            "without a network",
+        ),
+        (
+            |f| f.build.as_mut().unwrap().inputs.swap(0, 1),
+            "not sorted",
+        ),
+        (
+            |f| {
+                let inputs = &mut f.build.as_mut().unwrap().inputs;
+                inputs.insert(0, inputs[0].clone());
+            },
+            "not sorted",
+        ),
+        (
+            |f| f.build.as_mut().unwrap().inputs[1].sha256 = Sha256::of(PUBLISHED),
+            "that the build was served",
+        ),
+        (
+            |f| f.build.as_mut().unwrap().inputs[0].request = "cargo:\n".into(),
+            "control character",
+        ),
+    ];
+    for (change, expected) in cases {
+        let mut facts = with_inputs(Verdict::Reproduced);
+        change(&mut facts);
+        let error = compose(&facts, Custody::Operator).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 type Change = fn(&mut Facts);

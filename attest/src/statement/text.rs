@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::contradiction::Contradiction;
-use super::predicate::{BuildPredicate, EnvironmentField, Subject, VerdictPredicate};
+use super::predicate::{BuildPredicate, Dependency, EnvironmentField, Subject, VerdictPredicate};
 
 /// Longest text in bytes, where nothing shorter is said.
 const MAX_BYTES: usize = 4096;
@@ -68,6 +68,12 @@ pub(super) fn check_built(
     rebuilder("runDetails.builder.id", &builder.id, &builder.version)?;
     source_uri(&definition.external_parameters.source.uri)?;
     reference(&definition.external_parameters.source.reference)?;
+    for dependency in &definition.resolved_dependencies {
+        match dependency {
+            Dependency::Source(source) => plain("resolvedDependencies.uri", &source.uri)?,
+            Dependency::Input(input) => plain("resolvedDependencies.name", &input.name)?,
+        }
+    }
     environment(&definition.internal_parameters.environment)
 }
 
@@ -173,7 +179,7 @@ fn versioned(field: &'static str, text: &str) -> Result<(), Contradiction> {
     }
 }
 
-fn plain(field: &'static str, text: &str) -> Result<(), Contradiction> {
+pub(super) fn plain(field: &'static str, text: &str) -> Result<(), Contradiction> {
     if text.is_empty() {
         return refuse(field, "is empty");
     }

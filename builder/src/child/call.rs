@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -21,7 +22,7 @@ use crate::channel::{Channel, ChannelError, Frame};
 use crate::compare::Comparison;
 use crate::environment::Capabilities;
 use crate::outcome::{Ended, EnvironmentFound, LogRecord, Outcome, OutputFile};
-use crate::plan::is_inside;
+use crate::plan::{Network, is_inside};
 use crate::recipe::{Evidence, InspectRequest};
 
 use super::process::with_child;
@@ -82,6 +83,12 @@ const fn protocol(what: &'static str) -> CallError {
 
 /// Takes what a replay yields, as it comes. An error of a method ends the replay.
 pub trait ReplaySink {
+    /// What listens at the mirror's address inside the sandbox; steps begin after this returns. Comes
+    /// only where the plan's network is the mirror. When nobody serves it, the build's requests hang.
+    ///
+    /// # Errors
+    /// Of the caller's mirror.
+    fn on_listening(&mut self, listener: TcpListener) -> io::Result<()>;
     /// The sandbox is up; steps begin.
     ///
     /// # Errors
@@ -124,11 +131,44 @@ pub struct ReplayCall<'a> {
 /// On every fault of ours: the sandbox could not be made, the outer deadline (the plan's time and 30
 /// seconds) passed, or the sink failed. How the build itself ended is in the outcome.
 pub fn replay(call: &ReplayCall<'_>, sink: &mut dyn ReplaySink) -> Result<Outcome, CallError> {
-    let limits = &call.request.plan.candidate.limits;
-    let deadline = Duration::from_secs(outer_deadline_seconds(limits));
     let message = Request::Replay(Box::new(copy(call.request)));
+    run(call, &message, sink, take_outputs)
+}
+
+/// Runs a plan's steps for what they ask the mirror. The outcome has no outputs, whatever was built.
+///
+/// # Errors
+/// As [`replay`].
+pub fn record(call: &ReplayCall<'_>, sink: &mut dyn ReplaySink) -> Result<Outcome, CallError> {
+    let message = Request::Record(Box::new(copy(call.request)));
+    run(call, &message, sink, |child, _, _| {
+        let Answer::Finished { ended } = receive(child)? else {
+            return Err(protocol("another answer than the end of a record run"));
+        };
+        Ok((ended, Vec::new()))
+    })
+}
+
+type Outputs = (Ended, Vec<OutputFile>);
+
+fn run(
+    call: &ReplayCall<'_>,
+    message: &Request,
+    sink: &mut dyn ReplaySink,
+    take: impl FnOnce(&mut Channel, &ReplayRequest, &mut dyn ReplaySink) -> Result<Outputs, CallError>,
+) -> Result<Outcome, CallError> {
+    let candidate = &call.request.plan.candidate;
+    let limits = &candidate.limits;
+    let deadline = Duration::from_secs(outer_deadline_seconds(limits));
     with_child(call.binary, deadline, call.cancel, |child| {
-        child.send_with_fds(&message, &[call.tree])?;
+        child.send_with_fds(message, &[call.tree])?;
+        match candidate.network {
+            Network::None => {}
+            Network::Mirror => {
+                let listener = receive_listener(child)?;
+                sink.on_listening(listener).map_err(CallError::Sink)?;
+            }
+        }
         let Answer::Started(environment) = receive(child)? else {
             return Err(protocol("another answer than that the sandbox is up"));
         };
@@ -144,7 +184,7 @@ pub fn replay(call: &ReplayCall<'_>, sink: &mut dyn ReplaySink) -> Result<Outcom
             return Err(protocol("another answer than how the steps ended"));
         };
         let finished_on = (call.clock)();
-        let (ended, outputs) = take_outputs(child, call.request, sink)?;
+        let (ended, outputs) = take(child, call.request, sink)?;
         Ok(Outcome {
             plan: call.plan,
             started_on,
@@ -160,6 +200,29 @@ pub fn replay(call: &ReplayCall<'_>, sink: &mut dyn ReplaySink) -> Result<Outcom
             environment,
         })
     })
+}
+
+fn receive_listener(child: &mut Channel) -> Result<TcpListener, CallError> {
+    match child.receive_with_fds()? {
+        (Answer::Fault { message }, _) => Err(CallError::Fault(message)),
+        (Answer::Listening, fds) => {
+            let mut fds = fds.into_iter();
+            let listener = fds
+                .next()
+                .ok_or(protocol("a listener without its descriptor"))?;
+            Ok(listener.into())
+        }
+        (
+            Answer::Evidence(_)
+            | Answer::Started(_)
+            | Answer::Ended { .. }
+            | Answer::Output { .. }
+            | Answer::Finished { .. }
+            | Answer::Comparison(_)
+            | Answer::Capabilities(_),
+            _,
+        ) => Err(protocol("another answer than a listener")),
+    }
 }
 
 /// A request is sent by value; its parts are plain data.
@@ -195,7 +258,7 @@ fn take_outputs(
     child: &mut Channel,
     request: &ReplayRequest,
     sink: &mut dyn ReplaySink,
-) -> Result<(Ended, Vec<OutputFile>), CallError> {
+) -> Result<Outputs, CallError> {
     let limits = &request.plan.candidate.limits;
     let (mut outputs, mut left) = (Vec::<OutputFile>::new(), limits.output_bytes);
     loop {
@@ -205,7 +268,8 @@ fn take_outputs(
                 ended: Ended::Completed,
             } => return Ok((Ended::Completed, outputs)),
             Answer::Finished { ended } => return Ok((ended, Vec::new())),
-            Answer::Started(_)
+            Answer::Listening
+            | Answer::Started(_)
             | Answer::Ended { .. }
             | Answer::Evidence(_)
             | Answer::Comparison(_)

@@ -79,7 +79,8 @@ fn answer(channel: &mut Channel) -> Result<(), ServeError> {
             let comparison = crate::compare::compare(published, rebuilt, &limits);
             channel.send(&Answer::Comparison(Box::new(comparison)))?;
         }
-        Request::Replay(request) => replay(&request, &next()?, channel)?,
+        Request::Record(request) => build(&request, &next()?, Product::Nothing, channel)?,
+        Request::Replay(request) => build(&request, &next()?, Product::Outputs, channel)?,
         Request::Probe { toolchains, tools } => {
             let capabilities = host::probe(&toolchains, &tools);
             channel.send(&Answer::Capabilities(Box::new(capabilities)))?;
@@ -99,9 +100,19 @@ fn confine_parser(read: &[Place<'_>]) -> Result<(), SandboxError> {
     .map(drop)
 }
 
-fn replay(
+/// What leaves the sandbox beside the log.
+#[derive(Debug, Clone, Copy)]
+enum Product {
+    /// Of a record run: all that it is for is what it asked the mirror.
+    Nothing,
+    /// Of a replay: the declared outputs.
+    Outputs,
+}
+
+fn build(
     request: &ReplayRequest,
     tree: &OwnedFd,
+    product: Product,
     channel: &mut Channel,
 ) -> Result<(), ServeError> {
     let candidate = &request.plan.candidate;
@@ -121,11 +132,12 @@ fn replay(
         log_dropped_bytes: dead.log_dropped_bytes,
         duration_ms: u64::try_from(dead.duration.as_millis()).unwrap_or(u64::MAX),
     })?;
-    let ended = if let (Ended::Completed, Some(mode)) = (&dead.ended, mode) {
-        collect::become_collector(&dead, mode)?;
-        collect::collect(dead.build.as_fd(), candidate, channel)?
-    } else {
-        dead.ended
+    let ended = match (product, &dead.ended, mode) {
+        (Product::Outputs, Ended::Completed, Some(mode)) => {
+            collect::become_collector(&dead, mode)?;
+            collect::collect(dead.build.as_fd(), candidate, channel)?
+        }
+        (Product::Outputs | Product::Nothing, _, _) => dead.ended,
     };
     channel.send(&Answer::Finished { ended })?;
     Ok(())
@@ -141,6 +153,11 @@ struct Host<'a> {
 impl Audience for Host<'_> {
     fn hang_up(&self) -> Option<BorrowedFd<'_>> {
         Some(self.channel.as_fd())
+    }
+
+    fn listening(&mut self, listener: OwnedFd) -> Result<(), SandboxError> {
+        let fds = [listener.as_fd()];
+        Ok(self.channel.send_with_fds(&Answer::Listening, &fds)?)
     }
 
     fn started(&mut self, mode: IdMode) -> Result<(), SandboxError> {

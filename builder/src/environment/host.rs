@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
@@ -157,6 +157,10 @@ struct Ran {
 impl Audience for Ran {
     fn hang_up(&self) -> Option<BorrowedFd<'_>> {
         None // the kernel kills a probe whose host is gone
+    }
+
+    fn listening(&mut self, _: OwnedFd) -> Result<(), SandboxError> {
+        Err(SandboxError::Inside("a probe with a mirror".into())) // a probe's spec has none
     }
 
     fn started(&mut self, mode: IdMode) -> Result<(), SandboxError> {

@@ -98,6 +98,18 @@ pub fn parsing(keep: &Confinement<'_>) -> Result<Option<TcpListener>, SandboxErr
     Ok(listener)
 }
 
+/// Locks in a process that needs the host's network (the mirror): no file but those, no privilege, no
+/// program, no debugging, and no more of the kernel than a parsing child has.
+///
+/// # Errors
+/// When the system lacks a wall; the process must then not go on.
+pub fn networked(read: &[Place<'_>], write: &[Place<'_>]) -> Result<(), SandboxError> {
+    limit(Resource::RLIMIT_CORE, 0)?;
+    drop_privileges(0)?;
+    landlock::restrict(read, write)?;
+    seccomp::parsing(true)
+}
+
 /// Gives up every capability but those of `mask`, for this process and all that it may start.
 pub(crate) fn drop_privileges(mask: u32) -> Result<(), SandboxError> {
     drop_bounding_set()?;

@@ -8,6 +8,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,9 @@ use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, sets
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
+use crate::mirror;
 use crate::outcome::{Ended, IdMode};
+use crate::plan::Network;
 
 use super::fault::{Doing, SandboxError, in_one_line};
 use super::landlock::Place;
@@ -41,7 +44,8 @@ pub(crate) enum ToInit {
 /// What the first process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {
-    /// The sandbox is up and the source in it. Descriptor: `/build`.
+    /// The sandbox is up and the source in it. Descriptors: `/build`, then the mirror's listener where
+    /// there is a mirror.
     Ready,
     /// A step starts.
     Step(usize),
@@ -89,6 +93,10 @@ fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxE
     ids::become_inner_root(mode)?;
     setsid().doing("making a session")?;
     confine::loopback_up()?;
+    let listener = match spec.network {
+        Network::None => None,
+        Network::Mirror => Some(listen()?),
+    };
     mounts::enter_new_root(spec, mode, trees)?;
     ids::nest(mode)?;
     let null = File::open("/dev/null").doing("opening /dev/null")?;
@@ -100,8 +108,10 @@ fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxE
     prepare_work_space(spec, channel)?;
     let personality = settle(spec)?;
     let build = File::open("/build").doing("opening /build")?;
-    channel.send_with_fds(&FromInit::Ready, &[build.as_fd()])?;
-    drop(build);
+    let mut handed_out = vec![build.as_fd()];
+    handed_out.extend(listener.as_ref().map(AsFd::as_fd));
+    channel.send_with_fds(&FromInit::Ready, &handed_out)?;
+    drop((build, listener)); // no step can accept what is meant for the mirror
     // the parent may have died while a change of credentials had untied us: then this ends here
     let ToInit::Begin = channel.receive_message()? else {
         return Err(SandboxError::Inside("told to go twice".into()));
@@ -109,6 +119,12 @@ fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxE
     let ended = run_steps(spec, personality, channel)?;
     channel.send(&FromInit::Ended(ended))?;
     Ok(())
+}
+
+/// Takes the mirror's port, which no step may bind. Needs the right to low ports of this namespace.
+fn listen() -> Result<TcpListener, SandboxError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, mirror::PORT))
+        .doing("listening on the private loopback for the mirror")
 }
 
 fn prepare_work_space(spec: &Spec, channel: &mut Channel) -> Result<(), SandboxError> {

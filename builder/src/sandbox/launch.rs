@@ -17,6 +17,7 @@ use nix::unistd::{geteuid, setgroups};
 
 use crate::channel::{Channel, ChannelError};
 use crate::outcome::{Ended, IdMode};
+use crate::plan::Network;
 use crate::tree::Order;
 
 use super::confine::USER_NAMESPACES;
@@ -30,6 +31,8 @@ use super::{ids, source};
 pub(crate) trait Audience {
     /// A descriptor that hangs up when nobody listens any more.
     fn hang_up(&self) -> Option<BorrowedFd<'_>>;
+    /// What listens for the mirror inside; before [`Self::started`], and only where there is a mirror.
+    fn listening(&mut self, listener: OwnedFd) -> Result<(), SandboxError>;
     /// The sandbox is up; the steps begin.
     fn started(&mut self, mode: IdMode) -> Result<(), SandboxError>;
     /// The next bytes of the log, within its limit.
@@ -66,7 +69,10 @@ pub(crate) fn run(
     umask(Mode::from_bits_truncate(0o077));
     let mut sandbox = Sandbox::start(spec, mode)?;
     sandbox.fill(spec, tree)?;
-    let build = sandbox.ready()?;
+    let (build, listener) = sandbox.ready(spec.network)?;
+    if let Some(listener) = listener {
+        audience.listening(listener)?;
+    }
     audience.started(mode)?;
     let started = Instant::now();
     sandbox.channel.send(&ToInit::Begin)?;
@@ -213,12 +219,16 @@ impl Sandbox {
         }
     }
 
-    fn ready(&mut self) -> Result<OwnedFd, SandboxError> {
+    fn ready(&mut self, network: Network) -> Result<(OwnedFd, Option<OwnedFd>), SandboxError> {
         let (message, fds) = self.channel.receive_with_fds()?;
-        match (message, fds.into_iter().next()) {
-            (FromInit::Ready, Some(build)) => Ok(build),
-            (FromInit::Fault(message), _) => Err(SandboxError::Inside(message)),
-            (FromInit::Ready | FromInit::Step(_) | FromInit::Ended(_), _) => {
+        let mut fds = fds.into_iter();
+        match (message, fds.next(), network, fds.next()) {
+            (FromInit::Ready, Some(build), Network::None, None) => Ok((build, None)),
+            (FromInit::Ready, Some(build), Network::Mirror, Some(listener)) => {
+                Ok((build, Some(listener)))
+            }
+            (FromInit::Fault(message), ..) => Err(SandboxError::Inside(message)),
+            (FromInit::Ready | FromInit::Step(_) | FromInit::Ended(_), ..) => {
                 Err(ChannelError::Protocol("another message than that all is ready").into())
             }
         }

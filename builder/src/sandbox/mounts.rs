@@ -16,7 +16,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 use nix::unistd::{chdir, pivot_root, sethostname};
 
+use crate::mirror;
 use crate::outcome::IdMode;
+use crate::plan::Network;
 
 use super::fault::{Doing, SandboxError};
 use super::ids::BUILD_ID;
@@ -168,7 +170,13 @@ fn settings(spec: &Spec) -> Result<(), SandboxError> {
         ),
         (
             "hosts",
-            format!("127.0.0.1 localhost {host}\n::1 localhost\n"),
+            match spec.network {
+                Network::None => format!("127.0.0.1 localhost {host}\n::1 localhost\n"),
+                Network::Mirror => format!(
+                    "127.0.0.1 localhost {host} {}\n::1 localhost\n",
+                    mirror::HOST
+                ),
+            },
         ),
         ("hostname", format!("{host}\n")),
         (

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::child::ReplayRequest;
-use crate::plan::{Candidate, Limits};
+use crate::plan::{Candidate, Limits, Network};
 
 use super::Profile;
 
@@ -28,6 +28,8 @@ pub(crate) struct Spec {
     /// Modification time of every source file, in seconds since 1970.
     pub(crate) epoch: i64,
     pub(crate) id_base: u32,
+    /// What is on the loopback.
+    pub(crate) network: Network,
 }
 
 impl Spec {
@@ -48,6 +50,7 @@ impl Spec {
             limits: candidate.limits,
             epoch,
             id_base: request.id_base,
+            network: candidate.network,
         }
     }
 
@@ -69,6 +72,7 @@ impl Spec {
             },
             epoch: 0,
             id_base: PROBE_ID_BASE,
+            network: Network::None,
         }
     }
 

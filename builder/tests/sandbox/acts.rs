@@ -52,6 +52,7 @@ pub(crate) fn act(arguments: &[String]) -> Result<(), String> {
                 .and_then(|address| UnixStream::connect_addr(&address))
                 .map(drop)
         }
+        "bind-low" => std::net::TcpListener::bind("127.0.0.2:80").map(drop),
         "listen" => std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr().and_then(TcpStream::connect).map(drop)),
         "mount" => mount(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ use countersign_builder::tree;
 
 /// The payload's name inside, by which a search path finds this binary.
 pub(crate) const PAYLOAD: &str = "payload";
+
+/// What the stand-in for a mirror says.
+pub(crate) const MIRROR_WORD: &[u8] = b"the mirror";
 
 /// The moment of every source in here.
 pub(crate) const EPOCH: i64 = 1_700_000_000;
@@ -51,6 +55,16 @@ struct Keep<'a> {
 }
 
 impl ReplaySink for Keep<'_> {
+    fn on_listening(&mut self, listener: TcpListener) -> io::Result<()> {
+        // says the same word to whoever connects, until the sandbox and this thread's test are over
+        std::thread::spawn(move || {
+            while let Ok((mut peer, _)) = listener.accept() {
+                let _ = peer.write_all(MIRROR_WORD); // a payload that has gone needs no word
+            }
+        });
+        Ok(())
+    }
+
     fn on_started(&mut self, _: &EnvironmentFound) -> io::Result<()> {
         Ok(())
     }

@@ -7,13 +7,19 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 
 use nix::unistd::geteuid;
 
-use crate::bench::{Bench, EPOCH};
+use countersign_attest::time::Timestamp;
+use countersign_builder::child::ReplayRequest;
+use countersign_builder::outcome::Ended;
+use countersign_builder::plan::Network;
+
+use crate::bench::{Bench, EPOCH, MIRROR_WORD, PAYLOAD};
 use crate::{Case, ensure};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("the host's files are not in view", host_files),
     ("/usr and toolchains are read-only", read_only),
     ("no network, but a loopback", network),
+    ("a mirror, where the plan has one and nowhere else", mirror),
     ("no abstract socket of the host", abstract_sockets),
     ("foreign socket families are refused", socket_families),
     ("no descriptor is inherited", descriptors),
@@ -109,6 +115,34 @@ fn network(bench: &Bench) -> Result<(), String> {
     refused_only(bench, &["connect", "192.0.2.1:9"], "unreachable")?;
     refused_only(bench, &["connect", "[2001:db8::1]:9"], "un")?;
     bench.inside(&["listen"])?
+}
+
+fn mirror(bench: &Bench) -> Result<(), String> {
+    let ask = |host: &str| format!("exec 3<>/dev/tcp/{host}/80 && cat <&3");
+    let with_mirror = |request: &mut ReplayRequest| {
+        request.plan.candidate.network = Network::Mirror;
+        request.plan.candidate.as_of = Some(Timestamp::EPOCH);
+    };
+    for host in ["mirror", "127.0.0.1"] {
+        let there = bench.replay(&[&["bash", "-c", &ask(host)]], with_mirror)?;
+        ensure!(there.log.as_bytes() == MIRROR_WORD, "{host}: {}", there.log);
+        let absent = bench.replay(&[&["bash", "-c", &ask(host)]], |_| ())?;
+        let failed = matches!(absent.outcome.ended, Ended::Exited { code: 1, .. });
+        ensure!(failed, "{host}: {:?}", absent.outcome.ended);
+    }
+    // the listener is the host's alone: a step neither has it nor can take its place
+    let script = "ls /proc/self/fd | wc -l; ls -l /proc/1/fd";
+    let steps = bench.replay(&[&["bash", "-c", script]], with_mirror)?;
+    let descriptors = steps.log.lines().next().unwrap_or_default();
+    ensure!(descriptors == "4", "0, 1, 2 and the folder: {}", steps.log);
+    let stolen = !matches!(steps.outcome.ended, Ended::Exited { .. });
+    ensure!(!stolen, "saw descriptors of init: {}", steps.log);
+    let taken = bench.replay(&[&[PAYLOAD, "act", "bind-low"]], with_mirror)?;
+    ensure!(taken.log.contains("denied"), "{}", taken.log);
+    // the network is still no network
+    let outside = bench.replay(&[&[PAYLOAD, "act", "connect", "192.0.2.1:9"]], with_mirror)?;
+    ensure!(outside.log.contains("unreachable"), "{}", outside.log);
+    Ok(())
 }
 
 fn abstract_sockets(bench: &Bench) -> Result<(), String> {

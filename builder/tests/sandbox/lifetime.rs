@@ -153,6 +153,10 @@ fn cancelled(bench: &Bench) -> Result<(), String> {
 struct Nothing;
 
 impl countersign_builder::child::ReplaySink for Nothing {
+    fn on_listening(&mut self, _: std::net::TcpListener) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into()) // these plans have no mirror
+    }
+
     fn on_started(
         &mut self,
         _: &countersign_builder::outcome::EnvironmentFound,

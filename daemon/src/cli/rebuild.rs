@@ -508,6 +508,7 @@ fn reporter(bar: indicatif::ProgressBar) -> Progress {
         bar.set_message(match step {
             Step::Fetching { tag } => format!("fetching {}", printable(tag)),
             Step::Downloading => "getting what was published".to_owned(),
+            Step::Recording => "building, to see what it fetches".to_owned(),
             Step::Building { run } => format!("building, run {} of 2", run + 1),
             Step::Comparing => "comparing".to_owned(),
         });

@@ -11,6 +11,7 @@ use std::time::Duration;
 use countersign_builder::recipe::Hints;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::mirror::Budgets;
 use crate::publish::endpoints::{KEY_CARGO, KEY_NPM, KEY_PYPI, SlashUrl};
 use crate::publish::{Endpoints, PublishedSource};
 use crate::trouble::with_causes;
@@ -129,6 +130,8 @@ pub(crate) struct HostLimits {
     pub tags: usize,
     /// Times that a rebuild is tried again after faults of ours, before it waits for an operator.
     pub attempts: u32,
+    /// What one build may ask of registries through the mirror.
+    pub mirror: Budgets,
 }
 
 impl Default for HostLimits {
@@ -142,6 +145,7 @@ impl Default for HostLimits {
             fetch_seconds: 1800,
             tags: 100_000,
             attempts: 20,
+            mirror: Budgets::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use countersign_attest::statement::{
 use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::{Comparison, DifferenceKind};
 use countersign_builder::outcome::{Ended, IdMode, Outcome};
-use countersign_builder::plan::Plan;
+use countersign_builder::plan::{Plan, PlanInput};
 use countersign_builder::release::Stage;
 
 use super::{ArtifactResult, Attempted};
@@ -44,7 +44,7 @@ pub(crate) fn of(
             .comparison
             .as_ref()
             .and_then(|c| comparison(c, result)),
-        build: attempted.map(|(attempt, _)| build(result, attempt)),
+        build: attempted.map(|(attempt, plan)| build(result, attempt, plan)),
         origins: attempted.map_or_else(Vec::new, |(_, plan)| plan.origins()),
         known_published: known_published.to_vec(),
     };
@@ -174,7 +174,7 @@ const fn change(what: DifferenceKind) -> attest::MemberChange {
     }
 }
 
-fn build(result: &ArtifactResult, attempt: &Attempted) -> Build {
+fn build(result: &ArtifactResult, attempt: &Attempted, plan: &Plan) -> Build {
     let found = attempt.outcomes.first().map(|outcome| &outcome.environment);
     let limits = attempt.candidate.limits;
     Build {
@@ -187,6 +187,7 @@ fn build(result: &ArtifactResult, attempt: &Attempted) -> Build {
             countersign_builder::plan::Network::None => attest::Network::None,
             countersign_builder::plan::Network::Mirror => attest::Network::Replay,
         },
+        inputs: plan.inputs.iter().map(input).collect(),
         architecture: found.map_or_else(String::new, |found| found.architecture.clone()),
         toolchain: found.map_or_else(Vec::new, |found| {
             let tool = |t: &countersign_builder::plan::ToolVersion| Tool {
@@ -211,6 +212,14 @@ fn build(result: &ArtifactResult, attempt: &Attempted) -> Build {
             ("outputFiles".to_owned(), limits.output_files),
         ]),
         worker: None,
+    }
+}
+
+fn input(input: &PlanInput) -> attest::Input {
+    attest::Input {
+        request: input.request.clone(),
+        sha256: input.sha256,
+        size_bytes: input.size_bytes,
     }
 }
 

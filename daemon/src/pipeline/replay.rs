@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -11,12 +12,13 @@ use countersign_attest::digest::{Digests, Sha256};
 use countersign_builder::child::{self, ReplayCall, ReplayRequest, ReplaySink};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::outcome::{EnvironmentFound, Outcome};
-use countersign_builder::plan::{EnvironmentSpec, Plan};
+use countersign_builder::plan::{EnvironmentSpec, Network, Plan};
 use countersign_builder::sandbox::Profile;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::{Resolved, blocking, child_fault, open_tree};
+use crate::mirror::{Mirror, Mode, Report, Setup};
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
 
@@ -71,27 +73,90 @@ pub(super) async fn replay(
     profile: Profile,
     capabilities: &Capabilities,
 ) -> Result<Replay, Trouble> {
-    let EnvironmentSpec::Host { tools } = &plan.candidate.environment;
+    let mode = Mode::Replay {
+        inputs: plan.inputs.clone(),
+    };
+    let setup = (plan.candidate.network == Network::Mirror).then(|| workshop.mirror_setup(mode));
+    let build = Build {
+        plan,
+        digest,
+        profile,
+        call: child::replay,
+        mirror: setup,
+    };
+    let ran = run(workshop, resolved, build, capabilities).await?;
+    if let Some(report) = ran.report {
+        for request in &report.unanswered {
+            tracing::info!(plan = %digest, %request, "a replay asked for what its plan does not have");
+        }
+        if let Some(told) = report.trouble {
+            return Err(told.into());
+        }
+    }
+    workshop.keep(ran.log)?;
+    Ok(Replay {
+        outcome: ran.outcome,
+        files: ran.files,
+    })
+}
+
+/// One run of a plan's steps, of whichever kind.
+pub(super) struct Build<'a> {
+    /// The plan.
+    pub(super) plan: &'a Plan,
+    /// The digest of its bytes.
+    pub(super) digest: Sha256,
+    /// The values that must not matter.
+    pub(super) profile: Profile,
+    /// [`child::replay`] or [`child::record`].
+    pub(super) call: fn(&ReplayCall<'_>, &mut dyn ReplaySink) -> Result<Outcome, child::CallError>,
+    /// The mirror, where the plan has one.
+    pub(super) mirror: Option<Setup>,
+}
+
+/// What a run came to.
+pub(super) struct Ran {
+    /// The facts.
+    pub(super) outcome: Outcome,
+    /// What the mirror did.
+    pub(super) report: Option<Report>,
+    log: File,
+    files: TempDir,
+}
+
+/// Runs a plan's steps in a sandbox, with a mirror beside it where the plan has one.
+pub(super) async fn run(
+    workshop: &Workshop,
+    resolved: &Resolved,
+    build: Build<'_>,
+    capabilities: &Capabilities,
+) -> Result<Ran, Trouble> {
+    let EnvironmentSpec::Host { tools } = &build.plan.candidate.environment;
     let request = ReplayRequest {
-        plan: plan.clone(),
+        plan: build.plan.clone(),
         tools: found_tools(tools, capabilities)?,
         toolchains: workshop.toolchains(),
-        profile,
+        profile: build.profile,
         id_base: workshop.id_base(),
     };
     let files = workshop.scratch("outputs-")?;
     let log = tempfile::tempfile_in(files.path())
         .context("making a log file")
         .map_err(|error| Trouble::fault("disk", error))?;
+    let tree = open_tree(resolved)?;
+    let binary = workshop.binary().to_owned();
+    let (digest, call) = (build.digest, build.call);
     let mut sink = Sink {
         folder: files.path().to_owned(),
         count: 0,
         log,
+        binary: binary.clone(),
+        setup: build.mirror,
+        mirror: None,
     };
-    let tree = open_tree(resolved)?;
-    let binary = workshop.binary().to_owned();
-    let (outcome, sink) = blocking(move || {
-        let call = ReplayCall {
+    // the mirror is started, served and ended on this one thread, and dies with it
+    let (outcome, report, log) = blocking(move || {
+        let replay = ReplayCall {
             binary: &binary,
             request: &request,
             plan: digest,
@@ -99,12 +164,18 @@ pub(super) async fn replay(
             clock: &crate::clock::now,
             cancel: &AtomicBool::new(false),
         };
-        child::replay(&call, &mut sink).map(|outcome| (outcome, sink))
+        let outcome = call(&replay, &mut sink).map_err(child_fault)?;
+        let report = sink.mirror.take().map(Mirror::stop).transpose();
+        let report = report.map_err(|error| Trouble::fault("mirror", error))?;
+        Ok::<_, Trouble>((outcome, report, sink.log))
     })
-    .await?
-    .map_err(child_fault)?;
-    workshop.keep(sink.log)?;
-    Ok(Replay { outcome, files })
+    .await??;
+    Ok(Ran {
+        outcome,
+        report,
+        log,
+        files,
+    })
 }
 
 /// The tools that a plan wants, each at exactly the version that is here.
@@ -134,9 +205,19 @@ struct Sink {
     folder: PathBuf,
     count: usize,
     log: File,
+    binary: PathBuf,
+    setup: Option<Setup>,
+    mirror: Option<Mirror>,
 }
 
 impl ReplaySink for Sink {
+    fn on_listening(&mut self, listener: TcpListener) -> io::Result<()> {
+        let setup = self.setup.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let mirror = Mirror::start(&self.binary, setup, &listener).map_err(io::Error::other)?;
+        self.mirror = Some(mirror);
+        Ok(())
+    }
+
     fn on_started(&mut self, _: &EnvironmentFound) -> io::Result<()> {
         Ok(())
     }

@@ -95,7 +95,7 @@ impl SlashUrl {
     }
 
     /// Appends one encoded segment.
-    pub(super) fn join(&self, segment: &str) -> Url {
+    pub(crate) fn join(&self, segment: &str) -> Url {
         let mut url = self.0.clone();
         // set_path keeps what is percent-encoded already
         url.set_path(&format!("{}{segment}", self.0.path()));

@@ -1,0 +1,167 @@
+//! Asking registries: each request is built here from typed values, with nothing of a build's in it.
+
+use std::time::Duration;
+
+use countersign_attest::digest::{Digests, Sha256};
+use url::Url;
+
+use super::fault::MirrorError;
+use super::{UnderTest, Upstreams};
+use crate::blobs::Blobs;
+use crate::http::{Ask, Http, HttpError, HttpOptions};
+use crate::publish::endpoints::{KEY_CARGO, KEY_PYPI, SlashUrl};
+use countersign_attest::time::Timestamp;
+
+/// Waits before another try of what did not answer.
+const PATIENCE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
+
+/// The registries of one run.
+#[derive(Debug)]
+pub(super) struct Registries {
+    http: Http,
+    cargo: Option<SlashUrl>,
+    pypi: Option<SlashUrl>,
+    allowed_hosts: Vec<String>,
+    pub(super) as_of: Timestamp,
+    pub(super) under_test: UnderTest,
+}
+
+impl Registries {
+    /// Reads what the host says. `proxies` are hosts through which requests go.
+    pub(super) fn new(upstreams: &Upstreams, proxies: Vec<String>) -> Result<Self, String> {
+        let parse = |text: &Option<String>| {
+            let url = text.as_deref().map(SlashUrl::parse).transpose();
+            url.map_err(|error| error.to_string())
+        };
+        let (cargo, pypi) = (parse(&upstreams.cargo)?, parse(&upstreams.pypi)?);
+        let mut exempt = proxies;
+        for endpoint in [&cargo, &pypi].into_iter().flatten() {
+            exempt.extend(endpoint.url().host_str().map(str::to_owned));
+        }
+        let options = HttpOptions {
+            allow_http: upstreams.allow_http,
+            ..HttpOptions::default()
+        };
+        let http = Http::guarded(options, exempt).map_err(|error| error.to_string())?;
+        Ok(Self {
+            http,
+            cargo,
+            pypi,
+            allowed_hosts: upstreams.allowed_hosts.clone(),
+            as_of: upstreams.as_of,
+            under_test: upstreams.under_test.clone(),
+        })
+    }
+
+    /// Cargo's index, or which key to set.
+    pub(super) fn cargo(&self, request: &impl ToString) -> Result<&SlashUrl, MirrorError> {
+        configured(self.cargo.as_ref(), request, KEY_CARGO)
+    }
+
+    /// The index of Python packages, or which key to set.
+    pub(super) fn pypi(&self, request: &impl ToString) -> Result<&SlashUrl, MirrorError> {
+        configured(self.pypi.as_ref(), request, KEY_PYPI)
+    }
+
+    /// Reads a document; `None` where there is none.
+    pub(super) async fn document(
+        &self,
+        url: &Url,
+        limit: (u64, &'static str, &'static str),
+        accept: Option<&'static str>,
+    ) -> Result<Option<Vec<u8>>, MirrorError> {
+        let ask = self.ask(limit.0, accept);
+        let mut waits = PATIENCE.iter();
+        loop {
+            match self.http.read(url, &ask).await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(HttpError::Missing { .. }) => return Ok(None),
+                Err(error) => wait_or_fail(error, limit, &mut waits).await?,
+            }
+        }
+    }
+
+    /// Stores a file if it is the one that an index names; `None` where there is none.
+    pub(super) async fn file(
+        &self,
+        request: &impl ToString,
+        url: &Url,
+        expected: Sha256,
+        limit: (u64, &'static str, &'static str),
+        blobs: &Blobs,
+    ) -> Result<Option<Digests>, MirrorError> {
+        let ask = self.ask(limit.0, None);
+        let mut waits = PATIENCE.iter();
+        loop {
+            let incoming = blobs.begin()?;
+            let mut sink = incoming.sink()?;
+            let error = match self.http.download(url, &ask, &mut sink).await {
+                Ok(digests) if digests.sha256 == expected => {
+                    drop(sink);
+                    let committed =
+                        tokio::task::spawn_blocking(move || incoming.commit(&digests)).await;
+                    return match committed {
+                        Ok(stored) => Ok(stored.map(|()| Some(digests))?),
+                        // never aborted: it panicked, which goes on
+                        Err(error) => std::panic::resume_unwind(error.into_panic()),
+                    };
+                }
+                Ok(digests) => {
+                    return Err(MirrorError::Digest {
+                        request: request.to_string(),
+                        expected,
+                        found: digests.sha256,
+                    });
+                }
+                Err(HttpError::Missing { .. }) => return Ok(None),
+                Err(error) => error,
+            };
+            wait_or_fail(error, limit, &mut waits).await?;
+        }
+    }
+
+    const fn ask(&self, limit_bytes: u64, accept: Option<&'static str>) -> Ask<'_> {
+        Ask {
+            limit_bytes,
+            allowed_hosts: self.allowed_hosts.as_slice(),
+            accept,
+        }
+    }
+}
+
+fn configured<'a>(
+    endpoint: Option<&'a SlashUrl>,
+    request: &impl ToString,
+    key: &'static str,
+) -> Result<&'a SlashUrl, MirrorError> {
+    endpoint.ok_or_else(|| MirrorError::Unconfigured {
+        request: request.to_string(),
+        key,
+    })
+}
+
+/// Waits where another try may help and one is left.
+async fn wait_or_fail(
+    error: HttpError,
+    (limit, what, key): (u64, &'static str, &'static str),
+    waits: &mut std::slice::Iter<'_, Duration>,
+) -> Result<(), MirrorError> {
+    let passing = match &error {
+        HttpError::Unreachable { .. } | HttpError::TimedOut { .. } => true,
+        HttpError::Status { status, .. } => status.is_server_error() || status.as_u16() == 429,
+        HttpError::TooLarge { .. } => return Err(MirrorError::Budget { what, limit, key }),
+        HttpError::Missing { .. }
+        | HttpError::Tls { .. }
+        | HttpError::OtherHost { .. }
+        | HttpError::Redirect { .. }
+        | HttpError::Forbidden { .. }
+        | HttpError::Sink { .. } => false,
+    };
+    match waits.next() {
+        Some(wait) if passing => {
+            tokio::time::sleep(*wait).await;
+            Ok(())
+        }
+        Some(_) | None => Err(MirrorError::Http(error)),
+    }
+}

@@ -1,0 +1,108 @@
+//! `Candidate -> inputs`: a record run, whose only product is what the mirror served.
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::purl::Purl;
+use countersign_builder::child;
+use countersign_builder::environment::Capabilities;
+use countersign_builder::plan::{Plan, PlanInput};
+use countersign_builder::release::Published;
+use countersign_builder::sandbox::Profile;
+
+use super::replay::{self, Build};
+use super::{Resolved, blocking};
+use crate::mirror::{Mirror, Mode, UnderTest, Upstreams};
+use crate::trouble::Trouble;
+use crate::workshop::Workshop;
+
+/// What no build of a release may be served: every published file of it by its digest, and every file
+/// of the packages' versions that they are.
+pub(super) fn under_test(published: &[Published]) -> UnderTest {
+    let mut tested = UnderTest::default();
+    for artifact in published {
+        tested.digests.push(artifact.sha256);
+        let purl = artifact.purl.as_deref().map(str::parse::<Purl>);
+        if let Some(Ok(purl)) = purl {
+            tested.add_package(purl.kind(), purl.name(), purl.version());
+        }
+    }
+    tested.digests.sort_unstable();
+    tested.digests.dedup();
+    tested
+}
+
+/// Runs the steps once with registries behind the mirror and returns what they were served. How the
+/// run ended does not matter: replays end the same way, and they are what counts.
+pub(super) async fn record(
+    workshop: &Workshop,
+    resolved: &Resolved,
+    draft: &Plan,
+    digest: Sha256,
+    under_test: &UnderTest,
+    capabilities: &Capabilities,
+) -> Result<Vec<PlanInput>, Trouble> {
+    let upstreams = upstreams(workshop, draft, under_test).await?;
+    let build = Build {
+        plan: draft,
+        digest,
+        profile: Profile::first(),
+        call: child::record,
+        mirror: Some(workshop.mirror_setup(Mode::Record(upstreams))),
+    };
+    let ran = replay::run(workshop, resolved, build, capabilities).await?;
+    let report = ran
+        .report
+        .ok_or_else(|| Trouble::fault("bug", anyhow::anyhow!("a record run without a mirror")))?;
+    for request in &report.unanswered {
+        tracing::debug!(%request, "a record run asked for what is not there");
+    }
+    match report.trouble {
+        // what the build made of our trouble says nothing about the release
+        Some(told) => Err(told.into()),
+        None => Ok(report.inputs),
+    }
+}
+
+/// Gets the inputs of a plan that came from elsewhere.
+///
+/// # Errors
+/// A refusal that names what cannot be had here.
+pub(super) async fn gather(
+    workshop: &Workshop,
+    plan: &Plan,
+    under_test: &UnderTest,
+) -> Result<(), Trouble> {
+    let setup = workshop.mirror_setup(Mode::Gather {
+        upstreams: upstreams(workshop, plan, under_test).await?,
+        inputs: plan.inputs.clone(),
+    });
+    let binary = workshop.binary().to_owned();
+    let report = blocking(move || Mirror::gather(&binary, &setup))
+        .await?
+        .map_err(|error| Trouble::fault("mirror", error))?;
+    if let Some(told) = report.trouble {
+        return Err(told.into());
+    }
+    if report.unanswered.is_empty() {
+        return Ok(());
+    }
+    Err(Trouble::refused(
+        "plan-inputs",
+        anyhow::anyhow!(
+            "the registries of this machine do not have, or have otherwise, these inputs of the plan: {}",
+            report.unanswered.join(", ")
+        ),
+    ))
+}
+
+async fn upstreams(
+    workshop: &Workshop,
+    plan: &Plan,
+    under_test: &UnderTest,
+) -> Result<Upstreams, Trouble> {
+    // Candidate::check has seen to it
+    let as_of = plan
+        .candidate
+        .as_of
+        .ok_or_else(|| Trouble::fault("bug", anyhow::anyhow!("a mirror without a moment")))?;
+    Ok(workshop.upstreams(as_of, under_test.clone()).await)
+}
