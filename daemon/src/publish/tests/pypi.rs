@@ -56,10 +56,7 @@ async fn sdist_and_wheel_of_a_version_are_found_checked_and_stored() {
         Some("2024-05-06T07:08:09Z")
     );
     let purl = wheel.purl.as_deref().unwrap();
-    assert_eq!(
-        purl,
-        format!("pkg:pypi/left-right@1.2.3?file_name={WHEEL}")
-    );
+    assert_eq!(purl, format!("pkg:pypi/left-right@1.2.3?file_name={WHEEL}"));
     assert_eq!(bench.stored(), 2);
     // the same purl names that one file again
     let again = bench.fetch(purl, &[]).await.unwrap();
