@@ -148,6 +148,29 @@ impl Blobs {
         }
     }
 
+    /// Reads a small blob into memory and compares it with its name.
+    ///
+    /// # Errors
+    /// As [`Blobs::check`]; a blob longer than `limit_bytes` is an error too.
+    pub(crate) fn bytes(&self, sha256: &Sha256, limit_bytes: u64) -> Result<Vec<u8>, BlobError> {
+        let mut bytes = Vec::new();
+        let mut file = self.file(sha256)?.take(limit_bytes.saturating_add(1));
+        self.tried("reading a blob", file.read_to_end(&mut bytes))?;
+        if bytes.len() as u64 > limit_bytes {
+            let error = io::Error::from(io::ErrorKind::FileTooLarge);
+            return self.tried("reading a blob into memory", Err(error));
+        }
+        let found = Sha256::of(&bytes);
+        if found == *sha256 {
+            Ok(bytes)
+        } else {
+            Err(BlobError::Damaged {
+                expected: *sha256,
+                found,
+            })
+        }
+    }
+
     /// Where a blob is, or would be.
     pub(crate) fn path(&self, sha256: &Sha256) -> PathBuf {
         let name = sha256.to_string();

@@ -6,7 +6,7 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -180,17 +180,33 @@ impl Guard {
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
-        let exempt = self.is_exempt(&host);
+        let (exempt, others) = (self.is_exempt(&host), self.exempt.clone());
         Box::pin(async move {
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
             let found: Vec<_> = found.collect();
             // one private address among public ones is a private address
-            if !exempt && found.iter().any(|address| is_private(address.ip())) {
+            let private: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+            let private: Vec<IpAddr> = private.into_iter().filter(|ip| is_private(*ip)).collect();
+            if !exempt && !private.is_empty() && !are_of(&private, &others).await {
                 return Err(PrivateAddress(host).into());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
+}
+
+/// Whether these addresses are those of named hosts. In a network where one machine stands for all
+/// registries, an index and the hosts of its files have one address, which the operator named.
+async fn are_of(addresses: &[IpAddr], hosts: &[String]) -> bool {
+    let mut named = Vec::new();
+    for host in hosts {
+        if let Ok(found) = tokio::net::lookup_host((host.as_str(), 0)).await {
+            named.extend(found.map(|address| address.ip()));
+        }
+    }
+    // loopback is never meant: a build's registry there says nothing of this machine's other services
+    let mut addresses = addresses.iter();
+    addresses.all(|ip| !ip.is_loopback() && named.contains(ip))
 }
 
 impl Http {

@@ -359,6 +359,9 @@ impl Workshop {
         if known.cargo.is_none() && matches!(source, PublishedSource::Cargo(_)) {
             known.cargo = Some(discover_cargo().await?);
         }
+        if known.pypi.is_none() && matches!(source, PublishedSource::Pypi(_)) {
+            known.pypi = Some(discover_pypi().await?);
+        }
         Ok(known.clone())
     }
 
@@ -421,6 +424,16 @@ pub(crate) async fn discover_npm() -> Result<SlashUrl, Trouble> {
 /// A fault that names the configuration key to set instead.
 pub(crate) async fn discover_cargo() -> Result<SlashUrl, Trouble> {
     endpoints::discover_cargo(OsStr::new("cargo"), CLIENT_TIME)
+        .await
+        .map_err(|error| Trouble::fault("registry-unknown", error))
+}
+
+/// Asks pip for the index that it reads.
+///
+/// # Errors
+/// A fault that names the configuration key to set instead.
+pub(crate) async fn discover_pypi() -> Result<SlashUrl, Trouble> {
+    endpoints::discover_pypi(OsStr::new("pip"), CLIENT_TIME)
         .await
         .map_err(|error| Trouble::fault("registry-unknown", error))
 }

@@ -13,6 +13,9 @@ use countersign_fixtures::registries::Registry;
 use countersign_tests::{Ran, Repository, World, ran};
 use serde_json::{Value, json};
 
+/// When the crates of these tests were published.
+const PUBLISHED: &str = "2025-04-19T16:52:25Z";
+
 /// A crate that was published from outside a git repository, and without dependencies.
 const REAL: (&str, &str) = ("lru-slab", "0.1.3");
 /// The time that cargo gives members, and the one that it gave to files of its own up to 1.92.
@@ -101,7 +104,7 @@ fn unpacked(world: &World, members: &Members) -> Repository {
 /// Publishes a file and rebuilds it.
 fn rebuild(world: &World, name: &str, version: &str, file: &[u8]) -> Ran {
     let registry = Registry::start().expect("a registry");
-    registry.publish_crate(name, version, file);
+    registry.publish_crate(name, version, file, Some(PUBLISHED));
     let tag = format!("v{version}");
     let published = format!("pkg:cargo/{name}");
     let index = format!("sparse+{}index/", registry.url());
@@ -237,7 +240,7 @@ fn a_missing_toolchain_is_named() {
 fn with_dependency(world: &World) -> (Registry, Vec<u8>) {
     let registry = Registry::start().expect("a registry");
     let early = |lines: &mut Vec<Value>| lines[0]["pubtime"] = "2024-01-01T00:00:00Z".into();
-    registry.publish_crate("below", "1.0.0", b"never fetched");
+    registry.publish_crate("below", "1.0.0", b"never fetched", Some(PUBLISHED));
     registry.edit_crate("below", early);
     let repository = world.repository("source");
     repository.write(
@@ -262,7 +265,7 @@ fn with_dependency(world: &World) -> (Registry, Vec<u8>) {
     let packaged = ran(&mut package);
     assert_eq!(packaged.code, Some(0), "{packaged:#?}");
     let file = fs::read(clone.join("target/package/above-1.0.0.crate")).expect("a crate");
-    registry.publish_crate("above", "1.0.0", &file);
+    registry.publish_crate("above", "1.0.0", &file, Some(PUBLISHED));
     (registry, file)
 }
 
@@ -290,7 +293,7 @@ fn rebuild_above(world: &World, registry: &Registry, more: &[&str]) -> Ran {
 fn a_lock_that_is_not_in_git_is_resolved_as_of_publication() {
     let world = World::new();
     let (registry, _) = with_dependency(&world);
-    registry.publish_crate("below", "1.0.1", b"as young as the crate");
+    registry.publish_crate("below", "1.0.1", b"as young as the crate", Some(PUBLISHED));
     let json = rebuild_above(&world, &registry, &[]).expect(0).json();
     assert_eq!(json["artifacts"][0]["verdict"], "reproduced", "{json:#}");
     assert_eq!(json["attempts"][0]["candidate"]["network"], "mirror");
@@ -306,7 +309,12 @@ fn a_lock_that_is_not_in_git_is_resolved_as_of_publication() {
 fn a_lock_that_only_the_publisher_had_makes_it_assisted() {
     let world = World::new();
     let (registry, file) = with_dependency(&world);
-    registry.publish_crate("below", "1.0.1", b"there when the crate was packed");
+    registry.publish_crate(
+        "below",
+        "1.0.1",
+        b"there when the crate was packed",
+        Some(PUBLISHED),
+    );
     let early = |lines: &mut Vec<Value>| lines[1]["pubtime"] = "2024-01-02T00:00:00Z".into();
     registry.edit_crate("below", early);
     let json = rebuild_above(&world, &registry, &[]).expect(1).json();
@@ -325,7 +333,12 @@ fn a_lock_that_only_the_publisher_had_makes_it_assisted() {
     lib.extend(b"pub fn canary() {}\n");
     let drop = |lines: &mut Vec<Value>| lines.clear();
     registry.edit_crate("above", drop);
-    registry.publish_crate("above", "1.0.0", &packed("above-1.0.0", &members));
+    registry.publish_crate(
+        "above",
+        "1.0.0",
+        &packed("above-1.0.0", &members),
+        Some(PUBLISHED),
+    );
     let json = rebuild_above(&world, &registry, &["--accept", "assisted"])
         .expect(1)
         .json();

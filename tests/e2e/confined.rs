@@ -51,10 +51,11 @@ fn look(pid: u32) -> Option<Seen> {
         .flatten()
     {
         let number = entry.file_name().to_string_lossy().parse().ok()?;
-        seen.descriptors.insert(
-            number,
-            fs::read_link(entry.path()).ok()?.display().to_string(),
-        );
+        // one that is gone by now, as ours come and go on other threads, is none
+        if let Ok(target) = fs::read_link(entry.path()) {
+            seen.descriptors
+                .insert(number, target.display().to_string());
+        }
     }
     Some(seen)
 }

@@ -20,6 +20,7 @@ use countersign_attest::verdict::{Reason, Verdict};
 pub mod cargo;
 pub mod generic;
 pub mod npm;
+pub mod pypi;
 mod tree_file;
 
 /// A recipe: its name and its two functions.
@@ -36,7 +37,12 @@ pub struct Recipe {
 }
 
 /// All recipes.
-pub const RECIPES: &[&Recipe] = &[&cargo::RECIPE, &npm::RECIPE, &generic::RECIPE];
+pub const RECIPES: &[&Recipe] = &[
+    &cargo::RECIPE,
+    &npm::RECIPE,
+    &pypi::RECIPE,
+    &generic::RECIPE,
+];
 
 /// Why inspection did not come to evidence. About us; what is wrong with a release is
 /// [`Evidence::Unusable`].
@@ -88,9 +94,10 @@ pub fn next(situation: &Situation<'_>, recipe: &str) -> Next {
             },
             detail: detail.clone(),
         },
-        (Some(recipe), Evidence::Cargo(_) | Evidence::Generic | Evidence::Npm(_)) => {
-            (recipe.next)(situation)
-        }
+        (
+            Some(recipe),
+            Evidence::Cargo(_) | Evidence::Generic | Evidence::Npm(_) | Evidence::Pypi(_),
+        ) => (recipe.next)(situation),
     }
 }
 
@@ -162,6 +169,8 @@ pub enum Evidence {
     Generic,
     /// What a package.json and an npm tarball say.
     Npm(npm::NpmEvidence),
+    /// What a pyproject.toml and an sdist or wheel say.
+    Pypi(pypi::PypiEvidence),
     /// The tree has nothing that the recipe could work with.
     Unusable {
         /// What is missing or wrong, for people; printable.

@@ -364,7 +364,10 @@ fn a_hostile_tree_is_unusable_and_never_left() {
         make(tree.path());
         match inspect_npm(tree.path(), subdir, None) {
             Evidence::Unusable { detail } => assert!(detail.contains(words), "{detail}"),
-            other @ (Evidence::Cargo(_) | Evidence::Generic | Evidence::Npm(_)) => {
+            other @ (Evidence::Cargo(_)
+            | Evidence::Generic
+            | Evidence::Npm(_)
+            | Evidence::Pypi(_)) => {
                 panic!("{words}: {other:?}")
             }
         }

@@ -38,6 +38,12 @@ impl Registries {
         for endpoint in [&cargo, &pypi].into_iter().flatten() {
             exempt.extend(endpoint.url().host_str().map(str::to_owned));
         }
+        // an operator's entry is `host` or `host:port`
+        exempt.extend(upstreams.allowed_hosts.iter().map(|entry| {
+            let port = |(_, port): &(&str, &str)| port.parse::<u16>().is_ok();
+            let host = entry.rsplit_once(':').filter(port).map(|(host, _)| host);
+            host.unwrap_or(entry).to_owned()
+        }));
         let options = HttpOptions {
             allow_http: upstreams.allow_http,
             ..HttpOptions::default()

@@ -263,6 +263,14 @@ pub(crate) enum ParseSourceError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// The purl is malformed.
+    #[error("{text:?} is not a PyPI package URL: {problem}")]
+    Pypi {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A template has something else in braces, or braces that do not match.
     #[error("{0:?}: a template may only have {{tag}} and {{version}} in braces")]
     Placeholder(String),

@@ -18,6 +18,7 @@ pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod name;
 pub(crate) mod npm;
+pub(crate) mod pypi;
 pub(crate) mod source;
 pub(crate) mod template;
 
@@ -62,6 +63,7 @@ pub(crate) async fn fetch(
     match source {
         PublishedSource::Cargo(package) => cargo::fetch(fetcher, package, versions, now).await,
         PublishedSource::Npm(package) => npm::fetch(fetcher, package, versions, now).await,
+        PublishedSource::Pypi(package) => pypi::fetch(fetcher, package, versions, now).await,
         PublishedSource::File(location) => file::fetch(fetcher, location, tag, versions, now).await,
         PublishedSource::DigestList(location) => {
             digest_list::fetch(fetcher, location, tag, versions, now).await

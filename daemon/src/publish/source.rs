@@ -9,6 +9,7 @@ use super::cargo::CargoPackage;
 use super::error::ParseSourceError;
 use super::name;
 use super::npm::NpmPackage;
+use super::pypi::PypiPackage;
 use super::template::Location;
 
 /// Where published artifacts are.
@@ -18,6 +19,8 @@ pub(crate) enum PublishedSource {
     Cargo(CargoPackage),
     /// `pkg:npm/name` or `pkg:npm/%40scope/name`, with or without a version.
     Npm(NpmPackage),
+    /// `pkg:pypi/name`, with or without a version, and with `?file_name=` for one file of it.
+    Pypi(PypiPackage),
     /// A URL or a path of the artifact itself, with `{tag}` and `{version}`.
     File(Location),
     /// `digests:` and a URL or a path of a file in the format of `sha256sum`.
@@ -42,6 +45,7 @@ impl PublishedSource {
             return match rest.split_once('/') {
                 Some(("cargo", rest)) => CargoPackage::parse(text, rest).map(Self::Cargo),
                 Some(("npm", rest)) => NpmPackage::parse(text, rest).map(Self::Npm),
+                Some(("pypi", rest)) => PypiPackage::parse(text, rest).map(Self::Pypi),
                 Some(_) | None => Err(ParseSourceError::PurlType(text.to_owned())),
             };
         }
@@ -70,6 +74,7 @@ impl fmt::Display for PublishedSource {
         match self {
             Self::Cargo(package) => package.fmt(f),
             Self::Npm(package) => package.fmt(f),
+            Self::Pypi(package) => package.fmt(f),
             Self::File(location) => location.fmt(f),
             Self::DigestList(location) => write!(f, "digests:{location}"),
             Self::Digest {
@@ -97,6 +102,12 @@ mod tests {
             ("pkg:cargo/left@{version}", "pkg:cargo/left"),
             ("pkg:cargo/left@1.0.0+a", "pkg:cargo/left@1.0.0%2Ba"),
             ("pkg:npm/left", "pkg:npm/left"),
+            ("pkg:pypi/Left_Right", "pkg:pypi/left-right"),
+            ("pkg:pypi/left@{version}", "pkg:pypi/left"),
+            (
+                "pkg:pypi/left@1!2.0?file_name=left-1%212.0.tar.gz",
+                "pkg:pypi/left@1%212.0?file_name=left-1%212.0.tar.gz",
+            ),
             ("pkg:npm/left@{version}", "pkg:npm/left"),
             ("pkg:npm/left@1.0.0", "pkg:npm/left@1.0.0"),
             ("pkg:npm/@s/left@1.0.0", "pkg:npm/%40s/left@1.0.0"),
@@ -140,6 +151,14 @@ mod tests {
             "pkg:cargo/a@",
             "pkg:cargo/a@1.0?x=y",
             "pkg:cargo/%40a",
+            "pkg:pypi/",
+            "pkg:pypi/a/b",
+            "pkg:pypi/-a",
+            "pkg:pypi/a@",
+            "pkg:pypi/a@1?x=y",
+            "pkg:pypi/a@1?file_name=",
+            "pkg:pypi/a@1?file_name=b%2Fc",
+            "pkg:pypi/a@1#b",
             "pkg:npm/",
             "pkg:npm",
             "pkg:deb/debian/x",

@@ -12,6 +12,11 @@ use super::error::Kind;
 use super::*;
 use crate::http::HttpOptions;
 
+mod pypi;
+
+/// When the crates of these tests were published.
+const PUBLISHED: &str = "2025-04-19T16:52:25Z";
+
 struct Bench {
     registry: Registry,
     http: Http,
@@ -35,6 +40,7 @@ impl Bench {
             endpoints: Endpoints {
                 npm: Some(SlashUrl::parse(&registry.url()).unwrap()),
                 cargo: Some(SlashUrl::parse(&format!("{}index", registry.url())).unwrap()),
+                pypi: Some(SlashUrl::parse(&registry.url()).unwrap()),
                 ..Endpoints::default()
             },
             blobs: Blobs::open(dir.path().join("blobs")).unwrap(),
@@ -128,8 +134,12 @@ async fn a_version_is_found_checked_and_stored() {
 #[tokio::test]
 async fn a_crate_is_found_checked_and_stored() {
     let bench = Bench::new();
-    bench.registry.publish_crate("left", "1.2.2", b"older");
-    let path = bench.registry.publish_crate("left", "1.2.3+b", b"crate");
+    bench
+        .registry
+        .publish_crate("left", "1.2.2", b"older", Some(PUBLISHED));
+    let path = bench
+        .registry
+        .publish_crate("left", "1.2.3+b", b"crate", Some(PUBLISHED));
     let yank = |lines: &mut Vec<serde_json::Value>| lines[1]["yanked"] = true.into();
     bench.registry.edit_crate("left", yank);
     let found = bench
@@ -143,7 +153,7 @@ async fn a_crate_is_found_checked_and_stored() {
     assert_eq!(artifact.file_name, "left-1.2.3+b.crate");
     assert_eq!(artifact.purl.as_deref(), Some("pkg:cargo/left@1.2.3%2Bb"));
     assert_eq!(artifact.stored(), Some(Digests::of(b"crate")));
-    assert_eq!(artifact.published_on, "2025-04-19T16:52:25Z".parse().ok());
+    assert_eq!(artifact.published_on, PUBLISHED.parse().ok());
     assert!(artifact.yanked);
     let location = artifact.download_location.as_deref().unwrap();
     assert!(location.ends_with(&path), "{location}");
@@ -157,9 +167,13 @@ async fn a_crate_is_refused_unless_it_is_what_the_index_says() {
     let bench = Bench::new();
     let refused = async |code, kind| bench.refuses("pkg:cargo/left", code, kind).await;
     refused("package-unknown", Kind::Refusal).await;
-    bench.registry.publish_crate("left", "1.2.4", b"crate");
+    bench
+        .registry
+        .publish_crate("left", "1.2.4", b"crate", Some(PUBLISHED));
     refused("published-missing", Kind::Refusal).await;
-    let path = bench.registry.publish_crate("left", "1.2.3", b"crate");
+    let path = bench
+        .registry
+        .publish_crate("left", "1.2.3", b"crate", Some(PUBLISHED));
     bench.registry.put(&path, Answer::Bytes(b"krate".to_vec()));
     refused("not-as-declared", Kind::Fault).await;
     bench.registry.put(&path, Answer::Status(404));
@@ -170,7 +184,9 @@ async fn a_crate_is_refused_unless_it_is_what_the_index_says() {
     let rename = |lines: &mut Vec<serde_json::Value>| lines[1]["name"] = "right".into();
     bench.registry.edit_crate("left", rename);
     refused("bad-metadata", Kind::Fault).await;
-    bench.registry.publish_crate("port", "1.2.3", b"crate");
+    bench
+        .registry
+        .publish_crate("port", "1.2.3", b"crate", Some(PUBLISHED));
     let local = json!({ "dl": "file:///etc" }).to_string().into_bytes();
     bench
         .registry

@@ -136,7 +136,9 @@ fn published(content: &[u8]) -> Published {
         sha512: Some(digests.sha512),
         size_bytes: Some(digests.size_bytes),
         declared: None,
+        published_on: None,
         stage: Stage::Released,
+        yanked: false,
     }
 }
 

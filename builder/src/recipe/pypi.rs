@@ -1,0 +1,177 @@
+//! The recipe for Python packages: an sdist or a pure wheel, made by the backend that the source tree
+//! names, at the version that the wheel names, with everything as of the time of upload.
+//!
+//! Everything of the package runs in the sandbox only. The published file selects among released
+//! versions of what the source tree itself asks for; a build tool that the tree does not ask for, or
+//! a version outside of its range, is copied from the file and taints the plan.
+
+use countersign_attest::origin::Origin;
+use countersign_attest::verdict::{Reason, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::{Evidence, InspectError, InspectRequest, Next, Recipe, Situation};
+use crate::plan::Valued;
+
+mod artifact;
+mod candidate;
+pub mod file_name;
+mod identity;
+mod manifest;
+mod moment;
+mod requirement;
+#[cfg(test)]
+mod tests;
+mod tools;
+pub mod version;
+
+use file_name::FileKind;
+
+/// See the module.
+pub(super) const RECIPE: Recipe = Recipe {
+    name: "pypi",
+    tools: &["python3", "pip"],
+    takes: |purl| purl.starts_with(identity::PURL_PREFIX),
+    inspect,
+    next,
+};
+
+/// What a source tree and a published file say. Written by strangers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PypiEvidence {
+    /// What the tree says.
+    pub project: Project,
+    /// What the published file says.
+    pub published: PublishedFile,
+}
+
+/// What a source tree says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its name, where it stands in a file that needs not be run.
+    pub name: Option<String>,
+    /// Its version, on the same condition.
+    pub version: Option<String>,
+    /// What builds it.
+    pub system: BuildSystem,
+}
+
+/// `build-system` of a pyproject.toml (PEP 518, PEP 517).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSystem {
+    /// The backend: a module, perhaps with `:` and an object in it.
+    pub backend: String,
+    /// Folders of the tree in which the backend is looked for first.
+    pub backend_path: Vec<String>,
+    /// Requirements, as they stand there.
+    pub requires: Vec<String>,
+}
+
+/// What was found in a published file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "file", rename_all = "kebab-case")]
+pub enum PublishedFile {
+    /// Only a digest was published.
+    NotGiven,
+    /// It is not an sdist or wheel that can be read. The comparison will say more.
+    Unreadable {
+        /// What was found, printable.
+        detail: String,
+    },
+    /// What it says.
+    Read(Says),
+}
+
+/// What an sdist or a wheel says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Says {
+    /// `Name` of its metadata.
+    pub name: Option<String>,
+    /// `Version` of its metadata.
+    pub version: Option<String>,
+    /// What made a wheel; an sdist does not say.
+    pub generator: Option<Generator>,
+    /// Different modification times of members in seconds since 1970, in order; of a wheel, rounded
+    /// down to even seconds. Not all of them, where they are many.
+    pub times: Vec<i64>,
+}
+
+/// `Generator` of a wheel's WHEEL file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generator {
+    /// The tool, in its own words.
+    pub tool: String,
+    /// Its version.
+    pub version: String,
+}
+
+fn inspect(
+    request: &InspectRequest,
+    tree: std::os::fd::BorrowedFd<'_>,
+    artifact: Option<std::fs::File>,
+) -> Result<Evidence, InspectError> {
+    Ok(match manifest::read(request, tree)? {
+        Ok(project) => Evidence::Pypi(PypiEvidence {
+            project,
+            published: artifact.map_or(PublishedFile::NotGiven, |file| {
+                artifact::read(file, &request.limits)
+            }),
+        }),
+        Err(detail) => Evidence::Unusable { detail },
+    })
+}
+
+fn next(situation: &Situation<'_>) -> Next {
+    let Evidence::Pypi(evidence) = situation.evidence else {
+        return cannot(
+            Reason::NoRecipe,
+            "the evidence was taken for another recipe".to_owned(),
+        );
+    };
+    let kind = match file_name::kind(&situation.published.file_name) {
+        FileKind::Sdist => candidate::Kind::Sdist,
+        FileKind::PureWheel => candidate::Kind::Wheel,
+        FileKind::PlatformWheel => {
+            return cannot(
+                Reason::NoRecipe,
+                "a wheel for one platform or interpreter is not rebuilt yet".to_owned(),
+            );
+        }
+        FileKind::Other => {
+            return cannot(
+                Reason::NoRecipe,
+                "only .tar.gz sdists and pure wheels are rebuilt".to_owned(),
+            );
+        }
+    };
+    if let Some(detail) = identity::contradiction(situation, evidence) {
+        return cannot(Reason::EvidenceContradicts, detail);
+    }
+    let Some(way) = way(situation, kind) else {
+        return Next::Enough;
+    };
+    match candidate::make(situation, evidence, kind, way) {
+        Ok(candidate) => Next::Try(Box::new(candidate)),
+        Err(cannot) => cannot,
+    }
+}
+
+/// Which way is not tried yet. Most tools make a wheel from the sdist that they have just made, some
+/// from the tree itself; an sdist is made from the tree.
+fn way(situation: &Situation<'_>, kind: candidate::Kind) -> Option<candidate::Way> {
+    match (kind, situation.attempts) {
+        (_, []) => Some(candidate::Way::FromTree),
+        (candidate::Kind::Wheel, [first]) if first.verdict != Verdict::Reproduced => {
+            Some(candidate::Way::FromSdist)
+        }
+        (candidate::Kind::Sdist | candidate::Kind::Wheel, _) => None,
+    }
+}
+
+const fn cannot(reason: Reason, detail: String) -> Next {
+    Next::Cannot { reason, detail }
+}
+
+/// A value that the source tree chose, or a fixed rule of ours.
+fn ours(value: impl Into<String>) -> Valued<String> {
+    Valued::new(value.into(), Origin::Source)
+}

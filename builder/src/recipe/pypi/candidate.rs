@@ -1,0 +1,209 @@
+//! The steps: install what builds, ask it what else it needs, install that, call it (PEP 517).
+//!
+//! Installed tools lie in two folders of the build's own home, and python starts without its site
+//! packages: nothing that happens to be installed on this machine takes part.
+
+use std::collections::BTreeMap;
+
+use countersign_attest::verdict::Reason;
+
+use super::super::{Next, Situation, pin_tools};
+use super::moment::{self, Moment};
+use super::{BuildSystem, PypiEvidence, RECIPE, cannot, ours, tools};
+use crate::mirror;
+use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
+
+/// Calls one hook of a backend.
+const HOOK: &str = include_str!("hook.py");
+/// Goes before [`HOOK`] for sdists of setuptools, which bear the owner of the publisher's files and
+/// the time of day: without it, no two builds agree.
+const SETTLE: &str = include_str!("settle.py");
+/// Where the tree's own requirements are installed; the hook knows the names of both folders.
+const TOOLS: &str = "/build/home/tools";
+/// Where is installed what the backend asks for beyond them.
+const MORE_TOOLS: &str = "/build/home/more";
+/// Where an sdist is put that a wheel is made from.
+const SDIST: &str = "/tmp/sdist";
+/// Where the result is put, in the source tree.
+const DIST: &str = "dist";
+/// Installs into a folder; only from the mirror, by [`VARIABLES`].
+const PIP: [&str; 7] = [
+    "python3",
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--no-compile",
+    "--target",
+];
+
+/// Settings of pip that keep it to the mirror and from files of this machine.
+const VARIABLES: [(&str, &str); 6] = [
+    ("PIP_CONFIG_FILE", "/dev/null"),
+    ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ("PIP_INDEX_URL", mirror::PYPI_SIMPLE),
+    ("PIP_NO_INPUT", "1"),
+    ("PIP_ROOT_USER_ACTION", "ignore"),
+    ("PIP_TRUSTED_HOST", mirror::HOST),
+];
+
+/// What is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sdist,
+    Wheel,
+}
+
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Sdist => "sdist",
+            Self::Wheel => "wheel",
+        }
+    }
+
+    const fn output(self) -> &'static str {
+        match self {
+            Self::Sdist => "dist/*.tar.gz",
+            Self::Wheel => "dist/*.whl",
+        }
+    }
+}
+
+/// What it is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    FromTree,
+    FromSdist,
+}
+
+pub(super) fn make(
+    situation: &Situation<'_>,
+    evidence: &PypiEvidence,
+    kind: Kind,
+    way: Way,
+) -> Result<Candidate, Next> {
+    let release = situation.release;
+    let requires = &evidence.project.system.requires;
+    let mut variables: BTreeMap<String, Valued<String>> = VARIABLES
+        .map(|(name, value)| (name.to_owned(), ours(value)))
+        .into();
+    for name in tools::version_variables(requires) {
+        variables.insert(name.to_owned(), ours(&release.version));
+    }
+    let candidate = Candidate {
+        recipe: RECIPE.name.to_owned(),
+        environment: EnvironmentSpec::Host {
+            tools: pin_tools(["python3", "pip"], situation.capabilities).map_err(remedy)?,
+        },
+        source_form: SourceForm::Tree,
+        subdir: situation.hints.subdir.clone(),
+        steps: steps(situation, evidence, kind, way),
+        variables,
+        outputs: vec![ours(kind.output())],
+        limits: situation.hints.limits,
+        network: Network::Mirror,
+        as_of: Some(
+            situation
+                .published
+                .published_on
+                .unwrap_or(release.commit_time),
+        ),
+        assists: Vec::new(),
+        missing: None,
+        incomplete: situation
+            .source_incomplete
+            .then_some(Reason::SourceIncomplete),
+    };
+    match candidate.check() {
+        Ok(()) => Ok(candidate),
+        Err(error) => Err(cannot(
+            Reason::NoRecipe,
+            format!("the project makes {error}"),
+        )),
+    }
+}
+
+/// Says what to install where python or pip is missing.
+fn remedy(next: Next) -> Next {
+    match next {
+        Next::Cannot { reason, detail } => Next::Cannot {
+            reason,
+            detail: format!(
+                "{detail}; install Python with pip (on Debian python3 and python3-pip), or name a \
+                 folder with both as a toolchain"
+            ),
+        },
+        Next::Try(_) | Next::Enough => next,
+    }
+}
+
+fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Way) -> Vec<Step> {
+    let commit = situation.release.commit_time;
+    let unset = moment::read_off(&evidence.published, commit) == Moment::Unset;
+    let system = &evidence.project.system;
+    let hook =
+        |action, kind, target: &str, sdists| call(system, unset, action, kind, target, sdists);
+    let tools::Tools { first, second } = tools::choose(evidence);
+    let kinds: &[Kind] = match way {
+        Way::FromTree => &[kind],
+        Way::FromSdist => &[Kind::Sdist, kind],
+    };
+    let mut steps = Vec::new();
+    if !first.is_empty() {
+        steps.push(install(TOOLS, &[], first));
+    }
+    let mut files = Vec::new();
+    for kind in kinds {
+        let file = format!("/tmp/{}.txt", kind.word());
+        steps.push(hook("requires", *kind, &file, ""));
+        files.push(file);
+    }
+    steps.push(install(MORE_TOOLS, &files, second));
+    match way {
+        Way::FromTree => steps.push(hook("build", kind, DIST, "")),
+        Way::FromSdist => {
+            steps.push(hook("build", Kind::Sdist, SDIST, ""));
+            steps.push(hook("build", kind, DIST, SDIST));
+        }
+    }
+    steps
+}
+
+fn install(folder: &str, files: &[String], requirements: Vec<Valued<String>>) -> Step {
+    let mut argv: Vec<Valued<String>> = PIP.map(ours).to_vec();
+    argv.push(ours(folder));
+    for file in files {
+        argv.extend([ours("-r"), ours(file)]);
+    }
+    argv.push(ours("--"));
+    argv.extend(requirements);
+    Step { argv }
+}
+
+fn call(
+    system: &BuildSystem,
+    unset: bool,
+    action: &str,
+    kind: Kind,
+    target: &str,
+    sdists: &str,
+) -> Step {
+    let mut argv: Vec<&str> = Vec::new();
+    if unset {
+        argv.extend(["env", "-u", "SOURCE_DATE_EPOCH"]);
+    }
+    let settled = format!("{SETTLE}\n{HOOK}");
+    let of_setuptools = system.backend.split([':', '.']).next() == Some("setuptools");
+    let code = if kind == Kind::Sdist && of_setuptools && !unset {
+        &settled
+    } else {
+        HOOK
+    };
+    argv.extend(["python3", "-I", "-S", "-B", "-c", code]);
+    argv.extend([action, kind.word(), &system.backend, target, sdists]);
+    argv.extend(system.backend_path.iter().map(String::as_str));
+    Step {
+        argv: argv.into_iter().map(ours).collect(),
+    }
+}

@@ -1,0 +1,441 @@
+//! What the recipe for Python packages tries, and what it says where there is nothing to try.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+
+use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::time::Timestamp;
+
+use super::super::{Attempt, Hints, inspect, next};
+use super::*;
+use crate::archive::ReadLimits;
+use crate::environment::{Capabilities, FoundTool};
+use crate::plan::{Candidate, Network};
+use crate::release::{Published, Release, Stage};
+
+const COMMIT: i64 = 1_763_239_296;
+const WHEEL: &str = "a_b-1.0-py3-none-any.whl";
+const SDIST: &str = "a_b-1.0.tar.gz";
+
+struct Facts {
+    release: Release,
+    published: Published,
+    evidence: PypiEvidence,
+    capabilities: Capabilities,
+    hints: Hints,
+    attempts: Vec<Attempt>,
+}
+
+fn facts(file_name: &str) -> Facts {
+    let found = |name: &str, version: &str| FoundTool {
+        name: name.into(),
+        version: version.into(),
+    };
+    let moment = |seconds| Timestamp::from_unix_seconds(seconds).unwrap();
+    Facts {
+        release: Release {
+            source_uri: "git+https://example.org/b".into(),
+            tag: "v1.0".into(),
+            version: "1.0".into(),
+            tag_object: None,
+            commit: GitOid::from_bytes([1; 20]),
+            tree: GitOid::from_bytes([2; 20]),
+            commit_time: moment(COMMIT),
+        },
+        published: Published {
+            file_name: file_name.into(),
+            purl: Some(format!("pkg:pypi/a-b@1.0?file_name={file_name}")),
+            download_location: None,
+            retrieved_on: Timestamp::EPOCH,
+            sha256: Sha256::of(b"published"),
+            sha512: None,
+            size_bytes: None,
+            declared: None,
+            published_on: Some(moment(COMMIT + 60)),
+            stage: Stage::Candidate,
+            yanked: false,
+        },
+        evidence: PypiEvidence {
+            project: Project {
+                name: Some("A.b".into()),
+                version: Some("1.0.0".into()),
+                system: BuildSystem {
+                    backend: "flit_core.buildapi".into(),
+                    backend_path: Vec::new(),
+                    requires: vec!["flit_core >=3.11,<4".into()],
+                },
+            },
+            published: PublishedFile::Read(Says {
+                name: Some("a_b".into()),
+                version: Some("1.0".into()),
+                generator: file_name.ends_with(".whl").then(|| Generator {
+                    tool: "flit".into(),
+                    version: "3.12.0".into(),
+                }),
+                times: vec![COMMIT],
+            }),
+        },
+        capabilities: Capabilities {
+            architecture: "x86_64".into(),
+            id_mode: None,
+            checks: Vec::new(),
+            tools: vec![found("pip", "23.0.1"), found("python3", "3.11.2")],
+            alternatives: Vec::new(),
+        },
+        hints: Hints::default(),
+        attempts: Vec::new(),
+    }
+}
+
+impl Facts {
+    fn says(&mut self) -> &mut Says {
+        match &mut self.evidence.published {
+            PublishedFile::Read(says) => says,
+            PublishedFile::NotGiven | PublishedFile::Unreadable { .. } => panic!("no file"),
+        }
+    }
+
+    fn next(&self) -> Next {
+        let evidence = Evidence::Pypi(self.evidence.clone());
+        let situation = Situation {
+            release: &self.release,
+            published: &self.published,
+            evidence: &evidence,
+            source_incomplete: false,
+            capabilities: &self.capabilities,
+            hints: &self.hints,
+            attempts: &self.attempts,
+        };
+        next(&situation, RECIPE.name)
+    }
+
+    #[track_caller]
+    fn candidate(&self) -> Candidate {
+        match self.next() {
+            Next::Try(candidate) => *candidate,
+            other => panic!("expected a candidate: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn cannot(&self, expect: Reason) -> String {
+        match self.next() {
+            Next::Cannot { reason, detail } if reason == expect => detail,
+            other => panic!("expected {expect}: {other:?}"),
+        }
+    }
+
+    fn tried(&mut self, verdict: Verdict) {
+        let candidate = self.candidate();
+        self.attempts.push(Attempt {
+            candidate,
+            outcomes: Vec::new(),
+            verdict,
+        });
+    }
+}
+
+/// The steps in words, with the long text of our own left out.
+fn lines(candidate: &Candidate) -> Vec<String> {
+    let word = |value: &Valued<String>| match value.value.len() {
+        0 => "''".to_owned(),
+        1..200 => value.value.clone(),
+        _ => "CODE".to_owned(),
+    };
+    let line = |step: &crate::plan::Step| step.argv.iter().map(word).collect::<Vec<_>>().join(" ");
+    candidate.steps.iter().map(line).collect()
+}
+
+fn origin_of(candidate: &Candidate, text: &str) -> Option<Origin> {
+    let mut values = candidate.steps.iter().flat_map(|step| &step.argv);
+    values.find(|v| v.value == text).map(|v| v.origin)
+}
+
+#[test]
+fn a_wheel_is_made_by_the_version_that_it_names() {
+    let candidate = facts(WHEEL).candidate();
+    let pip = "python3 -m pip install --quiet --no-compile --target";
+    let hook = "python3 -I -S -B -c CODE";
+    assert_eq!(
+        lines(&candidate),
+        [
+            format!("{pip} /build/home/tools -- flit_core >=3.11,<4 flit-core==3.12.0"),
+            format!("{hook} requires wheel flit_core.buildapi /tmp/wheel.txt ''"),
+            format!("{pip} /build/home/more -r /tmp/wheel.txt --"),
+            format!("{hook} build wheel flit_core.buildapi dist ''"),
+        ]
+    );
+    assert_eq!(candidate.network, Network::Mirror);
+    assert_eq!(
+        candidate.as_of.map(Timestamp::unix_seconds),
+        Some(COMMIT + 60)
+    );
+    assert_eq!(
+        origin_of(&candidate, "flit-core==3.12.0"),
+        Some(Origin::Registry)
+    );
+    assert_eq!(
+        candidate.variables["PIP_INDEX_URL"].value,
+        "http://mirror/pypi/simple/"
+    );
+}
+
+#[test]
+fn a_tool_that_the_tree_does_not_ask_for_taints() {
+    for (requires, tool, version, requirement) in [
+        (&["flit_core<3"][..], "flit", "3.12.0", "flit-core==3.12.0"),
+        (&["hatchling"], "flit", "3.12.0", "flit-core==3.12.0"),
+        (
+            &["flit_core @ https://h.example/f.whl"],
+            "flit",
+            "3.12.0",
+            "flit-core==3.12.0",
+        ),
+        (&[], "bdist_wheel", "0.43.0", "wheel==0.43.0"),
+    ] {
+        let mut facts = facts(WHEEL);
+        facts.evidence.project.system.requires = requires.iter().map(|&r| r.into()).collect();
+        facts.says().generator = Some(Generator {
+            tool: tool.into(),
+            version: version.into(),
+        });
+        let candidate = facts.candidate();
+        let origin = origin_of(&candidate, requirement);
+        assert_eq!(origin, Some(Origin::Artifact), "{requires:?}");
+    }
+    // a range that only pip understands is left to pip, and setuptools asks for wheel itself
+    for (requires, tool, version, requirement) in [
+        ("flit_core <4.dev0", "flit", "3.12.0", "flit-core==3.12.0"),
+        ("setuptools>=60", "bdist_wheel", "0.43.0", "wheel==0.43.0"),
+        (
+            "setuptools>=60",
+            "setuptools",
+            "80.9.0",
+            "setuptools==80.9.0",
+        ),
+    ] {
+        let mut facts = facts(WHEEL);
+        facts.evidence.project.system.requires = vec![requires.into()];
+        facts.says().generator = Some(Generator {
+            tool: tool.into(),
+            version: version.into(),
+        });
+        let candidate = facts.candidate();
+        let origin = origin_of(&candidate, requirement);
+        assert_eq!(origin, Some(Origin::Registry), "{requires}");
+    }
+}
+
+#[test]
+fn a_generator_that_is_unknown_or_odd_pins_nothing() {
+    for (tool, version) in [
+        ("magic", "1.0"),
+        ("flit", "1.0; x"),
+        ("flit", "-r /etc/passwd"),
+        ("flit", ""),
+    ] {
+        let mut facts = facts(WHEEL);
+        facts.says().generator = Some(Generator {
+            tool: tool.into(),
+            version: version.into(),
+        });
+        let candidate = facts.candidate();
+        assert!(lines(&candidate)[0].ends_with("-- flit_core >=3.11,<4"));
+        assert!(!origins(&candidate).contains(&Origin::Artifact));
+    }
+}
+
+fn origins(candidate: &Candidate) -> Vec<Origin> {
+    let values = candidate.steps.iter().flat_map(|step| &step.argv);
+    values.map(|value| value.origin).collect()
+}
+
+#[test]
+fn an_sdist_is_made_once_from_the_tree_and_a_wheel_from_the_sdist_too() {
+    let mut facts = facts(SDIST);
+    assert_eq!(facts.candidate().outputs[0].value, "dist/*.tar.gz");
+    facts.tried(Verdict::Differs);
+    assert_eq!(facts.next(), Next::Enough);
+
+    let mut facts = self::facts(WHEEL);
+    facts.tried(Verdict::Differs);
+    let candidate = facts.candidate();
+    let lines = lines(&candidate);
+    assert!(
+        lines[4].ends_with("build sdist flit_core.buildapi /tmp/sdist ''"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[5].ends_with("build wheel flit_core.buildapi dist /tmp/sdist"),
+        "{lines:?}"
+    );
+    assert_eq!(candidate.outputs[0].value, "dist/*.whl");
+    facts.tried(Verdict::Differs);
+    assert_eq!(facts.next(), Next::Enough);
+    let mut facts = self::facts(WHEEL);
+    facts.tried(Verdict::Reproduced);
+    assert_eq!(facts.next(), Next::Enough);
+}
+
+#[test]
+fn the_moment_is_unset_where_the_file_bears_a_backends_own() {
+    let mut facts = facts(SDIST);
+    facts.says().times = vec![1_580_601_600];
+    let unset = facts.candidate();
+    assert!(lines(&unset)[3].starts_with("env -u SOURCE_DATE_EPOCH python3 "));
+    assert!(!origins(&unset).contains(&Origin::Artifact));
+}
+
+#[test]
+fn sdists_of_setuptools_are_settled_and_nothing_else_is() {
+    let settles = |facts: &Facts| {
+        let candidate = facts.candidate();
+        let mut values = candidate.steps.iter().flat_map(|step| &step.argv);
+        values.any(|value| value.value.contains("gettarinfo"))
+    };
+    let mut facts = facts(SDIST);
+    assert!(!settles(&facts));
+    for backend in ["setuptools.build_meta", "setuptools.build_meta:__legacy__"] {
+        facts.evidence.project.system.backend = backend.into();
+        assert!(settles(&facts), "{backend}");
+    }
+    facts.published.file_name = WHEEL.into();
+    assert!(!settles(&facts));
+}
+
+#[test]
+fn the_tag_says_the_version_to_tools_that_ask_git() {
+    let mut facts = facts(WHEEL);
+    let variable = "SETUPTOOLS_SCM_PRETEND_VERSION";
+    assert!(!facts.candidate().variables.contains_key(variable));
+    facts.evidence.project.system.requires = vec!["hatchling".into(), "hatch-vcs>=0.4".into()];
+    let candidate = facts.candidate();
+    assert_eq!(candidate.variables[variable], ours("1.0"));
+}
+
+#[test]
+fn what_is_not_rebuilt_says_so() {
+    for file in ["a_b-1.0-cp311-cp311-linux_x86_64.whl", "a_b-1.0.zip"] {
+        assert!(facts(file).cannot(Reason::NoRecipe).contains("rebuilt"));
+    }
+    let mut facts = facts(WHEEL);
+    facts.capabilities.tools.remove(0);
+    let detail = facts.cannot(Reason::ToolchainUnavailable);
+    assert!(detail.contains("python3-pip"), "{detail}");
+}
+
+#[test]
+fn who_says_another_name_or_version_contradicts() {
+    let changes: [fn(&mut Facts); 5] = [
+        |f| f.evidence.project.name = Some("other".into()),
+        |f| f.evidence.project.version = Some("1.1".into()),
+        |f| f.says().name = Some("other".into()),
+        |f| f.says().version = Some("1.1".into()),
+        |f| f.published.purl = Some("pkg:pypi/a-b@1.1".into()),
+    ];
+    for (index, change) in changes.iter().enumerate() {
+        let mut facts = facts(WHEEL);
+        change(&mut facts);
+        let detail = facts.cannot(Reason::EvidenceContradicts);
+        assert!(detail.contains("says"), "{index}: {detail}");
+    }
+    // who says nothing contradicts nobody
+    let mut facts = facts(WHEEL);
+    facts.evidence.project.name = None;
+    facts.evidence.project.version = None;
+    facts.evidence.published = PublishedFile::NotGiven;
+    let _ = facts.candidate();
+}
+
+fn read(pyproject: &[u8], artifact: Option<&[u8]>) -> Evidence {
+    let tree = tempfile::tempdir().unwrap();
+    fs::write(tree.path().join("pyproject.toml"), pyproject).unwrap();
+    let folder: std::os::fd::OwnedFd = fs::File::open(tree.path()).unwrap().into();
+    let request = InspectRequest {
+        recipe: RECIPE.name.into(),
+        subdir: String::new(),
+        limits: ReadLimits::default(),
+    };
+    let artifact = artifact.map(|bytes| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    });
+    inspect(&request, folder.as_fd(), artifact).unwrap()
+}
+
+const PYPROJECT: &[u8] =
+    b"[build-system]\nrequires = [\"flit_core\"]\nbuild-backend = \"flit_core.buildapi\"\n[project]\nname = \"a\"\nversion = \"1\"\n";
+
+fn wheel(members: &[(&str, &str)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let when = zip::DateTime::from_date_and_time(2020, 2, 2, 0, 0, 0).unwrap();
+    for (name, content) in members {
+        let options = zip::write::SimpleFileOptions::default().last_modified_time(when);
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(content.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+const METADATA: (&str, &str) = (
+    "a-1.dist-info/METADATA",
+    "Metadata-Version: 2.1\nName: a\nVersion: 1\n\ntext\n",
+);
+const GENERATOR: (&str, &str) = (
+    "a-1.dist-info/WHEEL",
+    "Wheel-Version: 1.0\nGenerator: hatchling 1.27.0\n",
+);
+
+#[test]
+fn a_wheel_is_read() {
+    let Evidence::Pypi(evidence) = read(PYPROJECT, Some(&wheel(&[METADATA, GENERATOR]))) else {
+        panic!("no evidence")
+    };
+    assert_eq!(evidence.project.name.as_deref(), Some("a"));
+    let expect = Says {
+        name: Some("a".into()),
+        version: Some("1".into()),
+        generator: Some(Generator {
+            tool: "hatchling".into(),
+            version: "1.27.0".into(),
+        }),
+        times: vec![1_580_601_600],
+    };
+    assert_eq!(evidence.published, PublishedFile::Read(expect));
+}
+
+#[test]
+fn a_published_file_that_is_odd_is_unreadable_and_no_fault() {
+    let second = ("b-1.dist-info/WHEEL", GENERATOR.1);
+    for bytes in [
+        Vec::new(),
+        b"neither".to_vec(),
+        b"PK\x03\x04".to_vec(),
+        b"\x1f\x8b\x08".to_vec(),
+        wheel(&[METADATA]),
+        wheel(&[METADATA, GENERATOR, second]),
+    ] {
+        let Evidence::Pypi(evidence) = read(PYPROJECT, Some(&bytes)) else {
+            panic!("no evidence")
+        };
+        assert!(
+            matches!(evidence.published, PublishedFile::Unreadable { .. }),
+            "{:?}",
+            evidence.published
+        );
+    }
+}
+
+#[test]
+fn a_tree_that_says_nothing_usable_is_unusable() {
+    for bad in [&b"\xff"[..], b"[", b"[build-system]\nrequires = 1"] {
+        assert!(matches!(read(bad, None), Evidence::Unusable { .. }));
+    }
+    let nested = "[".repeat(100_000);
+    assert!(matches!(
+        read(nested.as_bytes(), None),
+        Evidence::Unusable { .. }
+    ));
+}
