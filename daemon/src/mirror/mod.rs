@@ -31,7 +31,7 @@ pub(crate) mod child;
 mod handle;
 
 pub(crate) use budget::Budgets;
-pub(crate) use handle::{Mirror, MirrorCallError};
+pub(crate) use handle::Mirror;
 
 /// The argument that makes the binary a mirror.
 pub(crate) const ARGUMENT: &str = "mirror-child";
