@@ -38,6 +38,12 @@ impl Registries {
         for endpoint in [&cargo, &pypi].into_iter().flatten() {
             exempt.extend(endpoint.url().host_str().map(str::to_owned));
         }
+        // whoever names a host says that it may be asked, wherever it is
+        let named = upstreams.allowed_hosts.iter();
+        exempt.extend(named.filter_map(|host| {
+            let url: Url = format!("http://{host}/").parse().ok()?;
+            url.host_str().map(str::to_owned)
+        }));
         let options = HttpOptions {
             allow_http: upstreams.allow_http,
             ..HttpOptions::default()
