@@ -112,6 +112,8 @@ impl Workshop {
         std::fs::create_dir_all(&mirror_cache).map_err(fault)?;
         // the mirror is given its folder by name and starts in another
         let mirror_cache = std::fs::canonicalize(mirror_cache).map_err(fault)?;
+        let kept = Blobs::open(&mirror_cache).map_err(storage)?;
+        kept.sweep().map_err(storage)?; // no mirror of this folder runs yet
         let blobs = Blobs::open(folder.join("blobs")).map_err(storage)?;
         blobs.sweep().map_err(storage)?;
         let binary = std::env::current_exe()

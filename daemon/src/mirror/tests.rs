@@ -529,7 +529,7 @@ async fn other_hosts_and_private_addresses_are_not_reached() {
         .trim_end_matches('/')
         .to_owned();
     let door = Door::with(registry(), |upstreams, _| {
-        upstreams.allowed_hosts = vec![allowed]
+        upstreams.allowed_hosts = vec![allowed];
     })
     .await;
     let to = format!("{inner_port}secret");
