@@ -245,7 +245,7 @@ impl PublishError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParseSourceError {
     /// A purl of a type without a publish module.
-    #[error("{0:?}: package URLs of this type cannot be fetched so far")]
+    #[error("{0:?}: of package URLs, only pkg:cargo/… and pkg:npm/… can be fetched so far")]
     PurlType(String),
     /// The purl is malformed.
     #[error("{text:?} is not a cargo package URL: {problem}")]

@@ -2,8 +2,8 @@
 //! which commit.
 //!
 //! It is made here and never copied: the commit and its trees, an index without file times, and a
-//! detached `HEAD`. It has no history, no reference, no hook, no setting of a stranger, and no file
-//! contents, which are in the tree beside it. The same commit gives the same bytes everywhere: objects
+//! detached `HEAD`. It has no history, no reference, no hook, no setting of a stranger, and no contents
+//! of files, which are in the tree beside it. The same commit gives the same bytes everywhere: objects
 //! are stored and not compressed.
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -73,7 +73,7 @@ impl<'a> GitForm<'a> {
     /// Adds a file, a link or a submodule to the index.
     ///
     /// # Errors
-    /// A fault when git's library refuses it.
+    /// As [`Self::begin`], and a fault when git's library refuses it.
     pub(crate) fn entry(
         &mut self,
         path: &Path,
@@ -83,7 +83,11 @@ impl<'a> GitForm<'a> {
         let mode = match kind {
             EntryKind::File => 0o100_644,
             EntryKind::Executable => 0o100_755,
-            EntryKind::Link => 0o120_000,
+            EntryKind::Link => {
+                // git compares a link with its object, where it only takes the digest of a file
+                self.object(oid, ObjectType::Blob)?;
+                0o120_000
+            }
             EntryKind::Submodule => 0o160_000,
             EntryKind::Folder => return Ok(()),
         };

@@ -240,6 +240,57 @@ async fn a_tag_is_listed_fetched_and_exported_the_same_from_everywhere() {
     mirror.git(&["--git-dir=.", "fsck", "--full", "--strict", &commit]);
 }
 
+/// What the foreign program sees of a `.git` of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_form_is_the_clean_commit_and_nothing_else() {
+    let place = Place::new();
+    let source = place.repository("project");
+    source.write("old", "gone later\n");
+    source.commit("first");
+    fs::remove_file(source.path.join("old")).expect("remove");
+    source.write("a/b/file", "text\r\n");
+    source.write("a.b", "sorts between\n");
+    source.write("same/b/file", "text\r\n");
+    source.write("run.sh", "#!/bin/sh\n");
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(source.path.join("run.sh"), executable).expect("chmod");
+    std::os::unix::fs::symlink("/etc/passwd", source.path.join("link")).expect("symlink");
+    source.git(&["config", "core.hooksPath", "/nowhere"]);
+    let commit = source.commit("second");
+    source.tag("v2");
+
+    let fetched = place.fetch(&local(&source.path), "v2", None).await;
+    let fetched = fetched.expect("a tag");
+    let mut digests = Vec::new();
+    for name in ["one", "two"] {
+        let out = place.path(name);
+        let exported = place.repositories().export(&fetched, &out, true).await;
+        assert_eq!(exported.expect("an export").commit, oid(&commit));
+        let folder = fs::File::open(&out).expect("a folder");
+        let digest = countersign_builder::tree::digest(std::os::fd::AsFd::as_fd(&folder));
+        digests.push(digest.expect("a tree").sha256);
+    }
+    assert_eq!(digests[0], digests[1]);
+
+    let repository = countersign_fixtures::repositories::Repository {
+        path: place.path("one"),
+    };
+    let said = |arguments: &[&str]| repository.output(arguments, b"");
+    assert_eq!(said(&["rev-parse", "HEAD"]), commit);
+    assert_eq!(said(&["status", "--porcelain"]), "");
+    assert_eq!(said(&["log", "--format=%s"]), "second");
+    assert_eq!(said(&["for-each-ref"]), "");
+    assert_eq!(
+        said(&["ls-files", "-s"]),
+        source.output(&["ls-files", "-s"], b"")
+    );
+    let config = fs::read_to_string(place.path("one/.git/config")).expect("a text");
+    assert!(!config.contains("hooksPath"), "{config}");
+    // a change is seen
+    fs::write(place.path("one/a.b"), "changed\n").expect("a file");
+    assert_eq!(said(&["status", "--porcelain"]), " M a.b");
+}
+
 #[test]
 fn a_request_grants_its_own_folders_only() {
     let place = Place::new();
