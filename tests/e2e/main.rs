@@ -10,6 +10,7 @@ mod confined;
 mod crash;
 mod hostile;
 mod once;
+mod pypi;
 mod running;
 mod serve;
 mod start;
