@@ -213,6 +213,9 @@ pub enum Field {
     PaxOwner,
     /// The header of a pax entry that holds times and owners only, by digest.
     PaxTimesOwnersHeader,
+    /// The length of the zeros at the end of a tar, where they are its two end blocks and exactly what
+    /// fills its last record (POSIX pax §ustar: twenty blocks).
+    TarPadding,
     /// The DOS date and time of a zip header.
     ZipTime,
     /// A well-formed extended timestamp (extra field 0x5455).
@@ -246,6 +249,7 @@ impl Field {
             Self::PaxTime => "pax-time",
             Self::PaxOwner => "pax-owner",
             Self::PaxTimesOwnersHeader => "pax-times-owners-header",
+            Self::TarPadding => "tar-padding",
             Self::ZipTime => "zip-time",
             Self::ZipExtraTime => "zip-extra-time",
             Self::ZipExtraOwner => "zip-extra-owner",

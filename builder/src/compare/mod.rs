@@ -19,6 +19,7 @@ mod form;
 mod gzip_encoding;
 mod gzip_files;
 pub mod normalization;
+mod tar_padding;
 
 #[cfg(test)]
 mod mutants;

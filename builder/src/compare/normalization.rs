@@ -8,7 +8,7 @@
 
 use crate::archive::{Detail, Field};
 
-use super::{Applied, archive_times_owners, gzip_encoding};
+use super::{Applied, archive_times_owners, gzip_encoding, tar_padding};
 
 /// A named value that says what is taken out.
 #[derive(Debug)]
@@ -22,7 +22,11 @@ pub struct Normalization {
 }
 
 /// All normalizations, in the order in which a verdict lists them.
-pub const REGISTRY: &[&Normalization] = &[&gzip_encoding::V1, &archive_times_owners::V1];
+pub const REGISTRY: &[&Normalization] = &[
+    &gzip_encoding::V1,
+    &archive_times_owners::V1,
+    &tar_padding::V1,
+];
 
 /// How much each normalization had to take out so far.
 #[derive(Debug)]

@@ -116,6 +116,26 @@ fn other_times_and_owners_of_the_same_members_are_equivalent() {
     check_equivalent(&gzip(&a), &gzip(&b), &[(GZIP, 1, 1), (TIMES, 25, 29)]);
 }
 
+/// Times in pax records make a tar longer, and then other zeros fill its last record.
+#[test]
+fn zeros_that_fill_the_last_record_of_a_tar_follow_from_its_length() {
+    let record = |mut bytes: Vec<u8>, more: usize| {
+        bytes.resize(bytes.len().next_multiple_of(10_240) + more, 0);
+        bytes
+    };
+    let (a, b) = (tar(&package()), tar(&repacked()));
+    let padding = ("tar-padding/v1", 1, 1);
+    check_equivalent(
+        &record(a.clone(), 0),
+        &record(b.clone(), 0),
+        &[(TIMES, 25, 29), padding],
+    );
+    for more in [512, 10_240] {
+        let verdict = compare(&record(a.clone(), 0), &record(a.clone(), more));
+        assert!(matches!(verdict, Comparison::Different { .. }), "{more}");
+    }
+}
+
 #[test]
 fn other_times_owners_and_deflate_streams_in_a_zip_are_equivalent() {
     let content = b"the same thing over and over, over and over\n".repeat(50);
