@@ -333,3 +333,83 @@ pub fn is_inside(path: &str) -> bool {
             .split('/')
             .all(|part| !part.is_empty() && part != "." && part != "..")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{AsOf, Hints};
+
+    fn plan() -> Plan {
+        let value = |text: &str| Valued::new(text.to_owned(), Origin::Operator);
+        let input = |request: &str| PlanInput {
+            request: request.to_owned(),
+            sha256: Sha256::of(request.as_bytes()),
+            size_bytes: 7,
+        };
+        Plan {
+            schema: SCHEMA.into(),
+            source: PlanSource {
+                uri: "git+https://example.org/b".into(),
+                reference: "refs/tags/v1.0.0".into(),
+                commit: GitOid::from_bytes([1; 20]),
+                tree_sha256: Sha256::of(b"tree"),
+                epoch: Timestamp::EPOCH,
+            },
+            candidate: Candidate {
+                recipe: "generic".into(),
+                environment: EnvironmentSpec::Host { tools: Vec::new() },
+                source_form: SourceForm::Tree,
+                subdir: String::new(),
+                steps: vec![Step {
+                    argv: vec![value("make")],
+                }],
+                variables: BTreeMap::new(),
+                outputs: vec![value("out")],
+                limits: Limits::default(),
+                network: Network::Mirror,
+                as_of: Some(Timestamp::EPOCH),
+                incomplete: None,
+            },
+            inputs: vec![input("cargo:config"), input("cargo:index/dep")],
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Plan)) -> String {
+        let mut plan = plan();
+        change(&mut plan);
+        Plan::from_bytes(&plan.to_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_plan_with_a_mirror_is_what_strangers_were_given() {
+        let bytes = plan().to_bytes();
+        let golden = include_str!("../golden/plan-mirror.json");
+        assert_eq!(String::from_utf8_lossy(&bytes), golden);
+        assert_eq!(Plan::from_bytes(&bytes).unwrap(), plan());
+    }
+
+    #[test]
+    fn moment_inputs_and_network_go_together() {
+        assert!(refused(|p| p.candidate.as_of = None).contains("no moment"));
+        assert!(refused(|p| p.candidate.network = Network::None).contains("no mirror"));
+        let no_network = |p: &mut Plan| {
+            (p.candidate.network, p.candidate.as_of) = (Network::None, None);
+        };
+        assert!(refused(no_network).contains("no network"));
+        assert!(refused(|p| p.inputs.swap(0, 1)).contains("out of order"));
+        let twice = |p: &mut Plan| p.inputs.insert(0, p.inputs[0].clone());
+        assert!(refused(twice).contains("out of order"));
+    }
+
+    #[test]
+    fn hints_say_as_of_when() {
+        let read = |text: &str| serde_json::from_str::<Hints>(text).map(|hints| hints.as_of);
+        let moment = AsOf::At(Timestamp::EPOCH);
+        assert_eq!(read("{}").unwrap(), AsOf::Commit);
+        assert_eq!(read(r#"{"as_of":"commit"}"#).unwrap(), AsOf::Commit);
+        assert_eq!(read(r#"{"as_of":"1970-01-01T00:00:00Z"}"#).unwrap(), moment);
+        assert!(read(r#"{"as_of":"yesterday"}"#).is_err());
+        assert_eq!(String::from(moment), "1970-01-01T00:00:00Z");
+        assert_eq!(String::from(AsOf::Commit), "commit");
+    }
+}

@@ -157,7 +157,9 @@ struct Guard {
 
 /// A host resolves to an address of a private network.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is at a private address, which only a configured registry may be")]
+#[error(
+    "{0:?} is at a private address, where only a configured registry and registries.allowed_hosts may be"
+)]
 struct PrivateAddress(String);
 
 impl Guard {

@@ -107,6 +107,8 @@ impl Workshop {
         std::fs::create_dir_all(&mirror_cache).map_err(fault)?;
         // the mirror is given its folder by name and starts in another
         let mirror_cache = std::fs::canonicalize(mirror_cache).map_err(fault)?;
+        let kept = Blobs::open(&mirror_cache).map_err(storage)?;
+        kept.sweep().map_err(storage)?; // no mirror of this folder runs yet
         let blobs = Blobs::open(folder.join("blobs")).map_err(storage)?;
         blobs.sweep().map_err(storage)?;
         let binary = std::env::current_exe()
@@ -301,6 +303,25 @@ impl Workshop {
             known.pypi = Some(discover_pypi().await?);
         }
         Ok(known.clone())
+    }
+
+    /// Asks the clients that a build runs for their registries, where none is configured.
+    ///
+    /// # Errors
+    /// A fault that names the configuration key to set instead.
+    pub(crate) async fn discover(
+        &self,
+        clients: impl Iterator<Item = &str> + Send,
+    ) -> Result<(), Trouble> {
+        let mut known = self.endpoints.lock().await;
+        for client in clients {
+            match client {
+                "cargo" if known.cargo.is_none() => known.cargo = Some(discover_cargo().await?),
+                "pip" if known.pypi.is_none() => known.pypi = Some(discover_pypi().await?),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What a mirror of this machine starts with.

@@ -9,6 +9,7 @@ mod bad_input;
 mod confined;
 mod crash;
 mod hostile;
+mod mirror;
 mod once;
 mod pypi;
 mod running;

@@ -105,7 +105,8 @@ pub fn parsing(keep: &Confinement<'_>) -> Result<Option<TcpListener>, SandboxErr
 /// When the system lacks a wall; the process must then not go on.
 pub fn networked(read: &[Place<'_>], write: &[Place<'_>]) -> Result<(), SandboxError> {
     limit(Resource::RLIMIT_CORE, 0)?;
-    drop_privileges(0)?;
+    // the bounding set stays: an ordinary user may not empty it, and nothing can be gained any more
+    keep_capabilities(0)?;
     landlock::restrict(read, write)?;
     seccomp::parsing(true)
 }

@@ -140,7 +140,10 @@ async fn serve(
 }
 
 /// Asks for everything that a plan wants, so that it is in the cache. What differs is unanswered.
-async fn gather(session: &Session, inputs: &[countersign_builder::plan::PlanInput]) -> Report {
+pub(super) async fn gather(
+    session: &Session,
+    inputs: &[countersign_builder::plan::PlanInput],
+) -> Report {
     let mut lacking = Vec::new();
     for input in inputs {
         let found = match input.request.parse::<Request>() {

@@ -31,7 +31,7 @@ pub(crate) mod child;
 mod handle;
 
 pub(crate) use budget::Budgets;
-pub(crate) use handle::{Mirror, MirrorCallError};
+pub(crate) use handle::Mirror;
 
 /// The argument that makes the binary a mirror.
 pub(crate) const ARGUMENT: &str = "mirror-child";
@@ -77,7 +77,8 @@ pub(crate) struct Upstreams {
     pub cargo: Option<String>,
     /// The simple index for Python packages.
     pub pypi: Option<String>,
-    /// Hosts beside the registries' own to which a redirect may lead.
+    /// Hosts beside the registries' own to which a redirect may lead, and that may be at private
+    /// addresses.
     pub allowed_hosts: Vec<String>,
     /// Whether `http:` may leave this machine.
     pub allow_http: bool,

@@ -390,9 +390,8 @@ impl Session {
     }
 
     async fn cached(&self, key: &Path) -> Result<Body, MirrorError> {
-        let text = match std::fs::read_to_string(key) {
-            Ok(text) => text,
-            Err(_) => return Ok(None), // not there, or of no use
+        let Ok(text) = std::fs::read_to_string(key) else {
+            return Ok(None); // not there, or of no use
         };
         match text.trim().parse() {
             Ok(sha256) => self.stored(sha256).await,

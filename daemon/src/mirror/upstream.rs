@@ -38,11 +38,11 @@ impl Registries {
         for endpoint in [&cargo, &pypi].into_iter().flatten() {
             exempt.extend(endpoint.url().host_str().map(str::to_owned));
         }
-        // an operator's entry is `host` or `host:port`
-        exempt.extend(upstreams.allowed_hosts.iter().map(|entry| {
-            let port = |(_, port): &(&str, &str)| port.parse::<u16>().is_ok();
-            let host = entry.rsplit_once(':').filter(port).map(|(host, _)| host);
-            host.unwrap_or(entry).to_owned()
+        // whoever names a host says that it may be asked, wherever it is
+        let named = upstreams.allowed_hosts.iter();
+        exempt.extend(named.filter_map(|host| {
+            let url: Url = format!("http://{host}/").parse().ok()?;
+            url.host_str().map(str::to_owned)
         }));
         let options = HttpOptions {
             allow_http: upstreams.allow_http,

@@ -73,7 +73,11 @@ impl Kind {
 /// What it is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
+    /// By the version that a published wheel names, where one does.
     FromTree,
+    /// By the version that pip chooses for the tree.
+    FromTreeByPip,
+    /// The wheel from an sdist that is made first.
     FromSdist,
 }
 
@@ -142,9 +146,13 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     let system = &evidence.project.system;
     let hook =
         |action, kind, target: &str, sdists| call(system, unset, action, kind, target, sdists);
-    let tools::Tools { first, second } = tools::choose(evidence);
+    let named = match way {
+        Way::FromTree | Way::FromSdist => super::generator(situation),
+        Way::FromTreeByPip => None,
+    };
+    let tools::Tools { first, second } = tools::choose(evidence, named);
     let kinds: &[Kind] = match way {
-        Way::FromTree => &[kind],
+        Way::FromTree | Way::FromTreeByPip => &[kind],
         Way::FromSdist => &[Kind::Sdist, kind],
     };
     let mut steps = Vec::new();
@@ -159,7 +167,7 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     }
     steps.push(install(MORE_TOOLS, &files, second));
     match way {
-        Way::FromTree => steps.push(hook("build", kind, DIST, "")),
+        Way::FromTree | Way::FromTreeByPip => steps.push(hook("build", kind, DIST, "")),
         Way::FromSdist => {
             steps.push(hook("build", Kind::Sdist, SDIST, ""));
             steps.push(hook("build", kind, DIST, SDIST));
