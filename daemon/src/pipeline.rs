@@ -80,6 +80,8 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
 /// Replays of this task by plan, so that artifacts that share a plan share its builds.
 #[derive(Debug, Default)]
 struct Bench {
+    /// What inspection found, in the order of the artifacts.
+    inspected: Vec<Evidence>,
     /// What no build of this task may be served.
     under_test: UnderTest,
     /// What record runs were served, by the digest of the plan without inputs.
@@ -129,7 +131,7 @@ async fn one_artifact(
             &recipe,
             resolved,
             &result.published,
-            &evidence,
+            (&evidence, &bench.inspected),
             &capabilities,
             &attempts,
         ) {
@@ -181,6 +183,7 @@ async fn one_artifact(
         }
     }
     result.decided_on = workshop.now();
+    bench.inspected.push(evidence);
     Ok(result)
 }
 
@@ -284,7 +287,7 @@ fn next(
     recipe: &str,
     resolved: &Resolved,
     published: &Published,
-    evidence: &Evidence,
+    (evidence, siblings): (&Evidence, &[Evidence]),
     capabilities: &Capabilities,
     attempts: &[Attempt],
 ) -> Next {
@@ -300,6 +303,7 @@ fn next(
             release: &resolved.release,
             published,
             evidence,
+            siblings,
             source_incomplete: !resolved.missing.is_empty(),
             capabilities,
             hints: &task.hints,

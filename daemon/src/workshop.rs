@@ -367,6 +367,25 @@ impl Workshop {
         Ok(known.clone())
     }
 
+    /// Asks the clients that a build runs for their registries, where none is configured.
+    ///
+    /// # Errors
+    /// A fault that names the configuration key to set instead.
+    pub(crate) async fn discover(
+        &self,
+        clients: impl Iterator<Item = &str> + Send,
+    ) -> Result<(), Trouble> {
+        let mut known = self.endpoints.lock().await;
+        for client in clients {
+            match client {
+                "cargo" if known.cargo.is_none() => known.cargo = Some(discover_cargo().await?),
+                "pip" if known.pypi.is_none() => known.pypi = Some(discover_pypi().await?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// What a mirror of this machine starts with.
     #[must_use]
     pub(crate) fn mirror_setup(&self, mode: Mode) -> Setup {

@@ -252,6 +252,8 @@ pub struct Situation<'a> {
     pub published: &'a Published,
     /// What inspection found.
     pub evidence: &'a Evidence,
+    /// What inspection found in other artifacts of the same release, those before this one.
+    pub siblings: &'a [Evidence],
     /// Whether the tree lacks something: a submodule or a large-file object.
     pub source_incomplete: bool,
     /// What this machine has.

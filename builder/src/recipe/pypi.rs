@@ -159,12 +159,38 @@ fn next(situation: &Situation<'_>) -> Next {
 /// from the tree itself; an sdist is made from the tree.
 fn way(situation: &Situation<'_>, kind: candidate::Kind) -> Option<candidate::Way> {
     match (kind, situation.attempts) {
-        (_, []) => Some(candidate::Way::FromTree),
+        (candidate::Kind::Wheel, []) => Some(candidate::Way::Tree),
+        (candidate::Kind::Sdist, []) => Some(match generator(situation) {
+            Some(_) => candidate::Way::Tree,
+            None => candidate::Way::TreeByPip,
+        }),
         (candidate::Kind::Wheel, [first]) if first.verdict != Verdict::Reproduced => {
-            Some(candidate::Way::FromSdist)
+            Some(candidate::Way::Sdist)
+        }
+        (candidate::Kind::Sdist, [first])
+            if first.verdict != Verdict::Reproduced && generator(situation).is_some() =>
+        {
+            Some(candidate::Way::TreeByPip)
         }
         (candidate::Kind::Sdist | candidate::Kind::Wheel, _) => None,
     }
+}
+
+/// What made the published files: a wheel says it, and an sdist has it from a wheel of its release.
+fn generator<'a>(situation: &Situation<'a>) -> Option<&'a Generator> {
+    let all = std::iter::once(situation.evidence).chain(situation.siblings);
+    let says = all.filter_map(|evidence| match evidence {
+        Evidence::Pypi(PypiEvidence {
+            published: PublishedFile::Read(says),
+            ..
+        }) => Some(says),
+        Evidence::Pypi(_)
+        | Evidence::Cargo(_)
+        | Evidence::Generic
+        | Evidence::Npm(_)
+        | Evidence::Unusable { .. } => None,
+    });
+    says.filter_map(|says| says.generator.as_ref()).next()
 }
 
 const fn cannot(reason: Reason, detail: String) -> Next {

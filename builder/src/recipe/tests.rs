@@ -34,6 +34,7 @@ impl Facts {
             release: &self.release,
             published: &self.published,
             evidence: &self.evidence,
+            siblings: &[],
             source_incomplete: self.source_incomplete,
             capabilities: &self.capabilities,
             hints: &self.hints,

@@ -4,7 +4,7 @@ use countersign_attest::digest::Sha256;
 use countersign_attest::purl::Purl;
 use countersign_builder::child;
 use countersign_builder::environment::Capabilities;
-use countersign_builder::plan::{Plan, PlanInput};
+use countersign_builder::plan::{EnvironmentSpec, Plan, PlanInput};
 use countersign_builder::release::Published;
 use countersign_builder::sandbox::Profile;
 
@@ -104,5 +104,9 @@ async fn upstreams(
         .candidate
         .as_of
         .ok_or_else(|| Trouble::fault("bug", anyhow::anyhow!("a mirror without a moment")))?;
+    let EnvironmentSpec::Host { tools } = &plan.candidate.environment;
+    let has = |client: &str| tools.iter().any(|tool| tool.name == client);
+    let clients = ["cargo", "pip"].into_iter().filter(|client| has(client));
+    workshop.discover(clients).await?;
     Ok(workshop.upstreams(as_of, under_test.clone()).await)
 }

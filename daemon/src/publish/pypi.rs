@@ -179,8 +179,8 @@ pub(super) async fn fetch(
     Ok(Found { version, artifacts })
 }
 
-/// The files of the first spelling that has some: those that can be rebuilt first, sdist before
-/// wheels; the rest by name.
+/// The files of the first spelling that has some: wheels first, because a wheel says what made
+/// it and its sdist; what cannot be rebuilt last.
 fn pick<'a>(
     files: &'a [File],
     package: &PypiPackage,
@@ -202,8 +202,8 @@ fn pick<'a>(
             })
             .collect();
         let rank = |kind: &FileKind| match kind {
-            FileKind::Sdist => 0,
-            FileKind::PureWheel => 1,
+            FileKind::PureWheel => 0,
+            FileKind::Sdist => 1,
             FileKind::PlatformWheel => 2,
             FileKind::Other => 3,
         };

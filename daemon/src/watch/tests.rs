@@ -272,7 +272,7 @@ async fn a_git_form_is_the_clean_commit_and_nothing_else() {
     }
     assert_eq!(digests[0], digests[1]);
 
-    let repository = countersign_fixtures::repositories::Repository {
+    let repository = Repository {
         path: place.path("one"),
     };
     let said = |arguments: &[&str]| repository.output(arguments, b"");

@@ -292,6 +292,7 @@ impl Case {
                     release: &release,
                     published: &published,
                     evidence: &evidence,
+                    siblings: &[],
                     source_incomplete: false,
                     capabilities: &capabilities,
                     hints: &Hints::default(),

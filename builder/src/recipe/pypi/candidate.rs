@@ -73,8 +73,12 @@ impl Kind {
 /// What it is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    FromTree,
-    FromSdist,
+    /// By the version that a published wheel names, where one does.
+    Tree,
+    /// By the version that pip chooses for the tree.
+    TreeByPip,
+    /// The wheel from an sdist that is made first.
+    Sdist,
 }
 
 pub(super) fn make(
@@ -144,10 +148,14 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     let system = &evidence.project.system;
     let hook =
         |action, kind, target: &str, sdists| call(system, unset, action, kind, target, sdists);
-    let tools::Tools { first, second } = tools::choose(evidence);
+    let named = match way {
+        Way::Tree | Way::Sdist => super::generator(situation),
+        Way::TreeByPip => None,
+    };
+    let tools::Tools { first, second } = tools::choose(evidence, named);
     let kinds: &[Kind] = match way {
-        Way::FromTree => &[kind],
-        Way::FromSdist => &[Kind::Sdist, kind],
+        Way::Tree | Way::TreeByPip => &[kind],
+        Way::Sdist => &[Kind::Sdist, kind],
     };
     let mut steps = Vec::new();
     if !first.is_empty() {
@@ -161,8 +169,8 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     }
     steps.push(install(MORE_TOOLS, &files, second));
     match way {
-        Way::FromTree => steps.push(hook("build", kind, DIST, "")),
-        Way::FromSdist => {
+        Way::Tree | Way::TreeByPip => steps.push(hook("build", kind, DIST, "")),
+        Way::Sdist => {
             steps.push(hook("build", Kind::Sdist, SDIST, ""));
             steps.push(hook("build", kind, DIST, SDIST));
         }

@@ -25,6 +25,7 @@ struct Facts {
     capabilities: Capabilities,
     hints: Hints,
     attempts: Vec<Attempt>,
+    siblings: Vec<Evidence>,
 }
 
 fn facts(file_name: &str) -> Facts {
@@ -85,6 +86,7 @@ fn facts(file_name: &str) -> Facts {
         },
         hints: Hints::default(),
         attempts: Vec::new(),
+        siblings: Vec::new(),
     }
 }
 
@@ -102,6 +104,7 @@ impl Facts {
             release: &self.release,
             published: &self.published,
             evidence: &evidence,
+            siblings: &self.siblings,
             source_incomplete: false,
             capabilities: &self.capabilities,
             hints: &self.hints,
@@ -275,6 +278,27 @@ fn an_sdist_is_made_once_from_the_tree_and_a_wheel_from_the_sdist_too() {
     assert_eq!(facts.next(), Next::Enough);
     let mut facts = self::facts(WHEEL);
     facts.tried(Verdict::Reproduced);
+    assert_eq!(facts.next(), Next::Enough);
+}
+
+/// An sdist does not say what made it, and the wheel of the same release does: one choice more among
+/// released versions, tried first.
+#[test]
+fn an_sdist_is_made_by_the_version_that_its_wheel_names() {
+    let mut facts = facts(SDIST);
+    facts.siblings = vec![
+        Evidence::Generic,
+        Evidence::Pypi(self::facts(WHEEL).evidence),
+    ];
+    let candidate = facts.candidate();
+    assert_eq!(
+        origin_of(&candidate, "flit-core==3.12.0"),
+        Some(Origin::Registry)
+    );
+    facts.tried(Verdict::Differs);
+    let second = facts.candidate();
+    assert_eq!(origin_of(&second, "flit-core==3.12.0"), None);
+    facts.tried(Verdict::Differs);
     assert_eq!(facts.next(), Next::Enough);
 }
 

@@ -5,7 +5,7 @@ use countersign_attest::origin::Origin;
 use super::file_name::normalized;
 use super::requirement::Requirement;
 use super::version::{Version, is_in_range};
-use super::{Generator, PublishedFile, PypiEvidence, ours};
+use super::{Generator, PypiEvidence, ours};
 use crate::plan::Valued;
 
 /// Under which name each tool that signs a wheel is released.
@@ -42,13 +42,13 @@ pub(super) struct Tools {
 }
 
 /// Chooses.
-pub(super) fn choose(evidence: &PypiEvidence) -> Tools {
+pub(super) fn choose(evidence: &PypiEvidence, generator: Option<&Generator>) -> Tools {
     let requires = &evidence.project.system.requires;
     let mut tools = Tools {
         first: requires.iter().map(ours).collect(),
         second: Vec::new(),
     };
-    let Some((project, version)) = made_by(&evidence.published) else {
+    let Some((project, version)) = generator.and_then(made_by) else {
         return tools;
     };
     let pin = |origin| Valued::new(format!("{project}=={version}"), origin);
@@ -83,11 +83,8 @@ pub(super) fn choose(evidence: &PypiEvidence) -> Tools {
 
 /// The released project that made a wheel, and the version. Only versions that are versions: the
 /// text is a part of a requirement.
-fn made_by(published: &PublishedFile) -> Option<(&'static str, &str)> {
-    let PublishedFile::Read(says) = published else {
-        return None;
-    };
-    let Generator { tool, version } = says.generator.as_ref()?;
+fn made_by(generator: &Generator) -> Option<(&'static str, &str)> {
+    let Generator { tool, version } = generator;
     let known = GENERATORS.iter().find(|(name, _)| name == tool)?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b".+!-_".contains(&b);
     let usable = Version::parse(version).is_some() && version.bytes().all(plain);

@@ -42,7 +42,7 @@ async fn sdist_and_wheel_of_a_version_are_found_checked_and_stored() {
     ];
     list(&bench, &files);
     let found = bench.fetch(SOURCE, &["v1.2.3", "1.2.3"]).await.unwrap();
-    let [sdist, wheel] = &found.artifacts[..] else {
+    let [wheel, sdist] = &found.artifacts[..] else {
         panic!("{found:?}")
     };
     assert_eq!((&*sdist.file_name, &*wheel.file_name), (SDIST, WHEEL));
