@@ -70,15 +70,15 @@ impl Kind {
     }
 }
 
-/// What it is made from.
+/// By which tools and from what it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// By the version that a published wheel names, where one does.
-    FromTree,
-    /// By the version that pip chooses for the tree.
-    FromTreeByPip,
-    /// The wheel from an sdist that is made first.
-    FromSdist,
+    /// From the tree, by the version that a published wheel names, where one does.
+    AsNamed,
+    /// From the tree, by the version that pip chooses for the tree.
+    AsPipChooses,
+    /// As named, but a wheel from an sdist that is made first.
+    BySdist,
 }
 
 pub(super) fn make(
@@ -147,13 +147,13 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     let hook =
         |action, kind, target: &str, sdists| call(system, unset, action, kind, target, sdists);
     let named = match way {
-        Way::FromTree | Way::FromSdist => super::generator(situation),
-        Way::FromTreeByPip => None,
+        Way::AsNamed | Way::BySdist => super::generator(situation),
+        Way::AsPipChooses => None,
     };
     let tools::Tools { first, second } = tools::choose(evidence, named);
     let kinds: &[Kind] = match way {
-        Way::FromTree | Way::FromTreeByPip => &[kind],
-        Way::FromSdist => &[Kind::Sdist, kind],
+        Way::AsNamed | Way::AsPipChooses => &[kind],
+        Way::BySdist => &[Kind::Sdist, kind],
     };
     let mut steps = Vec::new();
     if !first.is_empty() {
@@ -167,8 +167,8 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     }
     steps.push(install(MORE_TOOLS, &files, second));
     match way {
-        Way::FromTree | Way::FromTreeByPip => steps.push(hook("build", kind, DIST, "")),
-        Way::FromSdist => {
+        Way::AsNamed | Way::AsPipChooses => steps.push(hook("build", kind, DIST, "")),
+        Way::BySdist => {
             steps.push(hook("build", Kind::Sdist, SDIST, ""));
             steps.push(hook("build", kind, DIST, SDIST));
         }
