@@ -20,6 +20,10 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         "a confined child reaches the host by a listener it hands out",
         handed_out,
     ),
+    (
+        "a child with the host's network keeps nothing else",
+        networked,
+    ),
     ("a confined child starts nothing", programs),
     ("a confined child cannot reach its parent", parent),
     ("a confined child has no privilege", privileges),
@@ -41,6 +45,17 @@ pub(crate) fn child(arguments: &[String]) -> ExitCode {
     }
     let network = match network.as_str() {
         "open" => return report(perform(act)),
+        "host" => {
+            let (read, write) = (Place::Path(Path::new(read)), Place::Path(Path::new(write)));
+            let confined = confine::enter().and_then(|()| confine::networked(&[read], &[write]));
+            return match confined {
+                Ok(()) => report(perform(act)),
+                Err(error) => {
+                    println!("confining: {}", crate::bench::shown(error));
+                    ExitCode::from(4)
+                }
+            };
+        }
         "loopback" => Isolation::Loopback,
         _ => Isolation::Nothing,
     };
@@ -195,6 +210,36 @@ fn network(bench: &Bench) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// The mirror's walls: what `networked` leaves, and what it does not.
+fn networked(bench: &Bench) -> Result<(), String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| e.to_string())?
+        .to_string();
+    allowed(bench, "host", &["connect", &address])?;
+    allowed(bench, "host", &["read", &path(bench, "read/given")])?;
+    allowed(bench, "host", &["write", &path(bench, "write/kept")])?;
+    let outside = path(bench, "outside");
+    fs::write(&outside, "outside").map_err(|e| e.to_string())?;
+    let environ = format!("/proc/{}/environ", std::process::id());
+    for (act, expected) in [
+        (&["read", &outside][..], "denied"),
+        (&["write", &outside], "denied"),
+        (&["read", "/etc/passwd"], "denied"),
+        (&["read", &environ], "denied"),
+        (&["run", "/bin/true"], ""),
+        (&["unshare-user"], "not permitted"),
+    ] {
+        allowed(bench, "open", act)?; // the control arm
+        match run(bench, "host", act)? {
+            Ok(_) => return Err(format!("{act:?} worked")),
+            Err(error) => ensure!(error.contains(expected), "{act:?}: {error}"),
+        }
+    }
+    Ok(())
 }
 
 fn handed_out(bench: &Bench) -> Result<(), String> {
