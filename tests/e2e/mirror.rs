@@ -179,7 +179,7 @@ fn the_attestations_name_what_was_fetched() {
     for attestation in attestations {
         let path = world.path(attestation["path"].as_str().expect("a path"));
         let kind = attestation["kind"].as_str().expect("a kind");
-        if kind == "link" {
+        if attestation["format"] != "dsse" {
             continue;
         }
         let envelope = std::fs::read(path).expect("an envelope");

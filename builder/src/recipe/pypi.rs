@@ -159,18 +159,18 @@ fn next(situation: &Situation<'_>) -> Next {
 /// from the tree itself; an sdist is made from the tree.
 fn way(situation: &Situation<'_>, kind: candidate::Kind) -> Option<candidate::Way> {
     match (kind, situation.attempts) {
-        (candidate::Kind::Wheel, []) => Some(candidate::Way::Tree),
+        (candidate::Kind::Wheel, []) => Some(candidate::Way::AsNamed),
         (candidate::Kind::Sdist, []) => Some(match generator(situation) {
-            Some(_) => candidate::Way::Tree,
-            None => candidate::Way::TreeByPip,
+            Some(_) => candidate::Way::AsNamed,
+            None => candidate::Way::AsPipChooses,
         }),
         (candidate::Kind::Wheel, [first]) if first.verdict != Verdict::Reproduced => {
-            Some(candidate::Way::Sdist)
+            Some(candidate::Way::BySdist)
         }
         (candidate::Kind::Sdist, [first])
             if first.verdict != Verdict::Reproduced && generator(situation).is_some() =>
         {
-            Some(candidate::Way::TreeByPip)
+            Some(candidate::Way::AsPipChooses)
         }
         (candidate::Kind::Sdist | candidate::Kind::Wheel, _) => None,
     }

@@ -176,12 +176,15 @@ fn ten_thousand_tags_cost_a_poll_and_the_backlog() {
         "10,000 tags: {first:?} with two rebuilds, {:?} when nothing is new",
         again.elapsed()
     );
-    assert!(first.as_secs() < 60, "{first:?}");
     let statements = fs::read_dir(trap.world.path("data/attestations"))
         .expect("statements")
         .flatten();
     let verdicts = statements
-        .filter(|e| e.file_name().to_string_lossy().contains(".verdict."))
+        .filter(|e| {
+            e.file_name()
+                .to_string_lossy()
+                .ends_with(".verdict.dsse.json")
+        })
         .count();
     assert_eq!(verdicts, 2);
     let list = trap

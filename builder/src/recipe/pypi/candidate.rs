@@ -70,15 +70,15 @@ impl Kind {
     }
 }
 
-/// What it is made from.
+/// By which tools and from what it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// By the version that a published wheel names, where one does.
-    Tree,
-    /// By the version that pip chooses for the tree.
-    TreeByPip,
-    /// The wheel from an sdist that is made first.
-    Sdist,
+    /// From the tree, by the version that a published wheel names, where one does.
+    AsNamed,
+    /// From the tree, by the version that pip chooses for the tree.
+    AsPipChooses,
+    /// As named, but a wheel from an sdist that is made first.
+    BySdist,
 }
 
 pub(super) fn make(
@@ -149,13 +149,13 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     let hook =
         |action, kind, target: &str, sdists| call(system, unset, action, kind, target, sdists);
     let named = match way {
-        Way::Tree | Way::Sdist => super::generator(situation),
-        Way::TreeByPip => None,
+        Way::AsNamed | Way::BySdist => super::generator(situation),
+        Way::AsPipChooses => None,
     };
     let tools::Tools { first, second } = tools::choose(evidence, named);
     let kinds: &[Kind] = match way {
-        Way::Tree | Way::TreeByPip => &[kind],
-        Way::Sdist => &[Kind::Sdist, kind],
+        Way::AsNamed | Way::AsPipChooses => &[kind],
+        Way::BySdist => &[Kind::Sdist, kind],
     };
     let mut steps = Vec::new();
     if !first.is_empty() {
@@ -169,8 +169,8 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
     }
     steps.push(install(MORE_TOOLS, &files, second));
     match way {
-        Way::Tree | Way::TreeByPip => steps.push(hook("build", kind, DIST, "")),
-        Way::Sdist => {
+        Way::AsNamed | Way::AsPipChooses => steps.push(hook("build", kind, DIST, "")),
+        Way::BySdist => {
             steps.push(hook("build", Kind::Sdist, SDIST, ""));
             steps.push(hook("build", kind, DIST, SDIST));
         }

@@ -11,7 +11,7 @@ use super::super::{Attempt, Hints, inspect, next};
 use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::{Capabilities, FoundTool};
-use crate::plan::{Candidate, Network};
+use crate::plan::{Candidate, Network, Plan, PlanInput, PlanSource, SCHEMA};
 use crate::release::{Published, Release, Stage};
 
 const COMMIT: i64 = 1_763_239_296;
@@ -182,6 +182,33 @@ fn a_wheel_is_made_by_the_version_that_it_names() {
         candidate.variables["PIP_INDEX_URL"].value,
         "http://mirror/pypi/simple/"
     );
+}
+
+#[test]
+fn the_plan_is_what_strangers_were_given() {
+    let facts = facts(WHEEL);
+    let plan = Plan {
+        schema: SCHEMA.to_owned(),
+        source: PlanSource {
+            uri: facts.release.source_uri.clone(),
+            reference: "refs/tags/v1.0".to_owned(),
+            commit: facts.release.commit,
+            tree_sha256: Sha256::of(b"tree"),
+            epoch: facts.release.commit_time,
+        },
+        candidate: facts.candidate(),
+        inputs: vec![PlanInput {
+            request: "pypi:index/flit-core".to_owned(),
+            sha256: Sha256::of(b"index"),
+            size_bytes: 5,
+        }],
+    };
+    let bytes = plan.to_bytes();
+    assert_eq!(
+        String::from_utf8_lossy(&bytes),
+        include_str!("../../../golden/plan-pypi.json")
+    );
+    assert_eq!(Plan::from_bytes(&bytes).unwrap(), plan);
 }
 
 #[test]
