@@ -34,6 +34,8 @@ mod rustup;
 
 /// Longest time for finding out about this machine.
 const PROBE_TIME: Duration = Duration::from_secs(120);
+/// Most bytes of a log that are read at once.
+const MAX_LOG: u64 = 1 << 30;
 /// Longest time for asking a client for its registry.
 const CLIENT_TIME: Duration = Duration::from_secs(30);
 
@@ -304,6 +306,14 @@ impl Workshop {
             .context("reading a log again")
             .map_err(|error| Trouble::fault("disk", error))?;
         self.blobs.put(log).map(|_| ()).map_err(storage)
+    }
+
+    /// A kept log, raw.
+    ///
+    /// # Errors
+    /// When the disk refuses, or it is longer than any plan allows.
+    pub(crate) fn log(&self, sha256: &Sha256) -> Result<Vec<u8>, Trouble> {
+        self.blobs.bytes(sha256, MAX_LOG).map_err(storage)
     }
 
     /// Says what happens.

@@ -306,6 +306,37 @@ fn a_build_that_fails_says_how() {
     );
 }
 
+/// What a build that failed has said is shown to a user, harmless, and kept as it was.
+#[test]
+fn the_end_of_a_failed_builds_log_is_shown_and_the_log_is_kept() {
+    let world = world("echo first; printf '\\033]0;owned\\007 last words\\n' >&2; exit 3");
+    let zeros = "sha256:".to_owned() + &"0".repeat(64);
+    let arguments = [
+        "rebuild",
+        "--source",
+        "hello",
+        "--tag",
+        "v1.0.0",
+        "--published",
+        &zeros,
+        "--recipe",
+        "build.yaml",
+    ];
+    let said = world.run(arguments).expect(3);
+    assert!(
+        said.stdout.contains("last words") && !said.stdout.contains('\u{1b}'),
+        "{said:#?}"
+    );
+    let kept = fs::read_dir(world.path("countersign-out"))
+        .expect("a folder")
+        .flatten();
+    let kept = kept
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|e| e == "log"));
+    let log = fs::read(kept.expect("a log")).expect("bytes");
+    assert_eq!(log, b"first\n\x1b]0;owned\x07 last words\n");
+}
+
 #[test]
 fn what_cannot_be_compared_is_indeterminate() {
     let world = world("mkdir dist; echo ours > dist/hello-$1.tar.gz");

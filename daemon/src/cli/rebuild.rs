@@ -27,6 +27,8 @@ use crate::trouble::Trouble;
 use crate::watch::location::{Location, LocationRules};
 use crate::workshop::{Progress, Step, Workshop};
 
+mod logs;
+
 /// The rebuilder of a one-shot command: nobody in particular.
 const ONE_SHOT: &str = "urn:countersign:one-shot";
 
@@ -136,9 +138,10 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
     bar.finish_and_clear();
     let findings = findings?;
     let report = report(&findings, &signers, &arguments.out).await?;
+    logs::keep(&workshop, &findings, &arguments.out)?;
     match format {
         Format::Json => output::json(&report)?,
-        Format::Text => output::text(&text(&report, &findings, &arguments, &signers)?)?,
+        Format::Text => output::text(&text(&report, &findings, &arguments, &signers, &workshop)?)?,
     }
     Ok(findings
         .artifacts
@@ -410,6 +413,7 @@ fn text(
     findings: &Findings,
     arguments: &RebuildArguments,
     signers: &Signers,
+    workshop: &Workshop,
 ) -> Result<String, Trouble> {
     let mut text = String::new();
     text.push_str(&format!(
@@ -418,7 +422,7 @@ fn text(
         printable(&report.release.tag),
         report.release.commit
     ));
-    for artifact in &report.artifacts {
+    for (artifact, result) in report.artifacts.iter().zip(&findings.artifacts) {
         let _ = write!(
             text,
             "\n{}\n  {} ({})\n",
@@ -443,6 +447,12 @@ fn text(
                 text,
                 "  note: the registry has withdrawn it from new use (yanked)"
             );
+        }
+        if matches!(
+            artifact.verdict,
+            Verdict::BuildFailed | Verdict::Unstable | Verdict::Indeterminate
+        ) {
+            logs::show(&mut text, workshop, result, &arguments.out)?;
         }
         let _ = writeln!(text, "  published sha256:{}", artifact.published.sha256);
         for file in &artifact.rebuilt {
