@@ -109,8 +109,6 @@ macro_rules! reasons {
 reasons! {
     /// Content, names, types or modes of members differ.
     ContentDiffers = "content-differs" for Differs,
-    /// The members are the same, but something beside them differs that no normalization covers.
-    ContainerDiffers = "container-differs" for Differs,
     /// Two rebuilds of the same plan gave different bytes.
     RebuildsDisagree = "rebuilds-disagree" for Unstable,
     /// A build step ended with an error.
@@ -125,6 +123,9 @@ reasons! {
     TagMoved = "tag-moved" for Indeterminate,
     /// The bytes differ and we cannot look inside this format.
     NotComparable = "not-comparable" for Indeterminate,
+    /// Names, types, modes and content of all members are the same, but their headers are written in ways
+    /// that no normalization of ours covers.
+    ContainerDiffers = "container-differs" for Indeterminate,
     /// The bytes differ and looking inside hit a limit or a malformed archive.
     ComparisonFailed = "comparison-failed" for Indeterminate,
     /// The digest differs and only a digest was published, so there is nothing to compare with.

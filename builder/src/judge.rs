@@ -271,9 +271,11 @@ const fn good(verdict: Verdict, assisted_by: Vec<AssistKind>) -> Judgement {
     }
 }
 
-/// Whether a difference is beside the members and not one of them.
+/// Whether a difference is only in how a member of the same content is written down. What an archive
+/// has beside its members, whose place has a name in parentheses, may be a payload and counts as
+/// content.
 fn is_container(difference: &MemberDifference) -> bool {
-    difference.what == DifferenceKind::Container
+    difference.what == DifferenceKind::Container && !difference.name.starts_with('(')
 }
 
 /// The judgement that a reason makes: the one place where a reason gets its verdict.

@@ -223,7 +223,7 @@ fn other_content_or_mode_differs() {
     bytes.write_all(b"and a payload").expect("memory");
     world.write("hello-1.0.0.tar.gz", bytes);
     let ran = rebuild(&world, "hello-1.0.0.tar.gz", &[]);
-    check(ran, 1, "differs", Some("container-differs"));
+    check(ran, 1, "differs", Some("content-differs"));
 }
 
 #[test]

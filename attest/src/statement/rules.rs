@@ -168,9 +168,11 @@ fn is_denied(reason: Reason, predicate: &VerdictPredicate) -> bool {
             !ended(|exit| matches!(exit, Exit::OutputMissing | Exit::Completed))
         }
         Reason::TagMoved => predicate.source.tag.moved_from.is_none(),
-        Reason::NotComparable | Reason::ComparisonFailed | Reason::DigestOnly => same_bytes,
-        Reason::ContentDiffers
+        Reason::NotComparable
         | Reason::ContainerDiffers
+        | Reason::ComparisonFailed
+        | Reason::DigestOnly => same_bytes,
+        Reason::ContentDiffers
         | Reason::RebuildsDisagree
         | Reason::Prebuilt
         | Reason::EvidenceContradicts

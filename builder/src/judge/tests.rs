@@ -299,6 +299,24 @@ fn known_digests_that_name_two_files_contradict() {
 fn other_bytes_are_judged_by_the_comparison() {
     check(&compared(equivalent()), Verdict::Equivalent, None);
     check_reason(&compared(different()), Reason::ContentDiffers);
+    let only = |what, name: &str| {
+        compared(Comparison::Different {
+            members: vec![MemberDifference {
+                name: name.into(),
+                what,
+                published: None,
+                rebuilt: None,
+            }],
+            unlisted: 0,
+        })
+    };
+    let container = DifferenceKind::Container;
+    check_reason(&only(container, "a/file"), Reason::ContainerDiffers);
+    // what an archive has beside its members may be a payload
+    let beside = only(container, "(bytes after the gzip stream)");
+    check_reason(&beside, Reason::ContentDiffers);
+    let mode = only(DifferenceKind::Mode, "a/file");
+    check_reason(&mode, Reason::ContentDiffers);
     let not_comparable = Comparison::NotComparable {
         published_format: "zip".into(),
         rebuilt_format: "tar".into(),

@@ -95,6 +95,7 @@ pub(super) fn make(
     for name in tools::version_variables(requires) {
         variables.insert(name.to_owned(), ours(&release.version));
     }
+    let by_git = kind == Kind::Sdist && tools::lists_files_by_git(requires);
     let candidate = Candidate {
         recipe: RECIPE.name.to_owned(),
         environment: EnvironmentSpec::Host {
@@ -114,10 +115,13 @@ pub(super) fn make(
                 .unwrap_or(release.commit_time),
         ),
         assists: Vec::new(),
-        missing: None,
-        incomplete: situation
-            .source_incomplete
-            .then_some(Reason::SourceIncomplete),
+        missing: by_git
+            .then(|| "git's own list of files, which setuptools-scm asks for".to_owned()),
+        incomplete: match (situation.source_incomplete, by_git) {
+            (true, _) => Some(Reason::SourceIncomplete),
+            (false, true) => Some(Reason::BuildStepUnsupported),
+            (false, false) => None,
+        },
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),

@@ -365,6 +365,23 @@ fn the_tag_says_the_version_to_tools_that_ask_git() {
     assert_eq!(candidate.variables[variable], ours("1.0"));
 }
 
+/// A plain tree cannot say which of its files git knows: what differs then says nothing.
+#[test]
+fn an_sdist_whose_list_of_files_is_gits_is_incomplete() {
+    let scm = vec!["setuptools>=70".into(), "setuptools_scm[toml]>=8".into()];
+    for (file, requires, incomplete) in [
+        (SDIST, scm.clone(), Some(Reason::BuildStepUnsupported)),
+        (WHEEL, scm, None),
+        (SDIST, vec!["setuptools".into()], None),
+    ] {
+        let mut facts = facts(file);
+        facts.evidence.project.system.requires = requires;
+        let candidate = facts.candidate();
+        assert_eq!(candidate.incomplete, incomplete, "{file}");
+        assert_eq!(candidate.missing.is_some(), incomplete.is_some(), "{file}");
+    }
+}
+
 #[test]
 fn what_is_not_rebuilt_says_so() {
     for file in ["a_b-1.0-cp311-cp311-linux_x86_64.whl", "a_b-1.0.zip"] {

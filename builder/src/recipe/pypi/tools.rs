@@ -96,6 +96,11 @@ fn asks_for(requires: &[String], project: &str) -> bool {
     asked.any(|requirement| requirement.project == normalized(project))
 }
 
+/// Whether what belongs into an sdist is asked of git, which a plain tree cannot answer.
+pub(super) fn lists_files_by_git(requires: &[String]) -> bool {
+    asks_for(requires, "setuptools-scm")
+}
+
 /// The variables that tell the version, for those tools that the tree asks for.
 pub(super) fn version_variables(requires: &[String]) -> Vec<&'static str> {
     let mut variables: Vec<&str> = VERSION_FROM_TAG
