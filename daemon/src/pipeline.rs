@@ -5,6 +5,7 @@
 //! is never signed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -26,8 +27,7 @@ use countersign_builder::plan::{
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::sandbox::Profile;
-use countersign_builder::tree::{self, TreeDigest};
-
+use countersign_builder::tree;
 use tokio::sync::OnceCell;
 
 use crate::crash;
@@ -44,7 +44,7 @@ mod source;
 mod values;
 
 use replay::{RebuiltFile, Replay};
-pub(crate) use values::{ArtifactResult, Attempted, Findings, Resolved, Task};
+pub(crate) use values::{ArtifactResult, Findings, Resolved, Task};
 
 /// Longest time for a parsing child.
 const PARSE_TIME: Duration = Duration::from_secs(600);
@@ -90,7 +90,7 @@ struct Bench {
     replays: BTreeMap<Sha256, Vec<Replay>>,
 }
 
-/// The loop over candidates for one artifact: the best verdict stands, the first among equals.
+/// The loop over candidates for one artifact.
 async fn one_artifact(
     workshop: &Workshop,
     task: &Task,
@@ -99,92 +99,97 @@ async fn one_artifact(
     alone: bool,
     bench: &mut Bench,
 ) -> Result<ArtifactResult, Trouble> {
-    let mut result = ArtifactResult {
-        release: resolved.release.clone(),
-        tree_sha256: resolved.digest.sha256,
-        moved_from: task.moved_from,
-        published,
-        judgement: judge::because(Reason::NoRecipe, None),
-        decided_on: workshop.now(),
-        plan: None,
-        plan_bytes: 0,
-        rebuilt: Vec::new(),
-        comparison: None,
-        attempts: Vec::new(),
-    };
-    if let Some(before) = task.moved_from {
-        let detail =
-            format!("the tag named {before} before; `countersign release ack` accepts the change");
-        result.judgement = judge::because(Reason::TagMoved, Some(detail));
+    let mut result = untried(workshop, task, resolved, published);
+    if task.moved_from.is_some() {
         return Ok(result);
     }
     let recipe = recipe_name(task, &result.published)?;
     let capabilities = workshop.capabilities(&wanted_tools(task, &recipe)).await?;
-    let evidence = match &task.plan {
-        Some(_) => Evidence::Generic, // a given plan is replayed as it is
-        None => inspect(workshop, task, &recipe, resolved, &result.published).await?,
-    };
-    let mut attempts: Vec<Attempt> = Vec::new();
+    let evidence = inspect(workshop, task, &recipe, resolved, &result.published).await?;
     loop {
-        let candidate = match next(
-            task,
-            &recipe,
-            resolved,
-            &result.published,
-            (&evidence, &bench.inspected),
-            &capabilities,
-            &attempts,
-        ) {
+        let situation = Situation {
+            release: &resolved.release,
+            published: &result.published,
+            evidence: &evidence,
+            siblings: &bench.inspected,
+            source_incomplete: !resolved.missing.is_empty(),
+            capabilities: &capabilities,
+            hints: &task.hints,
+            attempts: &result.attempts,
+        };
+        let candidate = match next(task, &recipe, &situation) {
             Next::Try(candidate) => *candidate,
             Next::Enough => break,
             Next::Cannot { reason, detail } => {
-                if attempts.is_empty() {
+                if result.attempts.is_empty() {
                     result.judgement = judge::because(reason, Some(detail));
                 }
                 break;
             }
         };
         source::prepare(workshop, resolved, candidate.source_form).await?;
-        let draft = plan(task, resolved, candidate.clone())?;
+        let draft = plan(task, resolved, candidate)?;
         let plan = pin_inputs(workshop, task, resolved, draft, &capabilities, bench).await?;
-        let bytes = plan.to_bytes();
-        let digest = Sha256::of(&bytes);
-        bench.plans.entry(digest).or_insert_with(|| plan.clone());
-        replay_twice(workshop, resolved, &plan, digest, &capabilities, bench).await?;
-        let replays = bench.replays.get(&digest).map_or(&[][..], Vec::as_slice);
-        let tried = judge_replays(
-            workshop,
-            &plan,
-            &result.published,
-            alone,
-            &resolved.digest,
-            replays,
-        )
-        .await?;
-        attempts.push(Attempt {
-            candidate: candidate.clone(),
-            outcomes: replays.iter().map(|r| r.outcome.clone()).collect(),
-            verdict: tried.judgement.verdict,
-        });
-        result.attempts.push(Attempted {
-            candidate,
-            plan: digest,
-            outcomes: replays.iter().map(|r| r.outcome.clone()).collect(),
-            duration_ms: replays.iter().map(|r| r.outcome.duration_ms).sum(),
-            verdict: tried.judgement.verdict,
-        });
-        if result.plan.is_none() || tried.judgement.verdict < result.judgement.verdict {
-            result.judgement = tried.judgement;
-            result.rebuilt = tried.rebuilt;
-            result.comparison = tried.comparison;
-            result.plan = Some(digest);
-            result.tree_sha256 = plan.source.tree_sha256;
-            result.plan_bytes = bytes.len() as u64;
-        }
+        let replays = replay_twice(workshop, resolved, &plan, &capabilities, bench).await?;
+        let tried =
+            judge_replays(workshop, resolved, &plan, replays, &result.published, alone).await?;
+        keep(&mut result, &plan, tried);
     }
     result.decided_on = workshop.now();
     bench.inspected.push(evidence);
     Ok(result)
+}
+
+/// The result of an artifact before anything is tried, which is the whole of it where the tag moved.
+fn untried(
+    workshop: &Workshop,
+    task: &Task,
+    resolved: &Resolved,
+    published: Published,
+) -> ArtifactResult {
+    let judgement = match task.moved_from {
+        None => judge::because(Reason::NoRecipe, None),
+        Some(before) => {
+            let detail = format!(
+                "the tag named {before} before; `countersign release ack` accepts the change"
+            );
+            judge::because(Reason::TagMoved, Some(detail))
+        }
+    };
+    ArtifactResult {
+        release: resolved.release.clone(),
+        tree_sha256: resolved.digest.sha256,
+        moved_from: task.moved_from,
+        published,
+        judgement,
+        decided_on: workshop.now(),
+        plan: None,
+        plan_bytes: 0,
+        rebuilt: Vec::new(),
+        comparison: None,
+        attempts: Vec::new(),
+    }
+}
+
+/// Records an attempt. The best verdict stands, the first among equals.
+fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
+    let bytes = plan.to_bytes();
+    let digest = Sha256::of(&bytes);
+    let verdict = tried.judgement.verdict;
+    result.attempts.push(Attempt {
+        candidate: plan.candidate.clone(),
+        plan: digest,
+        outcomes: tried.outcomes,
+        verdict,
+    });
+    if result.plan.is_none() || verdict < result.judgement.verdict {
+        result.judgement = tried.judgement;
+        result.rebuilt = tried.rebuilt;
+        result.comparison = tried.comparison;
+        result.plan = Some(digest);
+        result.tree_sha256 = plan.source.tree_sha256;
+        result.plan_bytes = bytes.len() as u64;
+    }
 }
 
 /// `SeenTag -> Release`: fetches the tag in a child and exports its tree.
@@ -252,7 +257,8 @@ async fn publish(
     Ok(all)
 }
 
-/// `[Published] -> Evidence`: reads tree and artifact in a parsing child.
+/// `[Published] -> Evidence`: reads tree and artifact in a parsing child. Nothing is read where a plan
+/// was given: it is replayed as it is.
 async fn inspect(
     workshop: &Workshop,
     task: &Task,
@@ -260,6 +266,9 @@ async fn inspect(
     resolved: &Resolved,
     published: &Published,
 ) -> Result<Evidence, Trouble> {
+    if task.plan.is_some() {
+        return Ok(Evidence::Generic);
+    }
     let request = InspectRequest {
         recipe: recipe.to_owned(),
         subdir: task.hints.subdir.clone(),
@@ -282,35 +291,12 @@ async fn inspect(
 }
 
 /// `Evidence -> Candidate`: pure, but for a plan that was given.
-fn next(
-    task: &Task,
-    recipe: &str,
-    resolved: &Resolved,
-    published: &Published,
-    (evidence, siblings): (&Evidence, &[Evidence]),
-    capabilities: &Capabilities,
-    attempts: &[Attempt],
-) -> Next {
-    if let Some(plan) = &task.plan {
-        return if attempts.is_empty() {
-            Next::Try(Box::new(plan.candidate.clone()))
-        } else {
-            Next::Enough
-        };
+fn next(task: &Task, recipe: &str, situation: &Situation<'_>) -> Next {
+    match &task.plan {
+        None => recipe::next(situation, recipe),
+        Some(plan) if situation.attempts.is_empty() => Next::Try(Box::new(plan.candidate.clone())),
+        Some(_) => Next::Enough,
     }
-    recipe::next(
-        &Situation {
-            release: &resolved.release,
-            published,
-            evidence,
-            siblings,
-            source_incomplete: !resolved.missing.is_empty(),
-            capabilities,
-            hints: &task.hints,
-            attempts,
-        },
-        recipe,
-    )
 }
 
 /// Pins what the build may fetch: by a record run, or from a given plan. With `network: none` there
@@ -382,22 +368,22 @@ fn plan(task: &Task, resolved: &Resolved, candidate: Candidate) -> Result<Plan, 
 }
 
 /// `Plan -> Outcome`, twice: the second time only where the first came to an end that it can confirm.
-async fn replay_twice(
+/// Where another artifact's candidate came to the same plan, its replays stand.
+async fn replay_twice<'a>(
     workshop: &Workshop,
     resolved: &Resolved,
     plan: &Plan,
-    digest: Sha256,
     capabilities: &Capabilities,
-    bench: &mut Bench,
-) -> Result<(), Trouble> {
-    if bench.replays.contains_key(&digest) {
-        return Ok(());
-    }
+    bench: &'a mut Bench,
+) -> Result<&'a [Replay], Trouble> {
+    let digest = Sha256::of(&plan.to_bytes());
+    let vacant = match bench.replays.entry(digest) {
+        Entry::Occupied(known) => return Ok(known.into_mut()),
+        Entry::Vacant(vacant) => vacant,
+    };
     let mut replays = Vec::new();
-    for (run, profile) in [Profile::first(), Profile::second()]
-        .into_iter()
-        .enumerate()
-    {
+    let profiles = [Profile::first(), Profile::second()];
+    for (run, profile) in profiles.into_iter().enumerate() {
         workshop.progress(Step::Building { run });
         let replay =
             replay::replay(workshop, resolved, plan, digest, profile, capabilities).await?;
@@ -407,8 +393,8 @@ async fn replay_twice(
             break;
         }
     }
-    bench.replays.insert(digest, replays);
-    Ok(())
+    bench.plans.insert(digest, plan.clone());
+    Ok(vacant.insert(replays))
 }
 
 /// What one plan came to for one artifact.
@@ -416,16 +402,17 @@ struct Tried {
     judgement: Judgement,
     rebuilt: Vec<RebuiltFile>,
     comparison: Option<Comparison>,
+    outcomes: Vec<Outcome>,
 }
 
 /// `Outcome -> Comparison -> Verdict` for one artifact.
 async fn judge_replays(
     workshop: &Workshop,
+    resolved: &Resolved,
     plan: &Plan,
+    replays: &[Replay],
     published: &Published,
     alone: bool,
-    tree: &TreeDigest,
-    replays: &[Replay],
 ) -> Result<Tried, Trouble> {
     let rebuilt: Vec<RebuiltFile> = replays
         .iter()
@@ -449,7 +436,7 @@ async fn judge_replays(
         comparison: comparison.as_ref(),
         prebuilt: digests.iter().any(|d| {
             let fetched = plan.inputs.iter().any(|input| input.sha256 == d.sha256);
-            fetched || tree.files.binary_search(&d.sha256).is_ok()
+            fetched || resolved.digest.files.binary_search(&d.sha256).is_ok()
         }),
         assisted_by: &kinds,
     })
@@ -458,6 +445,7 @@ async fn judge_replays(
         judgement,
         rebuilt,
         comparison,
+        outcomes,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::environment::Capabilities;
 use crate::outcome::Outcome;
 use crate::plan::{Candidate, Limits, Network, ToolVersion};
 use crate::release::{Published, Release};
+use countersign_attest::digest::Sha256;
 use countersign_attest::origin::Origin;
 use countersign_attest::time::{ParseTimestampError, Timestamp};
 use countersign_attest::verdict::{Reason, Verdict};
@@ -232,12 +233,14 @@ impl From<AsOf> for String {
     }
 }
 
-/// An attempt that was made before.
+/// A candidate that was tried, recorded once: for the recipe to go on from, and for the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// What was tried.
     pub candidate: Candidate,
-    /// Its replays.
+    /// The plan that it became.
+    pub plan: Sha256,
+    /// The plan's replays, in order.
     pub outcomes: Vec<Outcome>,
     /// What it came to.
     pub verdict: Verdict,

@@ -192,6 +192,7 @@ fn one_candidate_each_and_then_enough() {
         let candidate = facts.candidate(recipe);
         facts.attempts.push(Attempt {
             candidate,
+            plan: Sha256::of(b"plan"),
             outcomes: Vec::new(),
             verdict: Verdict::Differs,
         });

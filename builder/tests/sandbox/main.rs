@@ -12,6 +12,7 @@ mod isolation;
 mod lifetime;
 mod outputs;
 mod steps;
+mod timing;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Some("act") => acts::main(rest),
         Some("confined") => confinement::child(rest),
         Some("caller") => lifetime::caller(rest),
+        Some("time") => timing::main(rest),
         filter => all(filter.filter(|word| !word.starts_with('-')).unwrap_or("")),
     }
 }

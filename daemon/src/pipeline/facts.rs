@@ -11,9 +11,10 @@ use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::{Comparison, DifferenceKind};
 use countersign_builder::outcome::{Ended, IdMode, Outcome};
 use countersign_builder::plan::{Plan, PlanInput};
+use countersign_builder::recipe::Attempt;
 use countersign_builder::release::Stage;
 
-use super::{ArtifactResult, Attempted};
+use super::ArtifactResult;
 
 /// The facts of every statement that one artifact's result calls for, the verdict first.
 #[must_use]
@@ -63,7 +64,7 @@ pub(crate) fn of(
     all
 }
 
-fn assists(attempt: &Attempted) -> Vec<attest::Assist> {
+fn assists(attempt: &Attempt) -> Vec<attest::Assist> {
     let copied = attempt.candidate.assists.iter();
     copied
         .map(|assist| attest::Assist {
@@ -192,7 +193,7 @@ const fn change(what: DifferenceKind) -> attest::MemberChange {
     }
 }
 
-fn build(result: &ArtifactResult, attempt: &Attempted, plan: &Plan) -> Build {
+fn build(result: &ArtifactResult, attempt: &Attempt, plan: &Plan) -> Build {
     let found = attempt.outcomes.first().map(|outcome| &outcome.environment);
     let limits = attempt.candidate.limits;
     Build {

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::time::Timestamp;
-use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::Comparison;
 use countersign_builder::judge::Judgement;
-use countersign_builder::outcome::Outcome;
-use countersign_builder::plan::{Candidate, Plan};
-use countersign_builder::recipe::Hints;
+use countersign_builder::plan::Plan;
+use countersign_builder::recipe::{Attempt, Hints};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::tree::TreeDigest;
 use serde::{Deserialize, Serialize};
@@ -85,22 +83,7 @@ pub(crate) struct ArtifactResult {
     /// What looking inside gave, where bytes differ.
     pub comparison: Option<Comparison>,
     /// Everything that was tried, in order.
-    pub attempts: Vec<Attempted>,
-}
-
-/// One candidate that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Attempted {
-    /// What was tried.
-    pub candidate: Candidate,
-    /// Its plan.
-    pub plan: Sha256,
-    /// Its replays.
-    pub outcomes: Vec<Outcome>,
-    /// Milliseconds that the replays took.
-    pub duration_ms: u64,
-    /// What it came to.
-    pub verdict: Verdict,
+    pub attempts: Vec<Attempt>,
 }
 
 /// Everything that a task came to.

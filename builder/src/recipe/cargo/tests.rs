@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 
-use countersign_attest::digest::GitOid;
+use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::time::Timestamp;
 use countersign_fixtures::archives::{TarEntry, gzip, tar};
 
@@ -303,6 +303,7 @@ impl Case {
             match (next, self.verdicts.get(attempts.len())) {
                 (Next::Try(candidate), Some(verdict)) => attempts.push(Attempt {
                     candidate: *candidate,
+                    plan: Sha256::of(b"plan"),
                     outcomes: Vec::new(),
                     verdict: *verdict,
                 }),

@@ -133,6 +133,7 @@ impl Facts {
         let candidate = self.candidate();
         self.attempts.push(Attempt {
             candidate,
+            plan: Sha256::of(b"plan"),
             outcomes: Vec::new(),
             verdict,
         });
