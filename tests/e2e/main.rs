@@ -14,6 +14,7 @@ mod foreign;
 mod hostile;
 mod mirror;
 mod once;
+mod pages;
 mod pypi;
 mod running;
 mod serve;

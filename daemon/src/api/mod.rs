@@ -9,18 +9,21 @@ use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use countersign_attest::digest::{AnyDigest, Sha256};
 use serde::Serialize;
 
+mod conditional;
+pub(crate) mod find;
 pub(crate) mod problem;
 pub(crate) mod view;
 
 use tokio::net::TcpListener;
 
 use crate::web::{self, About};
+use find::Find;
 use problem::Problem;
 use view::{ReleaseSummary, ViewError, Views};
 
@@ -52,16 +55,15 @@ pub(crate) async fn serve(
 
 /// All routes, with the headers that every response carries.
 pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
-    Router::new()
-        .route("/api/v1/releases", get(releases))
-        .route("/api/v1/releases/{id}", get(release))
-        .route("/by-digest/{digest}", get(by_digest))
-        .route("/plans/{digest}", get(plan))
-        .route("/attestations/{digest}", get(attestation))
-        .route("/keys/{file}", get(key))
+    let mut router = Router::new();
+    for (path, answer) in programs() {
+        router = router.route(path, answer);
+    }
+    router
         .merge(web::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(async || Problem::Method)
+        .layer(from_fn(conditional::conditional))
         .layer(map_response(guard))
         .with_state(Shared {
             views,
@@ -69,21 +71,33 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
         })
 }
 
-/// Keeps browsers from running, framing or guessing anything.
+/// The routes for programs. The document at the first one describes each of them.
+fn programs() -> [(&'static str, MethodRouter<Shared>); 7] {
+    [
+        ("/api/v1/openapi.json", get(openapi)),
+        ("/api/v1/releases", get(releases)),
+        ("/api/v1/releases/{id}", get(release)),
+        ("/by-digest/{digest}", get(by_digest)),
+        ("/plans/{digest}", get(plan)),
+        ("/attestations/{digest}", get(attestation)),
+        ("/keys/{file}", get(key)),
+    ]
+}
+
+/// Keeps browsers from running, framing or guessing anything; a page with a script of ours has said
+/// so itself.
 async fn guard(mut response: Response) -> Response {
-    const HEADERS: [(HeaderName, &str); 3] = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'",
-        ),
+    const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; \
+                          form-action 'self'; frame-ancestors 'none'";
+    const HEADERS: [(HeaderName, &str); 2] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
+    let headers = response.headers_mut();
+    let policy = headers.entry(header::CONTENT_SECURITY_POLICY);
+    policy.or_insert(HeaderValue::from_static(POLICY));
     for (name, value) in HEADERS {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -103,6 +117,11 @@ async fn nothing(uri: Uri) -> Response {
     } else {
         web::error_page(&problem)
     }
+}
+
+async fn openapi() -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (headers, include_str!("openapi.json")).into_response()
 }
 
 /// One page of a list.
@@ -126,14 +145,19 @@ async fn releases(
 pub(crate) struct Page {
     after: Option<i64>,
     limit: u32,
+    /// What was searched for, as it was written.
+    pub(crate) query: String,
+    find: Option<Find>,
 }
 
 impl Page {
-    /// Reads `after` and `limit`; other parameters mean nothing.
+    /// Reads `after`, `limit` and `q`; other parameters mean nothing.
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
         let mut page = Self {
             after: None,
             limit: PAGE,
+            query: String::new(),
+            find: None,
         };
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
@@ -148,6 +172,12 @@ impl Page {
                         .filter(|l| (1..=LONGEST_PAGE).contains(l));
                     page.limit = limit.ok_or(Problem::BadRequest("limit is from 1 to 500"))?;
                 }
+                "q" => {
+                    let find = Find::parse(&value);
+                    page.find = find
+                        .map_err(|_| Problem::BadRequest("a search has at most 200 characters"))?;
+                    page.query = value.trim().to_owned();
+                }
                 _ => {}
             }
         }
@@ -159,7 +189,9 @@ impl Page {
         &self,
         views: &dyn Views,
     ) -> Result<(Vec<ReleaseSummary>, Option<i64>), ViewError> {
-        let releases = views.releases(self.after, self.limit).await?;
+        let releases = views
+            .releases(self.find.clone(), self.after, self.limit)
+            .await?;
         let full = releases.len() == usize::try_from(self.limit).unwrap_or(usize::MAX);
         let next = releases.last().map(|last| last.id).filter(|_| full);
         Ok((releases, next))
@@ -249,6 +281,7 @@ fn by_name(sha256: &Sha256, media_type: &'static str, bytes: Vec<u8>) -> Result<
     let headers = [
         (header::CONTENT_TYPE, media_type.to_owned()),
         (header::CONTENT_DISPOSITION, name),
+        (header::CACHE_CONTROL, conditional::IMMUTABLE.to_owned()),
     ];
     Ok((headers, bytes).into_response())
 }
@@ -264,5 +297,7 @@ fn json(value: &impl Serialize) -> Result<Response, Problem> {
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
+#[cfg(test)]
+mod openapi_tests;
 #[cfg(test)]
 pub(crate) mod tests;

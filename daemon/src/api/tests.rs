@@ -52,9 +52,26 @@ fn summary(release: &ReleaseView) -> ReleaseSummary {
     }
 }
 
+fn has(release: &ReleaseView, find: &Find) -> bool {
+    match find {
+        Find::Name(name) => release.tag.to_ascii_lowercase().contains(name),
+        Find::Digest(digest) => release.artifacts.iter().any(|artifact| match digest {
+            AnyDigest::Sha256(sha256) => artifact.sha256 == *sha256,
+            AnyDigest::Sha512(sha512) => artifact.sha512 == Some(*sha512),
+        }),
+    }
+}
+
 impl Views for Memory {
-    fn releases(&self, after: Option<i64>, limit: u32) -> Answer<'_, Vec<ReleaseSummary>> {
-        let follows = |r: &&ReleaseView| after.is_none_or(|after| r.id < after);
+    fn releases(
+        &self,
+        find: Option<Find>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ReleaseSummary>> {
+        let follows = |r: &&ReleaseView| {
+            after.is_none_or(|after| r.id < after) && find.as_ref().is_none_or(|find| has(r, find))
+        };
         let mut list: Vec<_> = self.releases.iter().filter(follows).map(summary).collect();
         list.sort_by_key(|release| -release.id);
         list.truncate(limit as usize);
@@ -183,6 +200,11 @@ pub(crate) struct Reply {
 
 /// Sends one request to a router over loopback.
 pub(crate) async fn ask(memory: Memory, method: &str, path: &str) -> Reply {
+    ask_with(memory, method, path, "").await
+}
+
+/// The same with further header lines.
+async fn ask_with(memory: Memory, method: &str, path: &str, headers: &str) -> Reply {
     let about = About {
         rebuilder_id: "https://rebuilder.example/".to_owned(),
         key: operators_key(),
@@ -194,7 +216,8 @@ pub(crate) async fn ask(memory: Memory, method: &str, path: &str) -> Reply {
         .unwrap();
     let app = router(Arc::new(memory), about);
     let server = tokio::spawn(axum::serve(listener, app).into_future());
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -223,7 +246,8 @@ fn memory() -> Memory {
     }
 }
 
-async fn get(path: &str) -> Reply {
+/// A GET where there are three releases, a plan and an envelope.
+pub(super) async fn get(path: &str) -> Reply {
     ask(memory(), "GET", path).await
 }
 
@@ -384,4 +408,95 @@ async fn nothing_but_reading_is_answered() {
         assert_eq!(ask(memory(), method, "/api/v1/releases").await.status, 405);
     }
     assert_eq!(ask(memory(), "HEAD", "/").await.body, "");
+}
+
+/// The value of a header.
+fn header_of<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
+    let mut lines = reply.head.lines().filter_map(|line| line.split_once(": "));
+    lines.find_map(|(n, value)| (n == name).then_some(value))
+}
+
+#[tokio::test]
+async fn who_has_the_bytes_is_told_so() {
+    let plan = format!("/plans/sha256:{}", Sha256::of(b"{}\n"));
+    let envelope = format!("/attestations/sha256:{}", Sha256::of(b"{1}\n"));
+    let key = format!("/keys/{}.pem", operators_key().id);
+    let forever = "public, max-age=31536000, immutable";
+    for (path, caching) in [
+        ("/api/v1/releases", "no-cache"),
+        ("/api/v1/releases/2", "no-cache"),
+        ("/api/v1/openapi.json", "no-cache"),
+        ("/", "no-cache"),
+        ("/releases/2", "no-cache"),
+        ("/by-digest", "no-cache"),
+        ("/style.css", "no-cache"),
+        ("/search.js", "no-cache"),
+        (&key, "no-cache"),
+        (&plan, forever),
+        (&envelope, forever),
+    ] {
+        let reply = get(path).await;
+        let tag = format!("\"{}\"", Sha256::of(reply.body.as_bytes()));
+        assert_eq!(header_of(&reply, "etag"), Some(&*tag), "{path}");
+        assert_eq!(header_of(&reply, "cache-control"), Some(caching), "{path}");
+        let head = ask(memory(), "HEAD", path).await;
+        assert_eq!((head.status, &*head.body), (200, ""), "{path}");
+        for name in ["etag", "content-type", "content-length", "cache-control"] {
+            let value = header_of(&reply, name);
+            assert_eq!(header_of(&head, name), value, "{path}: {name}");
+        }
+        for known in [
+            tag.clone(),
+            format!("W/{tag}"),
+            format!("\"x\", {tag}"),
+            format!("\"x\"\r\nIf-None-Match: {tag}"),
+            "*".to_owned(),
+        ] {
+            for method in ["GET", "HEAD"] {
+                let header = format!("If-None-Match: {known}\r\n");
+                let reply = ask_with(memory(), method, path, &header).await;
+                assert_eq!((reply.status, &*reply.body), (304, ""), "{path} {known}");
+                assert_eq!(header_of(&reply, "etag"), Some(&*tag), "{path}");
+                assert_eq!(header_of(&reply, "cache-control"), Some(caching), "{path}");
+                assert_eq!(header_of(&reply, "content-type"), None, "{path}");
+            }
+        }
+        let unquoted = tag.trim_matches('"');
+        for other in ["\"\"", "", unquoted, "\"x\", W/\"y\""] {
+            let header = format!("If-None-Match: {other}\r\n");
+            let again = ask_with(memory(), "GET", path, &header).await;
+            assert_eq!((again.status, &again.body), (200, &reply.body), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_has_no_tag_and_is_asked_for_again() {
+    let zeros = "0".repeat(64);
+    for path in ["/nothing", &format!("/plans/sha256:{zeros}"), "/?limit=0"] {
+        let reply = ask_with(memory(), "GET", path, "If-None-Match: *\r\n").await;
+        assert!([400, 404].contains(&reply.status), "{path}");
+        assert_eq!(header_of(&reply, "etag"), None, "{path}");
+        assert_eq!(header_of(&reply, "cache-control"), Some("no-cache"));
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_searched() {
+    let digests = Digests::of(b"published");
+    let count = async |query: String| {
+        let reply = get(&format!("/api/v1/releases?q={query}")).await;
+        assert_eq!(reply.status, 200, "{query}");
+        let list: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        list["releases"].as_array().unwrap().len()
+    };
+    assert_eq!(count("V1.2".to_owned()).await, 3);
+    assert_eq!(count("v9".to_owned()).await, 0);
+    assert_eq!(count(String::new()).await, 3);
+    assert_eq!(count(digests.sha256.to_string()).await, 3);
+    assert_eq!(count(format!("sha512:{}", digests.sha512)).await, 3);
+    assert_eq!(count(Sha256::of(b"other").to_string()).await, 0);
+    assert_eq!(count("x".repeat(200)).await, 0);
+    let long = format!("/api/v1/releases?q={}", "x".repeat(201));
+    assert_eq!(get(&long).await.status, 400);
 }

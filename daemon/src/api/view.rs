@@ -13,6 +13,8 @@ use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::compare::{Applied, DifferenceKind, MemberDifference};
 use serde::Serialize;
 
+use super::find::Find;
+
 /// What a reader of the store gives back, boxed so that the store can stand behind `dyn`.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ViewError>> + Send + 'a>>;
 
@@ -24,8 +26,13 @@ pub(crate) struct ViewError(#[source] pub(crate) Box<dyn std::error::Error + Sen
 /// All that the API and the pages read. Nothing is shown before its statement is published.
 pub(crate) trait Views: Send + Sync + 'static {
     /// At most `limit` releases, newest first: those that follow the one with the id `after`, which
-    /// is those with a smaller id, or the first ones.
-    fn releases(&self, after: Option<i64>, limit: u32) -> Answer<'_, Vec<ReleaseSummary>>;
+    /// is those with a smaller id, or the first ones; of all, or of those with what is to be found.
+    fn releases(
+        &self,
+        find: Option<Find>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ReleaseSummary>>;
 
     /// One release.
     fn release(&self, id: i64) -> Answer<'_, Option<ReleaseView>>;

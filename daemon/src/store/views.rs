@@ -14,6 +14,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::releases::time;
 use super::{Store, StoreError, corrupt, from_json, parsed};
+use crate::api::find::Find;
 use crate::api::view::{
     Answer, ArtifactSummary, ArtifactView, EventView, Match, RebuildView, ReleaseSummary,
     ReleaseView, StatementKind, StatementView, ViewError, Views,
@@ -57,8 +58,16 @@ pub(crate) struct WaitingView {
 }
 
 impl Views for Store {
-    fn releases(&self, after: Option<i64>, limit: u32) -> Answer<'_, Vec<ReleaseSummary>> {
-        Box::pin(async move { self.summaries(after, limit).await.map_err(view_error) })
+    fn releases(
+        &self,
+        find: Option<Find>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ReleaseSummary>> {
+        Box::pin(async move {
+            let found = self.summaries(find, after, limit).await;
+            found.map_err(view_error)
+        })
     }
 
     fn release(&self, id: i64) -> Answer<'_, Option<ReleaseView>> {
@@ -114,36 +123,38 @@ impl Store {
     /// A page of the list, in two queries.
     async fn summaries(
         &self,
+        find: Option<Find>,
         after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<ReleaseSummary>, StoreError> {
-        let rows = sqlx::query(
+        const COLUMNS: &str =
             "SELECT r.source_uri, r.tag, r.resolved, r.first_seen_on, r.moved_from,
                     (SELECT state FROM rebuild b WHERE b.release_id = r.id ORDER BY b.id DESC LIMIT 1),
                     r.id
-             FROM release r WHERE r.id < ? ORDER BY r.id DESC LIMIT ?",
-        )
-        .bind(after.unwrap_or(i64::MAX))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+             FROM release r";
+        let (condition, sought) = condition(find);
+        let sql = format!("{COLUMNS} WHERE r.id < ?1 AND {condition} ORDER BY r.id DESC LIMIT ?2");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(after.unwrap_or(i64::MAX))
+            .bind(limit)
+            .bind(sought)
+            .fetch_all(&self.pool)
+            .await?;
         let mut summaries: Vec<ReleaseSummary> =
             rows.iter().map(summary).collect::<Result<_, _>>()?;
-        let (Some(newest), Some(oldest)) = (summaries.first(), summaries.last()) else {
-            return Ok(summaries);
-        };
-        let mut artifacts = self.brief_artifacts(oldest.id, newest.id).await?;
+        let ids: Vec<i64> = summaries.iter().map(|summary| summary.id).collect();
+        let mut artifacts = self.brief_artifacts(&ids).await?;
         for summary in &mut summaries {
             summary.artifacts = artifacts.remove(&summary.id).unwrap_or_default();
         }
         Ok(summaries)
     }
 
-    /// The artifacts of the releases from one id to another, each with its last published verdict.
+    /// The artifacts of these releases, each with its last published verdict. The cross join keeps sqlite
+    /// from reading the whole table in the order of its ids.
     async fn brief_artifacts(
         &self,
-        from: i64,
-        to: i64,
+        releases: &[i64],
     ) -> Result<HashMap<i64, Vec<ArtifactSummary>>, StoreError> {
         let rows = sqlx::query(
             "SELECT a.release_id, a.file_name, a.sha256,
@@ -151,10 +162,9 @@ impl Store {
                      JOIN finding f ON f.rebuild_id = s.rebuild_id AND f.artifact_id = s.artifact_id
                      WHERE s.artifact_id = a.id AND s.kind = 'verdict' AND s.state = 'published'
                      ORDER BY s.rebuild_id DESC LIMIT 1)
-             FROM artifact a WHERE a.release_id BETWEEN ? AND ? ORDER BY a.id",
+             FROM json_each(?) wanted CROSS JOIN artifact a ON a.release_id = wanted.value ORDER BY a.id",
         )
-        .bind(from)
-        .bind(to)
+        .bind(serde_json::json!(releases).to_string())
         .fetch_all(&self.pool)
         .await?;
         let mut artifacts: HashMap<i64, Vec<ArtifactSummary>> = HashMap::new();
@@ -389,6 +399,28 @@ fn kind(word: &str) -> Result<StatementKind, StoreError> {
         "provenance" => Ok(StatementKind::Provenance),
         "build-record" => Ok(StatementKind::BuildRecord),
         other => Err(corrupt("kind of statement", other)),
+    }
+}
+
+/// What a release must fulfil to be found, and the parameter `?3` of that. A name is looked for as it
+/// is, not as a pattern; `lower` knows ASCII alone.
+fn condition(find: Option<Find>) -> (&'static str, Option<String>) {
+    match find {
+        None => ("?3 IS NULL", None),
+        Some(Find::Name(name)) => (
+            "(instr(lower(r.source_uri), ?3) OR instr(lower(r.tag), ?3) OR EXISTS (
+                SELECT 1 FROM artifact a WHERE a.release_id = r.id AND (
+                    instr(lower(a.file_name), ?3) OR instr(lower(a.published ->> '$.purl'), ?3))))",
+            Some(name),
+        ),
+        Some(Find::Digest(AnyDigest::Sha256(digest))) => (
+            "r.id IN (SELECT release_id FROM artifact WHERE sha256 = ?3)",
+            Some(digest.to_string()),
+        ),
+        Some(Find::Digest(AnyDigest::Sha512(digest))) => (
+            "r.id IN (SELECT release_id FROM artifact WHERE sha512 = ?3)",
+            Some(digest.to_string()),
+        ),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Pages for people: server-rendered, without scripts, in the words of the verdicts.
+//! Pages for people: server-rendered, useful without scripts, in the words of the verdicts. One page has
+//! a script: it takes the digest of a file that never leaves the browser.
 //!
 //! Everything that a stranger wrote is shown through [`printable`](countersign_attest::escape::printable) and escaped by the templates. A page
 //! never says that an artifact is good for anything: it says what was built and what was found.
@@ -26,14 +27,21 @@ pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/", get(index))
         .route("/releases/{id}", get(release))
+        .route("/by-digest", get(by_file))
         .route("/style.css", get(style))
+        .route("/search.js", get(script))
 }
 
 async fn index(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
     let list = async {
         let page = Page::parse(query.as_deref())?;
         let (releases, next) = page.read(&*shared.views).await?;
-        render(&page::IndexPage::new(&shared.about, &releases, next))
+        render(&page::IndexPage::new(
+            &shared.about,
+            &page.query,
+            &releases,
+            next,
+        ))
     };
     list.await.unwrap_or_else(|problem| error_page(&problem))
 }
@@ -52,6 +60,21 @@ async fn release(
         render(&page::ReleasePage::new(&shared.about, &release))
     };
     shown.await.unwrap_or_else(|problem| error_page(&problem))
+}
+
+/// The one page that runs a script, ours alone.
+async fn by_file() -> Response {
+    const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+                          base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    match render(&page::ByFilePage) {
+        Ok(page) => ([(header::CONTENT_SECURITY_POLICY, POLICY)], page).into_response(),
+        Err(problem) => error_page(&problem),
+    }
+}
+
+async fn script() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (headers, include_str!("../../templates/search.js")).into_response()
 }
 
 async fn style() -> Response {

@@ -80,6 +80,8 @@ fn class(verdict: &Option<Verdict>) -> &'static str {
 #[template(path = "index.html")]
 pub(super) struct IndexPage<'a> {
     about: &'a About,
+    /// What was searched for; empty where nothing was.
+    query: &'a str,
     releases: &'a [ReleaseSummary],
     next: Option<i64>,
 }
@@ -87,16 +89,33 @@ pub(super) struct IndexPage<'a> {
 impl<'a> IndexPage<'a> {
     pub(super) const fn new(
         about: &'a About,
+        query: &'a str,
         releases: &'a [ReleaseSummary],
         next: Option<i64>,
     ) -> Self {
         Self {
             about,
+            query,
             releases,
             next,
         }
     }
+
+    /// Where the list goes on after a release.
+    fn further(&self, after: &i64) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if !self.query.is_empty() {
+            query.append_pair("q", self.query);
+        }
+        query.append_pair("after", &after.to_string());
+        format!("/?{}", query.finish())
+    }
 }
+
+/// The form that finds a file by its digest.
+#[derive(Template)]
+#[template(path = "by-digest.html")]
+pub(super) struct ByFilePage;
 
 /// One release.
 #[derive(Template)]

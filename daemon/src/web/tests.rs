@@ -216,3 +216,51 @@ async fn people_get_pages_for_what_is_not_there() {
     let style = shown(release(1), "/style.css").await;
     assert!(style.status == 200 && style.head.contains("text/css"));
 }
+
+#[tokio::test]
+async fn a_search_is_shown_as_text_and_goes_on() {
+    let page = shown(release(1), "/?q=%22%3E%3Cscript%3E%E2%80%AEv1&limit=1").await;
+    assert_says(
+        &page.body,
+        &[
+            "value=\"&#34;&#62;&#60;script&#62;\\u{202e}v1\"",
+            "Nothing here matches",
+        ],
+    );
+    assert!(!page.body.contains("<script"), "{}", page.body);
+    let releases = vec![release(1), release(2)];
+    let memory = Memory {
+        releases,
+        ..Memory::default()
+    };
+    let page = ask(memory, "GET", "/?q=V1.2%26&limit=1").await;
+    assert_says(&page.body, &["Nothing here matches"]);
+    let memory = Memory {
+        releases: vec![release(1), release(2)],
+        ..Memory::default()
+    };
+    let page = ask(memory, "GET", "/?q=v1.&limit=1").await;
+    assert_says(&page.body, &["href=\"/?q=v1.&#38;after=2\""]);
+}
+
+#[tokio::test]
+async fn one_page_runs_a_script_and_its_form_needs_none() {
+    let page = shown(release(1), "/by-digest").await;
+    assert!(page.head.contains("; script-src 'self'; "), "{}", page.head);
+    assert!(!page.head.contains("unsafe"), "{}", page.head);
+    assert_says(
+        &page.body,
+        &[
+            "<form action=\"/\" method=\"get\">",
+            "name=\"q\"",
+            "<script src=\"/search.js\"></script>",
+        ],
+    );
+    for path in ["/", "/releases/1", "/releases/9", "/search.js"] {
+        let other = shown(release(1), path).await;
+        assert!(!other.head.contains("script-src"), "{path}");
+        assert!(!other.body.contains("<script"), "{path}");
+    }
+    let script = shown(release(1), "/search.js").await;
+    assert!(script.head.contains("text/javascript"), "{}", script.head);
+}
