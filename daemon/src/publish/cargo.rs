@@ -10,12 +10,10 @@ use countersign_attest::time::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{Endpoints, KEY_CARGO, KEY_METADATA_BYTES, SlashUrl};
+use super::endpoints::{KEY_CARGO, SlashUrl};
 use super::error::{ParseSourceError, PublishError};
-use super::file::store_url;
-use super::name::{percent_decoded, percent_encoded};
-use super::{Fetcher, Found, released};
-use crate::http::{Ask, HttpError, authority};
+use super::name::percent_encoded;
+use super::{Fetcher, Found, registry, released};
 
 /// Longest name of a crate, as registries have it.
 const LONGEST_NAME: usize = 64;
@@ -34,29 +32,21 @@ pub(crate) struct CargoPackage {
 impl CargoPackage {
     /// Reads what stands after `pkg:cargo/`. `text` is the whole, for errors.
     pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseSourceError> {
-        let refuse = |problem| {
-            Err(ParseSourceError::Cargo {
-                text: text.to_owned(),
-                problem,
-            })
+        let refused = |problem| ParseSourceError::Cargo {
+            text: text.to_owned(),
+            problem,
         };
         if rest.contains(['?', '#']) {
-            return refuse("qualifiers and subpaths have no meaning here");
+            return Err(refused("qualifiers and subpaths have no meaning here"));
         }
         let (name, version) = match rest.split_once('@') {
             Some((name, version)) => (name, Some(version)),
             None => (rest, None),
         };
         if !is_crate_name(name) {
-            return refuse("its name is not one of letters, digits, - and _");
+            return Err(refused("its name is not one of letters, digits, - and _"));
         }
-        let version = match version {
-            None | Some("{version}") => None,
-            Some(version) => match percent_decoded(version) {
-                Some(version) if is_version(&version) => Some(version),
-                _ => return refuse("its version is neither {version} nor a version"),
-            },
-        };
+        let version = registry::wanted_version(version, is_version).map_err(refused)?;
         Ok(Self {
             name: name.to_owned(),
             version,
@@ -166,28 +156,13 @@ pub(super) async fn fetch(
         problem: format!("its dl {:?} is no http or https URL", config.dl),
     })?;
     // the index says where its files are, and their digests: that is a host of the registry
-    let mut endpoints = Endpoints::clone(fetcher.endpoints);
-    endpoints.allowed_hosts.push(authority(&file));
+    let endpoints = registry::allowing(fetcher.endpoints, &file);
     let fetcher = Fetcher {
         endpoints: &endpoints,
         ..*fetcher
     };
-    let stored = store_url(&fetcher, &file, |came| {
-        if came.sha256 == entry.cksum {
-            return Ok(());
-        }
-        Err(PublishError::Mismatch {
-            what: file.to_string(),
-            declared: format!("sha256:{}", entry.cksum),
-            came: format!("sha256:{}", came.sha256),
-        })
-    });
-    let digests = match stored.await {
-        Err(PublishError::Http(HttpError::Missing { url, .. })) => {
-            return Err(PublishError::TarballMissing { tarball: url });
-        }
-        stored => stored?,
-    };
+    let accept = registry::has_sha256(&file, Some(entry.cksum));
+    let digests = registry::store(&fetcher, &file, accept).await?;
     let file_name = format!("{}-{}.crate", entry.name, entry.vers);
     let mut artifact = released(file_name, digests, file.to_string(), now);
     artifact.purl = Some(purl(&entry.name, &entry.vers));
@@ -222,43 +197,21 @@ async fn entries(
     name: &str,
 ) -> Result<(Url, Vec<Entry>), PublishError> {
     let url = index.join(&index_path(name));
-    let bytes = match read(fetcher, &url).await {
-        Err(PublishError::Http(HttpError::Missing { .. })) => {
-            return Err(PublishError::PackageUnknown {
-                package: name.to_owned(),
-                registry: authority(index.url()),
-            });
-        }
-        bytes => bytes?,
-    };
+    let bytes = registry::read(fetcher, &url, None).await;
+    let bytes = bytes.map_err(registry::unknown(name, index.url()))?;
     let lines = bytes.split(|byte| *byte == b'\n');
-    let entries = lines
+    let entries: Result<Vec<Entry>, PublishError> = lines
         .filter(|line| !line.trim_ascii().is_empty())
-        .map(serde_json::from_slice)
+        .map(|line| registry::json(&url, line))
         .collect();
-    match entries {
-        Ok(entries) => Ok((url, entries)),
-        Err(source) => Err(PublishError::Metadata { url, source }),
-    }
+    Ok((url, entries?))
 }
 
 async fn config(fetcher: &Fetcher<'_>, index: &SlashUrl) -> Result<(Url, Config), PublishError> {
     let url = index.join("config.json");
-    let bytes = read(fetcher, &url).await?;
-    match serde_json::from_slice(&bytes) {
-        Ok(config) => Ok((url, config)),
-        Err(source) => Err(PublishError::Metadata { url, source }),
-    }
-}
-
-async fn read(fetcher: &Fetcher<'_>, url: &Url) -> Result<Vec<u8>, PublishError> {
-    let ask = Ask {
-        limit_bytes: fetcher.limits.metadata_bytes,
-        allowed_hosts: &fetcher.endpoints.allowed_hosts,
-        accept: None,
-    };
-    let read = fetcher.http.read(url, &ask).await;
-    read.map_err(|error| PublishError::from_http(error, KEY_METADATA_BYTES))
+    let bytes = registry::read(fetcher, &url, None).await?;
+    let config = registry::json(&url, &bytes)?;
+    Ok((url, config))
 }
 
 /// Fills in `dl` (The Cargo Book, Registry Index §Index configuration).

@@ -19,6 +19,7 @@ pub(crate) mod file;
 pub(crate) mod name;
 pub(crate) mod npm;
 pub(crate) mod pypi;
+mod registry;
 pub(crate) mod source;
 pub(crate) mod template;
 

@@ -10,12 +10,11 @@ use countersign_attest::time::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{KEY_METADATA_BYTES, KEY_NPM, SlashUrl};
+use super::endpoints::{KEY_NPM, SlashUrl};
 use super::error::{ParseSourceError, PublishError};
-use super::file::store_url;
 use super::name::{self, percent_decoded, percent_encoded};
-use super::{Fetcher, Found, released};
-use crate::http::{Ask, HttpError, authority, may_reach};
+use super::{Fetcher, Found, registry, released};
+use crate::http::{authority, may_reach};
 
 /// Longest name of a package, as registries have it.
 const LONGEST_NAME: usize = 214;
@@ -35,14 +34,12 @@ pub(crate) struct NpmPackage {
 impl NpmPackage {
     /// Reads what stands after `pkg:npm/`. `text` is the whole, for errors.
     pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseSourceError> {
-        let refuse = |problem| {
-            Err(ParseSourceError::Npm {
-                text: text.to_owned(),
-                problem,
-            })
+        let refused = |problem| ParseSourceError::Npm {
+            text: text.to_owned(),
+            problem,
         };
         if rest.contains(['?', '#']) {
-            return refuse("qualifiers and subpaths have no meaning here");
+            return Err(refused("qualifiers and subpaths have no meaning here"));
         }
         // a scope's own @ stands at the start
         let (name, version) = match rest.char_indices().rfind(|(at, c)| *at > 0 && *c == '@') {
@@ -50,18 +47,14 @@ impl NpmPackage {
             None => (rest, None),
         };
         let Some(name) = percent_decoded(name) else {
-            return refuse("its name is not percent-encoded UTF-8");
+            return Err(refused("its name is not percent-encoded UTF-8"));
         };
         if !is_package_name(&name) {
-            return refuse("its name is not name or @scope/name of URL-safe characters");
+            return Err(refused(
+                "its name is not name or @scope/name of URL-safe characters",
+            ));
         }
-        let version = match version {
-            None | Some("{version}") => None,
-            Some(version) => match percent_decoded(version) {
-                Some(version) if is_version(&version) => Some(version),
-                _ => return refuse("its version is neither {version} nor a version"),
-            },
-        };
+        let version = registry::wanted_version(version, is_version).map_err(refused)?;
         Ok(Self { name, version })
     }
 
@@ -128,7 +121,7 @@ pub(super) async fn fetch(
     versions: &[String],
     now: Timestamp,
 ) -> Result<Found, PublishError> {
-    let registry = fetcher
+    let endpoint = fetcher
         .endpoints
         .npm
         .as_ref()
@@ -137,7 +130,7 @@ pub(super) async fn fetch(
         .version
         .as_ref()
         .map_or(versions, std::slice::from_ref);
-    let (url, document) = document(fetcher, registry, package).await?;
+    let (url, document) = document(fetcher, endpoint, package).await?;
     let problem = |problem: String| PublishError::Document {
         url: url.clone(),
         problem,
@@ -173,7 +166,7 @@ pub(super) async fn fetch(
     let tarball: Url = tarball
         .and_then(|t| t.parse().ok())
         .ok_or_else(|| problem(format!("version {version:?} has no usable tarball URL")))?;
-    if !may_reach(registry.url(), &tarball, &fetcher.endpoints.allowed_hosts) {
+    if !may_reach(endpoint.url(), &tarball, &fetcher.endpoints.allowed_hosts) {
         return Err(PublishError::OtherHost {
             url,
             host: authority(&tarball),
@@ -184,13 +177,8 @@ pub(super) async fn fetch(
     let declared = declared
         .map_err(|text| problem(format!("version {version:?} has the integrity {text:?}")))?;
 
-    let stored = store_url(fetcher, &tarball, |came| declared.check(&tarball, came)).await;
-    let digests = match stored {
-        Err(PublishError::Http(HttpError::Missing { url, .. })) => {
-            return Err(PublishError::TarballMissing { tarball: url });
-        }
-        stored => stored?,
-    };
+    let accept = |came: &Digests| declared.check(&tarball, came);
+    let digests = registry::store(fetcher, &tarball, accept).await?;
     let mut artifact = released(file_name, digests, tarball.to_string(), now);
     artifact.purl = Some(package.purl(version));
     artifact.declared = declared.text();
@@ -202,31 +190,16 @@ pub(super) async fn fetch(
 
 async fn document(
     fetcher: &Fetcher<'_>,
-    registry: &SlashUrl,
+    endpoint: &SlashUrl,
     package: &NpmPackage,
 ) -> Result<(Url, Document), PublishError> {
     // the whole name is one segment, spelled as npm's own client spells it
     let segment = package.name.replace('/', "%2f");
-    let url = registry.join(&segment);
-    let ask = Ask {
-        limit_bytes: fetcher.limits.metadata_bytes,
-        allowed_hosts: &fetcher.endpoints.allowed_hosts,
-        accept: Some(ACCEPT),
-    };
-    let bytes = match fetcher.http.read(&url, &ask).await {
-        Ok(bytes) => bytes,
-        Err(HttpError::Missing { .. }) => {
-            return Err(PublishError::PackageUnknown {
-                package: package.name.clone(),
-                registry: authority(registry.url()),
-            });
-        }
-        Err(error) => return Err(PublishError::from_http(error, KEY_METADATA_BYTES)),
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(document) => Ok((url, document)),
-        Err(source) => Err(PublishError::Metadata { url, source }),
-    }
+    let url = endpoint.join(&segment);
+    let bytes = registry::read(fetcher, &url, Some(ACCEPT)).await;
+    let bytes = bytes.map_err(registry::unknown(&package.name, endpoint.url()))?;
+    let document = registry::json(&url, &bytes)?;
+    Ok((url, document))
 }
 
 /// What a registry declares of a tarball (Subresource Integrity §3): SHA-512 digests if there are

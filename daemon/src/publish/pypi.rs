@@ -16,12 +16,11 @@ use countersign_builder::release::Published;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{Endpoints, KEY_METADATA_BYTES, KEY_PYPI, SlashUrl};
+use super::endpoints::{Endpoints, KEY_PYPI, SlashUrl};
 use super::error::{ParseSourceError, PublishError};
-use super::file::store_url;
 use super::name::{self, percent_decoded, percent_encoded};
-use super::{Fetcher, Found, candidate, released};
-use crate::http::{Ask, HttpError, authority, may_reach};
+use super::{Fetcher, Found, candidate, registry, released};
+use crate::http::{authority, may_reach};
 
 /// The one form of a list that is read; the other has no upload times.
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+json";
@@ -42,11 +41,9 @@ pub(crate) struct PypiPackage {
 impl PypiPackage {
     /// Reads what stands after `pkg:pypi/`. `text` is the whole, for errors.
     pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseSourceError> {
-        let refuse = |problem| {
-            Err(ParseSourceError::Pypi {
-                text: text.to_owned(),
-                problem,
-            })
+        let refused = |problem| ParseSourceError::Pypi {
+            text: text.to_owned(),
+            problem,
         };
         let (rest, file_name) = match rest.split_once('?') {
             None => (rest, None),
@@ -56,7 +53,9 @@ impl PypiPackage {
                 match decoded.map(|value| name::checked(&value)) {
                     Some(Ok(file_name)) => (rest, Some(file_name)),
                     Some(Err(_)) | None => {
-                        return refuse("of qualifiers it may have file_name and a file's name");
+                        return Err(refused(
+                            "of qualifiers it may have file_name and a file's name",
+                        ));
                     }
                 }
             }
@@ -66,15 +65,11 @@ impl PypiPackage {
             None => (rest, None),
         };
         if !file_name::is_name(name) {
-            return refuse("its name is not one of letters, digits, -, _ and .");
+            return Err(refused(
+                "its name is not one of letters, digits, -, _ and .",
+            ));
         }
-        let version = match version {
-            None | Some("{version}") => None,
-            Some(version) => match percent_decoded(version) {
-                Some(version) if is_version(&version) => Some(version),
-                _ => return refuse("its version is neither {version} nor a version"),
-            },
-        };
+        let version = registry::wanted_version(version, is_version).map_err(refused)?;
         Ok(Self {
             name: file_name::normalized(name),
             version,
@@ -252,26 +247,14 @@ async fn take(
                 host: authority(&url),
             });
         }
-        endpoints.allowed_hosts.push(authority(&url));
+        endpoints = registry::allowing(&endpoints, &url);
     }
     let fetcher = Fetcher {
         endpoints: &endpoints,
         ..*fetcher
     };
-    let stored = store_url(&fetcher, &url, |came| match declared {
-        Some(declared) if declared != came.sha256 => Err(PublishError::Mismatch {
-            what: url.to_string(),
-            declared: format!("sha256:{declared}"),
-            came: format!("sha256:{}", came.sha256),
-        }),
-        Some(_) | None => Ok(()),
-    });
-    let digests = match stored.await {
-        Err(PublishError::Http(HttpError::Missing { url, .. })) => {
-            return Err(PublishError::TarballMissing { tarball: url });
-        }
-        stored => stored?,
-    };
+    let accept = registry::has_sha256(&url, declared);
+    let digests = registry::store(&fetcher, &url, accept).await?;
     let mut artifact = released(file_name, digests, url.to_string(), now);
     artifact.declared = text;
     Ok(artifact)
@@ -283,25 +266,9 @@ async fn document(
     package: &PypiPackage,
 ) -> Result<(Url, Document), PublishError> {
     let url = index.join(&format!("{}/", package.name));
-    let ask = Ask {
-        limit_bytes: fetcher.limits.metadata_bytes,
-        allowed_hosts: &fetcher.endpoints.allowed_hosts,
-        accept: Some(ACCEPT),
-    };
-    let bytes = match fetcher.http.read(&url, &ask).await {
-        Ok(bytes) => bytes,
-        Err(HttpError::Missing { .. }) => {
-            return Err(PublishError::PackageUnknown {
-                package: package.name.clone(),
-                registry: authority(index.url()),
-            });
-        }
-        Err(error) => return Err(PublishError::from_http(error, KEY_METADATA_BYTES)),
-    };
-    let document: Document = match serde_json::from_slice(&bytes) {
-        Ok(document) => document,
-        Err(source) => return Err(PublishError::Metadata { url, source }),
-    };
+    let bytes = registry::read(fetcher, &url, Some(ACCEPT)).await;
+    let bytes = bytes.map_err(registry::unknown(&package.name, index.url()))?;
+    let document: Document = registry::json(&url, &bytes)?;
     if document.meta.api_version.split('.').next() != Some("1") {
         let problem = format!("its API version is {:?}", document.meta.api_version);
         return Err(PublishError::Document { url, problem });
