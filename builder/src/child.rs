@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::ReadLimits;
-use crate::compare::Comparison;
+use crate::compare::Compared;
 use crate::environment::Capabilities;
 use crate::outcome::{Ended, EnvironmentFound};
 use crate::plan::{Limits, Plan, ToolVersion};
@@ -43,7 +43,7 @@ pub enum Request {
     /// with the log as it comes, ended by an empty one, then [`Answer::Ended`], then for each output
     /// an [`Answer::Output`] and its bytes, ended by an empty frame, then [`Answer::Finished`].
     Replay(Box<ReplayRequest>),
-    /// Compares two files. Descriptors: published, then rebuilt. Answered by [`Answer::Comparison`].
+    /// Compares two files. Descriptors: published, then rebuilt. Answered by [`Answer::Compared`].
     Compare {
         /// The published file's name, which decides nothing but the words.
         file_name: String,
@@ -106,7 +106,7 @@ pub enum Answer {
         ended: Ended,
     },
     /// See [`Request::Compare`].
-    Comparison(Box<Comparison>),
+    Compared(Box<Compared>),
     /// See [`Request::Probe`].
     Capabilities(Box<Capabilities>),
     /// The child could not do its work: our trouble, nothing about the release.

@@ -17,7 +17,7 @@ use countersign_attest::origin::AssistKind;
 use countersign_attest::verdict::Reason;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
-use countersign_builder::compare::Comparison;
+use countersign_builder::compare::{Compared, Comparison, Tree};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
@@ -167,6 +167,7 @@ fn untried(
         plan_bytes: 0,
         rebuilt: Vec::new(),
         comparison: None,
+        differences: None,
         attempts: Vec::new(),
     }
 }
@@ -186,6 +187,7 @@ fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
         result.judgement = tried.judgement;
         result.rebuilt = tried.rebuilt;
         result.comparison = tried.comparison;
+        result.differences = tried.differences;
         result.plan = Some(digest);
         result.tree_sha256 = plan.source.tree_sha256;
         result.plan_bytes = bytes.len() as u64;
@@ -402,6 +404,7 @@ struct Tried {
     judgement: Judgement,
     rebuilt: Vec<RebuiltFile>,
     comparison: Option<Comparison>,
+    differences: Option<Tree>,
     outcomes: Vec<Outcome>,
 }
 
@@ -419,12 +422,15 @@ async fn judge_replays(
         .enumerate()
         .filter_map(|(run, replay)| replay.output_for(run, &published.file_name, alone))
         .collect();
-    let comparison = match rebuilt.first() {
+    let compared = match rebuilt.first() {
         Some(first) if first.digests.sha256 != published.sha256 => {
             compare(workshop, published, first).await?
         }
         _ => None,
     };
+    let (comparison, differences) = compared.map_or((None, None), |compared| {
+        (Some(compared.comparison), compared.tree)
+    });
     let outcomes: Vec<Outcome> = replays.iter().map(|r| r.outcome.clone()).collect();
     let digests: Vec<Digests> = rebuilt.iter().map(|file| file.digests).collect();
     let kinds: Vec<AssistKind> = plan.candidate.assists.iter().map(|a| a.kind).collect();
@@ -445,6 +451,7 @@ async fn judge_replays(
         judgement,
         rebuilt,
         comparison,
+        differences,
         outcomes,
     })
 }
@@ -454,7 +461,7 @@ async fn compare(
     workshop: &Workshop,
     published: &Published,
     rebuilt: &RebuiltFile,
-) -> Result<Option<Comparison>, Trouble> {
+) -> Result<Option<Compared>, Trouble> {
     let Some(theirs) = workshop.stored(published)? else {
         return Ok(None); // only a digest is known
     };

@@ -19,7 +19,7 @@ use countersign_attest::time::Timestamp;
 
 use crate::archive::ReadLimits;
 use crate::channel::{Channel, ChannelError, Frame};
-use crate::compare::Comparison;
+use crate::compare::Compared;
 use crate::environment::Capabilities;
 use crate::outcome::{Ended, EnvironmentFound, LogRecord, Outcome, OutputFile};
 use crate::plan::{Network, is_inside};
@@ -218,7 +218,7 @@ fn receive_listener(child: &mut Channel) -> Result<TcpListener, CallError> {
             | Answer::Ended { .. }
             | Answer::Output { .. }
             | Answer::Finished { .. }
-            | Answer::Comparison(_)
+            | Answer::Compared(_)
             | Answer::Capabilities(_),
             _,
         ) => Err(protocol("another answer than a listener")),
@@ -272,7 +272,7 @@ fn take_outputs(
             | Answer::Started(_)
             | Answer::Ended { .. }
             | Answer::Evidence(_)
-            | Answer::Comparison(_)
+            | Answer::Compared(_)
             | Answer::Capabilities(_)
             | Answer::Fault { .. } => return Err(protocol("another answer than an output")),
         };
@@ -338,15 +338,15 @@ pub fn compare(
     rebuilt: &File,
     limits: ReadLimits,
     deadline: Duration,
-) -> Result<Comparison, CallError> {
+) -> Result<Compared, CallError> {
     let file_name = file_name.to_owned();
     with_child(binary, deadline, &AtomicBool::new(false), |child| {
         let request = Request::Compare { file_name, limits };
         child.send_with_fds(&request, &[published.as_fd(), rebuilt.as_fd()])?;
-        let Answer::Comparison(comparison) = receive(child)? else {
+        let Answer::Compared(compared) = receive(child)? else {
             return Err(protocol("another answer than a comparison"));
         };
-        Ok(*comparison)
+        Ok(*compared)
     })
 }
 

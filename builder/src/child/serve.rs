@@ -76,8 +76,8 @@ fn answer(channel: &mut Channel) -> Result<(), ServeError> {
         Request::Compare { limits, .. } => {
             let (published, rebuilt) = (File::from(next()?), File::from(next()?));
             confine_parser(&[])?;
-            let comparison = crate::compare::compare(published, rebuilt, &limits);
-            channel.send(&Answer::Comparison(Box::new(comparison)))?;
+            let compared = crate::compare::compare(published, rebuilt, &limits);
+            channel.send(&Answer::Compared(Box::new(compared)))?;
         }
         Request::Record(request) => build(&request, &next()?, Product::Nothing, channel)?,
         Request::Replay(request) => build(&request, &next()?, Product::Outputs, channel)?,

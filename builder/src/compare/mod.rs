@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{self, ArchiveError, Format, ReadLimits};
 
+pub use tree::{Compared, Tree};
+
 mod archive_times_owners;
 mod containers;
 mod form;
@@ -20,6 +22,7 @@ mod gzip_encoding;
 mod gzip_files;
 pub mod normalization;
 mod tar_padding;
+pub mod tree;
 
 #[cfg(test)]
 mod mutants;
@@ -30,13 +33,18 @@ mod tests;
 ///
 /// Both may be hostile. Trouble is a [`Comparison::Failed`], never an error and never a panic.
 #[must_use]
-pub fn compare(published: File, rebuilt: File, limits: &ReadLimits) -> Comparison {
-    attempt(published, rebuilt, limits).unwrap_or_else(|Failure { side, error }| {
-        Comparison::Failed {
-            side: side.word().to_owned(),
-            message: with_causes(&error),
-        }
-    })
+pub fn compare(published: File, rebuilt: File, limits: &ReadLimits) -> Compared {
+    let comparison =
+        attempt(published, rebuilt, limits).unwrap_or_else(|Failure { side, error }| {
+            Comparison::Failed {
+                side: side.word().to_owned(),
+                message: with_causes(&error),
+            }
+        });
+    Compared {
+        comparison,
+        tree: None,
+    }
 }
 
 fn attempt(
@@ -214,6 +222,13 @@ pub struct Applied {
     pub changed_published: u64,
     /// Places that it changed in the rebuilt file.
     pub changed_rebuilt: u64,
+    /// The first members that it touched, in the order of the published file, then of ours; in
+    /// parentheses where no member is meant. Words for people: nothing is decided by them.
+    #[serde(default)]
+    pub members: Vec<String>,
+    /// Members that it touched and that are not listed.
+    #[serde(default)]
+    pub members_unlisted: u64,
 }
 
 /// A member that is not the same on both sides.

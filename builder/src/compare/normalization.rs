@@ -85,6 +85,8 @@ impl Tally {
                 id: normalization.id.to_owned(),
                 changed_published: *published,
                 changed_rebuilt: *rebuilt,
+                members: Vec::new(),
+                members_unlisted: 0,
             })
             .collect()
     }

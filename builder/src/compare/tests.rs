@@ -17,7 +17,7 @@ pub(super) fn file(bytes: &[u8]) -> File {
 
 /// Compares with the default limits.
 pub(super) fn run(published: &[u8], rebuilt: &[u8]) -> Comparison {
-    compare(file(published), file(rebuilt), &ReadLimits::default())
+    compare(file(published), file(rebuilt), &ReadLimits::default()).comparison
 }
 
 /// A small package.
@@ -176,7 +176,7 @@ fn the_same_bytes_are_a_mistake_of_the_caller() {
     // one descriptor, twice: the offsets are shared
     let one = file(&gzip(b"x"));
     let twin = one.try_clone().expect("a descriptor");
-    let result = compare(one, twin, &ReadLimits::default());
+    let result = compare(one, twin, &ReadLimits::default()).comparison;
     assert!(matches!(result, Comparison::Failed { .. }));
 }
 
@@ -230,7 +230,9 @@ fn differences_are_named_sorted_and_counted() {
         listed: 2,
         ..ReadLimits::default()
     };
-    let Comparison::Different { members, unlisted } = compare(file(&a), file(&b), &limits) else {
+    let Comparison::Different { members, unlisted } =
+        compare(file(&a), file(&b), &limits).comparison
+    else {
         panic!("expected different");
     };
     assert_eq!((members.len(), unlisted), (2, 3));
@@ -349,7 +351,8 @@ fn bombs_end_at_their_limit() {
             Format::Tar => tar(&[TarEntry::file("small", b"")]),
             Format::Zip | Format::Other => zip(&[ZipEntry::file("small", b"")], b""),
         };
-        let Comparison::Failed { side, message } = compare(file(&small), file(&bomb), &limits)
+        let Comparison::Failed { side, message } =
+            compare(file(&small), file(&bomb), &limits).comparison
         else {
             panic!("expected {what}");
         };
@@ -358,7 +361,7 @@ fn bombs_end_at_their_limit() {
         if what.starts_with("two") {
             continue;
         }
-        let result = compare(file(&bomb), file(&small), &raised);
+        let result = compare(file(&bomb), file(&small), &raised).comparison;
         assert!(
             matches!(result, Comparison::Different { .. }),
             "{what}: {result:?}"

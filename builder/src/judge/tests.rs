@@ -133,6 +133,8 @@ fn equivalent() -> Comparison {
             id: "gzip-encoding/v1".into(),
             changed_published: 1,
             changed_rebuilt: 1,
+            members: Vec::new(),
+            members_unlisted: 0,
         }],
         normalized_digest: Sha256::of(b"form"),
     }

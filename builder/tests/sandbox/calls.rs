@@ -72,7 +72,7 @@ fn parsing(bench: &Bench) -> Result<(), String> {
     )
     .map_err(crate::bench::shown)?;
     ensure!(
-        matches!(found, Comparison::NotComparable { .. }),
+        matches!(found.comparison, Comparison::NotComparable { .. }),
         "{found:?}"
     );
     Ok(())

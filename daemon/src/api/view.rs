@@ -181,6 +181,8 @@ impl From<Applied> for NormalizationView {
             id,
             changed_published,
             changed_rebuilt,
+            members: _,
+            members_unlisted: _,
         } = applied;
         Self {
             id,

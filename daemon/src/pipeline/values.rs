@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::time::Timestamp;
-use countersign_builder::compare::Comparison;
+use countersign_builder::compare::{Comparison, Tree};
 use countersign_builder::judge::Judgement;
 use countersign_builder::plan::Plan;
 use countersign_builder::recipe::{Attempt, Hints};
@@ -82,6 +82,9 @@ pub(crate) struct ArtifactResult {
     pub rebuilt: Vec<RebuiltFile>,
     /// What looking inside gave, where bytes differ.
     pub comparison: Option<Comparison>,
+    /// The same as a tree of members, for people: it decides nothing and is not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differences: Option<Tree>,
     /// Everything that was tried, in order.
     pub attempts: Vec<Attempt>,
 }

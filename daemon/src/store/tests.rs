@@ -168,6 +168,7 @@ fn judged(about: StoredRelease, verdict: Verdict, kinds: &[Kind]) -> Judged {
         plan_bytes: 0,
         rebuilt: Vec::new(),
         comparison: None,
+        differences: None,
         attempts: Vec::new(),
     };
     let facts: Facts = serde_json::from_str(FACTS).unwrap();
