@@ -115,6 +115,14 @@ reasons! {
     StepFailed = "step-failed" for BuildFailed,
     /// The build ran longer than its time limit.
     TimedOut = "timed-out" for BuildFailed,
+    /// The build wrote nothing to its log for longer than its limit of silence.
+    Silent = "silent" for BuildFailed,
+    /// The build needed more memory than its limit.
+    OutOfMemory = "out-of-memory" for BuildFailed,
+    /// A build step failed after it had reached the limit on processes.
+    OutOfProcesses = "out-of-processes" for BuildFailed,
+    /// A build step failed on a file system that it had filled to its limit.
+    OutOfDisk = "out-of-disk" for BuildFailed,
     /// The build ended well and left none of the declared files.
     OutputMissing = "output-missing" for BuildFailed,
     /// The build left something that is not a regular file, or too much of it.

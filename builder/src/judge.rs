@@ -15,7 +15,7 @@ use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::compare::{Comparison, DifferenceKind, MemberDifference};
-use crate::outcome::{Ended, Outcome};
+use crate::outcome::{Ended, LimitKind, Outcome};
 use crate::plan::Plan;
 use crate::release::Published;
 
@@ -86,6 +86,12 @@ pub const fn failure(ended: &Ended) -> Option<Reason> {
             Some(Reason::StepFailed)
         }
         Ended::TimedOut { .. } => Some(Reason::TimedOut),
+        Ended::LimitReached { limit, .. } => Some(match limit {
+            LimitKind::Silence => Reason::Silent,
+            LimitKind::Memory => Reason::OutOfMemory,
+            LimitKind::Processes => Reason::OutOfProcesses,
+            LimitKind::Disk => Reason::OutOfDisk,
+        }),
         Ended::OutputMissing { .. } => Some(Reason::OutputMissing),
         Ended::OutputRejected { .. } => Some(Reason::OutputRejected),
     }
@@ -108,6 +114,15 @@ pub fn describe(ended: &Ended) -> String {
             )
         }
         Ended::TimedOut { step } => format!("step {} ran into the time limit", step + 1),
+        Ended::LimitReached { step, limit } => {
+            let limit = match limit {
+                LimitKind::Silence => "limit of silence",
+                LimitKind::Memory => "memory limit",
+                LimitKind::Processes => "limit of processes",
+                LimitKind::Disk => "disk limit",
+            };
+            format!("step {} ran into the {limit}", step + 1)
+        }
         Ended::OutputMissing { pattern } => format!("nothing matches {}", printable(pattern)),
         Ended::OutputRejected { message } => {
             format!("an output was rejected: {}", printable(message))

@@ -4,6 +4,7 @@
 //! that is missing) is a fault and never becomes an outcome.
 
 use countersign_attest::digest::{Digests, Sha256};
+pub use countersign_attest::statement::{Enforcement, LimitKind, Means};
 use countersign_attest::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,13 @@ pub enum Ended {
         /// Index of the step that was running.
         step: usize,
     },
+    /// Another limit was reached, and everything was killed.
+    LimitReached {
+        /// Index of the step that was running.
+        step: usize,
+        /// Which one.
+        limit: LimitKind,
+    },
     /// The steps ended well, but nothing matched a declared output.
     OutputMissing {
         /// The pattern without a match.
@@ -115,6 +123,9 @@ pub struct EnvironmentFound {
     pub id_mode: IdMode,
     /// The limits that were enforced.
     pub limits: Limits,
+    /// How, where there is more than one way.
+    #[serde(default)]
+    pub enforcement: Enforcement,
 }
 
 /// How the sandbox maps user ids. Host uid 0 is never mapped.
@@ -123,6 +134,8 @@ pub struct EnvironmentFound {
 pub enum IdMode {
     /// Started by root: a range of 65,536 ids that belong to nobody.
     RootRange,
+    /// Started by an ordinary user: a range that the system lends to that user (`/etc/subuid`).
+    UserRange,
     /// Started by an ordinary user: that one id.
     SingleId,
 }

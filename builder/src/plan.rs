@@ -182,6 +182,14 @@ pub enum Network {
 pub struct Limits {
     /// Seconds of wall time for all steps together.
     pub time_seconds: u64,
+    /// Seconds without a byte of log.
+    pub silence_seconds: u64,
+    /// Bytes of memory of all processes together. What lies on the build's file systems counts where a
+    /// control group counts it.
+    pub memory_bytes: u64,
+    /// Processors at once; absent for all that the machine has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
     /// Bytes of log that are kept; the rest is counted and dropped.
     pub log_bytes: u64,
     /// Bytes of the file system that holds source and outputs.
@@ -202,6 +210,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             time_seconds: 3600,
+            silence_seconds: 1800,
+            memory_bytes: 8 << 30,
+            cpus: None,
             log_bytes: 64 << 20,
             disk_bytes: 4 << 30,
             disk_inodes: 1_000_000,

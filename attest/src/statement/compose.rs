@@ -213,6 +213,7 @@ fn build_field(build: &Build) -> Result<BuildField, Contradiction> {
                 profile: build.profile.clone(),
                 id_mode: build.id_mode,
                 limits: build.limits.clone(),
+                enforcement: build.enforcement,
             },
         },
         worker: build.worker.clone(),

@@ -269,6 +269,9 @@ pub struct Build {
     pub id_mode: IdMode,
     /// The limits that were enforced: name with its unit to value.
     pub limits: BTreeMap<String, u64>,
+    /// How those were enforced for which there is more than one way.
+    #[serde(default)]
+    pub enforcement: Enforcement,
     /// Which machine of the rebuilder did it, where it has several.
     pub worker: Option<String>,
 }
@@ -339,10 +342,31 @@ pub enum Exit {
         /// Index of the step that was running.
         step: u64,
     },
+    /// Another limit was reached.
+    LimitReached {
+        /// Index of the step that was running.
+        step: u64,
+        /// Which one.
+        limit: LimitKind,
+    },
     /// Nothing matched a declared output.
     OutputMissing,
     /// A declared output is not a regular file, or a limit on outputs was passed.
     OutputRejected,
+}
+
+/// A limit that ends a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitKind {
+    /// Time without a byte of log.
+    Silence,
+    /// Memory.
+    Memory,
+    /// Processes at once.
+    Processes,
+    /// Bytes or files on the build's file systems.
+    Disk,
 }
 
 /// What is known of a log.
@@ -377,12 +401,47 @@ pub struct Tool {
     pub version: String,
 }
 
+/// How limits were enforced. The default is the weakest claim: not at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Enforcement {
+    /// Of memory.
+    pub memory: Means,
+    /// Of the number of processes.
+    pub processes: Means,
+    /// Of the number of processors.
+    pub cpus: Means,
+}
+
+/// What holds a limit.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// Nothing.
+    #[default]
+    None,
+    /// A control group of the first version.
+    CgroupV1,
+    /// A control group of the second version.
+    CgroupV2,
+    /// Looking every so often, and ending the build when it has too much.
+    Sampled,
+    /// A resource limit of each process.
+    Rlimit,
+    /// Where a process may run, which it can ask to change.
+    Affinity,
+}
+
 /// How the sandbox maps user ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IdMode {
     /// A range of ids that belong to nobody.
     RootRange,
+    /// A range of ids that the system lends to an ordinary user.
+    UserRange,
     /// One id of an ordinary user.
     SingleId,
 }

@@ -18,8 +18,8 @@ pub(crate) mod tests;
 pub use compose::{Custody, MAX_STATEMENT_BYTES, companion, compose};
 pub use contradiction::Contradiction;
 pub use facts::{
-    Assist, Build, Comparison, Exit, Facts, IdMode, Input, KeyIsolation, Kind, Log, MemberChange,
-    MemberDifference, Network, Normalization, PlanRef, Published, Rebuilder, Rebuilt, Run,
-    SignatureState, Source, Stage, Tool,
+    Assist, Build, Comparison, Enforcement, Exit, Facts, IdMode, Input, KeyIsolation, Kind,
+    LimitKind, Log, Means, MemberChange, MemberDifference, Network, Normalization, PlanRef,
+    Published, Rebuilder, Rebuilt, Run, SignatureState, Source, Stage, Tool,
 };
 pub use parse::{BuildStatement, Statement, StatementError, VerdictStatement};

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Assist, Comparison, Exit, IdMode, Network, Rebuilder, SignatureState, Stage};
+use super::facts::{
+    Assist, Comparison, Enforcement, Exit, IdMode, Network, Rebuilder, SignatureState, Stage,
+};
 use crate::digest::{GitOid, Sha256, Sha512};
 use crate::time::Timestamp;
 use crate::verdict::{Reason, Verdict};
@@ -251,6 +253,9 @@ pub struct SandboxField {
     pub id_mode: IdMode,
     /// The limits that were enforced.
     pub limits: BTreeMap<String, u64>,
+    /// How; absent means not at all.
+    #[serde(default)]
+    pub enforcement: Enforcement,
 }
 
 /// The predicate of provenance (SLSA v1) and of a build record.

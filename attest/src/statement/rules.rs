@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Build, Exit, Network};
+use super::facts::{Build, Exit, LimitKind, Network};
 use super::predicate::{DigestSet, Subject, TagKind, VerdictPredicate};
 use super::text;
 use super::types;
@@ -162,6 +162,10 @@ fn is_denied(reason: Reason, predicate: &VerdictPredicate) -> bool {
             )
         }),
         Reason::TimedOut => !ended(|exit| matches!(exit, Exit::TimedOut { .. })),
+        Reason::Silent => !ended(|exit| reached(exit, LimitKind::Silence)),
+        Reason::OutOfMemory => !ended(|exit| reached(exit, LimitKind::Memory)),
+        Reason::OutOfProcesses => !ended(|exit| reached(exit, LimitKind::Processes)),
+        Reason::OutOfDisk => !ended(|exit| reached(exit, LimitKind::Disk)),
         Reason::OutputRejected => !ended(|exit| matches!(exit, Exit::OutputRejected)),
         // a build can complete and leave other files than the one that was published
         Reason::OutputMissing => {
@@ -182,6 +186,10 @@ fn is_denied(reason: Reason, predicate: &VerdictPredicate) -> bool {
         | Reason::ToolchainUnavailable
         | Reason::InputsChosenByArtifact => false,
     }
+}
+
+fn reached(exit: &Exit, kind: LimitKind) -> bool {
+    matches!(exit, Exit::LimitReached { limit, .. } if *limit == kind)
 }
 
 fn check_assisted_by(predicate: &VerdictPredicate) -> Result<(), Contradiction> {

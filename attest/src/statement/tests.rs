@@ -112,6 +112,11 @@ fn base() -> Facts {
             profile: "countersign-sandbox/v0".into(),
             id_mode: IdMode::SingleId,
             limits: BTreeMap::from([("timeSeconds".into(), 3600)]),
+            enforcement: Enforcement {
+                memory: Means::Sampled,
+                processes: Means::Rlimit,
+                cpus: Means::None,
+            },
             worker: None,
         }),
         origins: vec![Origin::Source, Origin::Operator],
@@ -517,6 +522,22 @@ fn contradictions_are_refused() {
         ),
         (
             BuildFailed,
+            |f| f.reason = Some(Reason::OutOfMemory),
+            "out-of-memory, which the facts deny",
+        ),
+        (
+            BuildFailed,
+            |f| {
+                f.reason = Some(Reason::OutOfDisk);
+                f.build.as_mut().unwrap().runs[0].exit = Exit::LimitReached {
+                    step: 0,
+                    limit: LimitKind::Memory,
+                };
+            },
+            "out-of-disk, which the facts deny",
+        ),
+        (
+            BuildFailed,
             |f| f.reason = Some(Reason::OutputRejected),
             "which the facts deny",
         ),
@@ -538,6 +559,21 @@ fn contradictions_are_refused() {
             found.contains(expected),
             "{verdict}: {found:?} instead of {expected:?}"
         );
+    }
+}
+
+#[test]
+fn the_limit_that_was_reached_is_the_reason() {
+    for (reason, limit) in [
+        (Reason::Silent, LimitKind::Silence),
+        (Reason::OutOfMemory, LimitKind::Memory),
+        (Reason::OutOfProcesses, LimitKind::Processes),
+        (Reason::OutOfDisk, LimitKind::Disk),
+    ] {
+        let mut failed = facts(Verdict::BuildFailed);
+        failed.reason = Some(reason);
+        failed.build.as_mut().unwrap().runs[0].exit = Exit::LimitReached { step: 0, limit };
+        assert!(parse(&composed(&failed)).is_ok(), "{reason}");
     }
 }
 

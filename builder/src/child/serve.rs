@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::channel::{Channel, ChannelError};
 use crate::environment::host;
-use crate::outcome::{Ended, EnvironmentFound, IdMode};
+use crate::outcome::{Ended, Enforcement, EnvironmentFound, IdMode};
 use crate::plan::PlanError;
 use crate::sandbox::confine::{self, Confinement, Isolation, Place};
 use crate::sandbox::fault::in_one_line;
@@ -168,6 +168,7 @@ impl Audience for Host<'_> {
             profile: sandbox::PROFILE.to_owned(),
             id_mode: mode,
             limits: self.request.plan.candidate.limits,
+            enforcement: Enforcement::default(),
         }))?;
         Ok(())
     }

@@ -111,6 +111,7 @@ fn find(toolchains: &[String], name: &str, arguments: &[String]) -> Option<Found
         | Ended::Signalled { .. }
         | Ended::NotStarted { .. }
         | Ended::TimedOut { .. }
+        | Ended::LimitReached { .. }
         | Ended::OutputMissing { .. }
         | Ended::OutputRejected { .. } => return None,
     };

@@ -5,7 +5,7 @@ use countersign_attest::time::Timestamp;
 
 use super::*;
 use crate::compare::Applied;
-use crate::outcome::{EnvironmentFound, IdMode, LogRecord};
+use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord};
 use crate::plan::{
     Candidate, EnvironmentSpec, Limits, Network, PlanSource, SCHEMA, SourceForm, Step, Valued,
 };
@@ -56,6 +56,7 @@ fn outcome(ended: Ended) -> Outcome {
             profile: "test/v0".into(),
             id_mode: IdMode::SingleId,
             limits: Limits::default(),
+            enforcement: Enforcement::default(),
         },
     }
 }
@@ -218,9 +219,14 @@ fn a_failed_build_says_how_it_failed() {
     }
 }
 
-fn failures() -> [(Ended, Reason); 6] {
+fn failures() -> [(Ended, Reason); 10] {
     let message = String::from("no such file");
+    let reached = |limit| Ended::LimitReached { step: 0, limit };
     [
+        (reached(LimitKind::Silence), Reason::Silent),
+        (reached(LimitKind::Memory), Reason::OutOfMemory),
+        (reached(LimitKind::Processes), Reason::OutOfProcesses),
+        (reached(LimitKind::Disk), Reason::OutOfDisk),
         (Ended::Exited { step: 0, code: 2 }, Reason::StepFailed),
         (Ended::Signalled { step: 0, signal: 9 }, Reason::StepFailed),
         (

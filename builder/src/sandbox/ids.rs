@@ -45,7 +45,7 @@ pub(crate) fn map_outer(pid: i32, mode: IdMode, id_base: u32) -> Result<(), Sand
     let proc = |file: &str| format!("/proc/{pid}/{file}");
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let (uids, gids) = match mode {
-        IdMode::RootRange => {
+        IdMode::RootRange | IdMode::UserRange => {
             let map = format!("0 {id_base} {RANGE}");
             (map.clone(), map)
         }
@@ -66,7 +66,7 @@ pub(crate) fn become_inner_root(mode: IdMode) -> Result<(), SandboxError> {
     setresgid(root_gid, root_gid, root_gid).doing("becoming group 0 of the namespace")?;
     setresuid(root_uid, root_uid, root_uid).doing("becoming user 0 of the namespace")?;
     match mode {
-        IdMode::RootRange => setgroups(&[]).doing("dropping groups"),
+        IdMode::RootRange | IdMode::UserRange => setgroups(&[]).doing("dropping groups"),
         IdMode::SingleId => Ok(()), // denied, and an ordinary user's groups are not mapped
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn nest(mode: IdMode) -> Result<(), SandboxError> {
             fs::write("/proc/self/uid_map", &map).doing("mapping the build user")?;
             fs::write("/proc/self/gid_map", &map).doing("mapping the build group")
         }
-        IdMode::RootRange => nest_range(second),
+        IdMode::RootRange | IdMode::UserRange => nest_range(second),
     }
 }
 
@@ -125,7 +125,7 @@ fn nest_range(second: CloneFlags) -> Result<(), SandboxError> {
 pub(crate) fn become_build_user(mode: IdMode) -> Result<(), SandboxError> {
     match mode {
         IdMode::SingleId => Ok(()), // the only id there is
-        IdMode::RootRange => {
+        IdMode::RootRange | IdMode::UserRange => {
             let (gid, uid) = (Gid::from_raw(BUILD_ID), Uid::from_raw(BUILD_ID));
             setresgid(gid, gid, gid).doing("becoming the build group")?;
             setresuid(uid, uid, uid).doing("becoming the build user")

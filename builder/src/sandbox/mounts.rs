@@ -270,8 +270,10 @@ fn work_space(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
     }
     match mode {
         IdMode::SingleId => Ok(()), // there is one id, and it owns all of this
-        IdMode::RootRange => chown(inside("/build"), Some(BUILD_ID), Some(BUILD_ID))
-            .doing("giving /build to the build user"),
+        IdMode::RootRange | IdMode::UserRange => {
+            chown(inside("/build"), Some(BUILD_ID), Some(BUILD_ID))
+                .doing("giving /build to the build user")
+        }
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::statement::{
-    self as attest, Build, Exit, Facts, Kind, Log, Normalization, PlanRef, Rebuilder, Rebuilt, Run,
-    SignatureState, Source, Tool,
+    self as attest, Build, Enforcement, Exit, Facts, Kind, Log, Normalization, PlanRef, Rebuilder,
+    Rebuilt, Run, SignatureState, Source, Tool,
 };
 use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::{Comparison, DifferenceKind};
 use countersign_builder::outcome::{Ended, IdMode, Outcome};
-use countersign_builder::plan::{Plan, PlanInput};
+use countersign_builder::plan::{Limits, Plan, PlanInput};
 use countersign_builder::recipe::Attempt;
 use countersign_builder::release::Stage;
 
@@ -218,20 +218,33 @@ fn build(result: &ArtifactResult, attempt: &Attempt, plan: &Plan) -> Build {
         profile: found.map_or_else(String::new, |found| found.profile.clone()),
         id_mode: match found.map(|found| found.id_mode) {
             Some(IdMode::RootRange) => attest::IdMode::RootRange,
+            Some(IdMode::UserRange) => attest::IdMode::UserRange,
             Some(IdMode::SingleId) | None => attest::IdMode::SingleId,
         },
-        limits: BTreeMap::from([
-            ("timeSeconds".to_owned(), limits.time_seconds),
-            ("logBytes".to_owned(), limits.log_bytes),
-            ("diskBytes".to_owned(), limits.disk_bytes),
-            ("diskInodes".to_owned(), limits.disk_inodes),
-            ("fileBytes".to_owned(), limits.file_bytes),
-            ("processes".to_owned(), limits.processes),
-            ("outputBytes".to_owned(), limits.output_bytes),
-            ("outputFiles".to_owned(), limits.output_files),
-        ]),
+        limits: limit_values(&limits),
+        enforcement: found.map_or_else(Enforcement::default, |found| found.enforcement),
         worker: None,
     }
+}
+
+fn limit_values(limits: &Limits) -> BTreeMap<String, u64> {
+    let cpus = limits.cpus.map(|cpus| ("cpus", u64::from(cpus)));
+    [
+        ("timeSeconds", limits.time_seconds),
+        ("silenceSeconds", limits.silence_seconds),
+        ("memoryBytes", limits.memory_bytes),
+        ("logBytes", limits.log_bytes),
+        ("diskBytes", limits.disk_bytes),
+        ("diskInodes", limits.disk_inodes),
+        ("fileBytes", limits.file_bytes),
+        ("processes", limits.processes),
+        ("outputBytes", limits.output_bytes),
+        ("outputFiles", limits.output_files),
+    ]
+    .into_iter()
+    .chain(cpus)
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
 }
 
 fn input(input: &PlanInput) -> attest::Input {
@@ -258,6 +271,10 @@ fn run(outcome: &Outcome) -> Run {
                 signal: *signal,
             },
             Ended::NotStarted { step, .. } => Exit::NotStarted { step: index(step) },
+            Ended::LimitReached { step, limit } => Exit::LimitReached {
+                step: index(step),
+                limit: *limit,
+            },
             Ended::TimedOut { step } => Exit::TimedOut { step: index(step) },
             Ended::OutputMissing { .. } => Exit::OutputMissing,
             Ended::OutputRejected { .. } => Exit::OutputRejected,
