@@ -146,6 +146,12 @@ reasons! {
     BuildStepUnsupported = "build-step-unsupported" for Indeterminate,
     /// Part of the source (a submodule, a large-file object) is not in the repository.
     SourceIncomplete = "source-incomplete" for Indeterminate,
+    /// The registry does not say when versions were published, so dependencies may be other ones than at
+    /// the release's time, and content differs.
+    DependenciesUndated = "dependencies-undated" for Indeterminate,
+    /// A lock file names dependencies in places that no registry of ours serves: git repositories, other
+    /// addresses, or without a digest.
+    DependenciesElsewhere = "dependencies-elsewhere" for Indeterminate,
     /// No recipe of ours fits this source and artifact.
     NoRecipe = "no-recipe" for Indeterminate,
     /// The plan needs a tool or a version that this machine does not have.

@@ -12,6 +12,8 @@ pub const PORT: u16 = 80;
 pub const CARGO_INDEX: &str = "sparse+http://mirror/cargo/index/";
 /// The template of crate downloads, as the index's `config.json` has it.
 pub const CARGO_DL: &str = "http://mirror/cargo/dl/{crate}/{version}/download";
+/// The registry of npm packages.
+pub const NPM_REGISTRY: &str = "http://mirror/npm/";
 /// The simple index (PEP 503, PEP 691) for Python's installers.
 pub const PYPI_SIMPLE: &str = "http://mirror/pypi/simple/";
 /// Where files of Python packages are: then the project's name, a slash and the file's name.

@@ -22,7 +22,7 @@ use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
 use countersign_builder::plan::{
-    Candidate, EnvironmentSpec, Network, Plan, PlanInput, PlanSource, SCHEMA, SourceForm,
+    Candidate, EnvironmentSpec, Network, Plan, PlanSource, SCHEMA, SourceForm,
 };
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
@@ -85,7 +85,7 @@ struct Bench {
     /// What no build of this task may be served.
     under_test: UnderTest,
     /// What record runs were served, by the digest of the plan without inputs.
-    records: BTreeMap<Sha256, Vec<PlanInput>>,
+    records: BTreeMap<Sha256, record::Record>,
     plans: BTreeMap<Sha256, Plan>,
     replays: BTreeMap<Sha256, Vec<Replay>>,
 }
@@ -320,17 +320,15 @@ async fn pin_inputs(
         return Ok(plan);
     }
     let draft = Sha256::of(&plan.to_bytes());
-    plan.inputs = match bench.records.get(&draft) {
-        Some(inputs) => inputs.clone(),
-        None => {
-            workshop.progress(Step::Recording);
-            let under_test = &bench.under_test;
-            let inputs =
-                record::record(workshop, resolved, &plan, draft, under_test, capabilities).await?;
-            bench.records.insert(draft, inputs.clone());
-            inputs
-        }
-    };
+    if let Some(record) = bench.records.get(&draft) {
+        record.pin(&mut plan);
+        return Ok(plan);
+    }
+    workshop.progress(Step::Recording);
+    let under_test = &bench.under_test;
+    let record = record::record(workshop, resolved, &plan, draft, under_test, capabilities).await?;
+    record.pin(&mut plan);
+    bench.records.insert(draft, record);
     Ok(plan)
 }
 

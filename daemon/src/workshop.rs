@@ -389,6 +389,7 @@ impl Workshop {
         for client in clients {
             match client {
                 "cargo" if known.cargo.is_none() => known.cargo = Some(discover_cargo().await?),
+                "npm" if known.npm.is_none() => known.npm = Some(discover_npm().await?),
                 "pip" if known.pypi.is_none() => known.pypi = Some(discover_pypi().await?),
                 _ => {}
             }
@@ -413,6 +414,7 @@ impl Workshop {
         Upstreams {
             as_of,
             cargo: text(&known.cargo),
+            npm: text(&known.npm),
             pypi: text(&known.pypi),
             allowed_hosts: known.allowed_hosts.clone(),
             allow_http: self.http.allows_http(),

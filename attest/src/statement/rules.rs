@@ -182,6 +182,8 @@ fn is_denied(reason: Reason, predicate: &VerdictPredicate) -> bool {
         | Reason::EvidenceContradicts
         | Reason::BuildStepUnsupported
         | Reason::SourceIncomplete
+        | Reason::DependenciesUndated
+        | Reason::DependenciesElsewhere
         | Reason::NoRecipe
         | Reason::ToolchainUnavailable
         | Reason::InputsChosenByArtifact => false,

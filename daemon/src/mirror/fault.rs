@@ -1,7 +1,5 @@
 //! Why the mirror has no answer: never about a release, always about us, a registry or a budget.
 
-use countersign_attest::digest::Sha256;
-
 use super::{Told, TroubleKind};
 use crate::blobs::BlobError;
 use crate::http::HttpError;
@@ -31,9 +29,9 @@ pub(super) enum MirrorError {
         /// What was asked for.
         request: String,
         /// What the index says.
-        expected: Sha256,
+        expected: String,
         /// What came.
-        found: Sha256,
+        found: String,
     },
     /// A registry did not answer.
     #[error("asking a registry")]

@@ -19,6 +19,7 @@ mod fault;
 pub(crate) mod request;
 
 mod cargo;
+mod npm;
 mod pypi;
 
 mod budget;
@@ -75,6 +76,8 @@ pub(crate) struct Upstreams {
     pub as_of: Timestamp,
     /// The sparse index for cargo.
     pub cargo: Option<String>,
+    /// The registry of npm packages.
+    pub npm: Option<String>,
     /// The simple index for Python packages.
     pub pypi: Option<String>,
     /// Hosts beside the registries' own to which a redirect may lead, and that may be at private
@@ -109,6 +112,11 @@ impl UnderTest {
 
     fn has_crate(&self, name: &str, version: &str) -> bool {
         self.has("cargo", name, without_build(version))
+    }
+
+    /// Names of npm packages differ where one of Python's would be the same, so they count as they are.
+    fn has_npm(&self, name: &str, version: &str) -> bool {
+        self.has("npm", name, without_build(version))
     }
 
     fn has_project(&self, name: &str, version: &str) -> bool {
@@ -160,6 +168,9 @@ pub(crate) struct Report {
     /// Requests without an answer, sorted: what does not exist, was not there yet, is under test, or in
     /// a replay is not in the record. Not typed where they are outside the grammar.
     pub unanswered: Vec<String>,
+    /// Indexes of registries that do not say when versions were published, or cannot mean what they
+    /// say: these were not as of the moment. Sorted.
+    pub undated: Vec<String>,
     /// The first trouble: then nothing that the build came to counts.
     pub trouble: Option<Told>,
 }

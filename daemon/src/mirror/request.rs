@@ -10,6 +10,8 @@ use std::str::FromStr;
 const CRATE_BYTES: usize = 64;
 /// Longest name of a Python project that is asked for.
 const PROJECT_BYTES: usize = 100;
+/// Longest name of an npm package, with its scope.
+const PACKAGE_BYTES: usize = 214;
 /// Longest version.
 const VERSION_BYTES: usize = 64;
 /// Longest file name.
@@ -24,6 +26,10 @@ pub(crate) enum Request {
     CargoIndex(String),
     /// `cargo:file/NAME/VERSION`: a crate, in its publisher's case.
     CargoFile(String, String),
+    /// `npm:index/NAME`: a package's versions. The name has its scope: `@scope/name`.
+    NpmIndex(String),
+    /// `npm:file/NAME/VERSION`: the tarball of a version.
+    NpmFile(String, String),
     /// `pypi:index/NAME`: a project's files. The name is normalized (PEP 503).
     PypiIndex(String),
     /// `pypi:file/NAME/FILE`: one file of a project.
@@ -48,7 +54,7 @@ impl Request {
     /// See [`NotARequest`].
     pub(crate) fn from_path(path: &str) -> Result<Self, NotARequest> {
         let rest = path.strip_prefix('/').ok_or(NotARequest::Malformed)?;
-        let fine = |c: char| c.is_ascii_alphanumeric() || "-_.+!%/".contains(c);
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-_.+!~@%/".contains(c);
         if !rest.chars().all(fine) {
             return Err(NotARequest::Malformed);
         }
@@ -60,6 +66,13 @@ impl Request {
             }
             ["cargo", "dl", name, version, "download"] => {
                 cargo_file(name, &decoded(version).ok_or(NotARequest::Malformed)?)
+            }
+            ["npm", ref name @ .., "-", file] => npm_tarball(
+                &decoded(&name.join("/")).ok_or(NotARequest::Malformed)?,
+                &decoded(file).ok_or(NotARequest::Malformed)?,
+            ),
+            ["npm", ref name @ ..] => {
+                npm_index(&decoded(&name.join("/")).ok_or(NotARequest::Malformed)?)
             }
             ["pypi", "simple", name, ""] => pypi_index(name),
             ["pypi", "files", name, file] => {
@@ -75,6 +88,7 @@ impl Request {
         match self {
             Self::CargoConfig => ("cargo", ""),
             Self::CargoIndex(name) | Self::CargoFile(name, _) => ("cargo", name),
+            Self::NpmIndex(name) | Self::NpmFile(name, _) => ("npm", name),
             Self::PypiIndex(name) | Self::PypiFile(name, _) => ("pypi", name),
         }
     }
@@ -86,6 +100,8 @@ impl fmt::Display for Request {
             Self::CargoConfig => f.write_str("cargo:config"),
             Self::CargoIndex(name) => write!(f, "cargo:index/{name}"),
             Self::CargoFile(name, version) => write!(f, "cargo:file/{name}/{version}"),
+            Self::NpmIndex(name) => write!(f, "npm:index/{name}"),
+            Self::NpmFile(name, version) => write!(f, "npm:file/{name}/{version}"),
             Self::PypiIndex(name) => write!(f, "pypi:index/{name}"),
             Self::PypiFile(name, file) => write!(f, "pypi:file/{name}/{file}"),
         }
@@ -102,6 +118,10 @@ impl FromStr for Request {
             ("cargo:config", None) if text == kind => Some(Self::CargoConfig),
             ("cargo:index", None) => cargo_index(rest),
             ("cargo:file", Some((name, version))) => cargo_file(name, version),
+            ("npm:index", _) => npm_index(rest),
+            ("npm:file", Some(_)) => rest
+                .rsplit_once('/')
+                .and_then(|(name, version)| npm_file(name, version)),
             ("pypi:index", None) => pypi_index(rest),
             ("pypi:file", Some((name, file))) => pypi_file(name, file),
             _ => None,
@@ -118,6 +138,22 @@ fn cargo_index(name: &str) -> Option<Request> {
 fn cargo_file(name: &str, version: &str) -> Option<Request> {
     let fits = is_crate(name) && is_version(version);
     fits.then(|| Request::CargoFile(name.to_owned(), version.to_owned()))
+}
+
+fn npm_index(name: &str) -> Option<Request> {
+    is_package(name).then(|| Request::NpmIndex(name.to_owned()))
+}
+
+fn npm_file(name: &str, version: &str) -> Option<Request> {
+    let fits = is_package(name) && is_version(version);
+    fits.then(|| Request::NpmFile(name.to_owned(), version.to_owned()))
+}
+
+/// The name of a tarball's file is the package's without its scope, a hyphen and the version.
+fn npm_tarball(name: &str, file: &str) -> Option<Request> {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    let version = file.strip_prefix(base)?.strip_prefix('-')?;
+    npm_file(name, version.strip_suffix(".tgz")?)
 }
 
 fn pypi_index(name: &str) -> Option<Request> {
@@ -143,6 +179,23 @@ pub(super) fn is_version(text: &str) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || ".+-".contains(c))
+}
+
+/// Whether a name is one of an npm package. Old packages may have capitals.
+fn is_package(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c))
+    };
+    name.len() <= PACKAGE_BYTES
+        && match name.strip_prefix('@') {
+            Some(scoped) => scoped
+                .split_once('/')
+                .is_some_and(|(scope, name)| part(scope) && part(name)),
+            None => part(name) && name != "-",
+        }
 }
 
 /// Whether a name is a normalized one (PEP 503): other spellings have no page of their own.
@@ -236,6 +289,19 @@ mod tests {
                 "/cargo/dl/a/1.0.0+sp%2B1/download",
                 "cargo:file/a/1.0.0+sp+1",
             ),
+            ("/npm/JSONStream", "npm:index/JSONStream"),
+            ("/npm/@types/node", "npm:index/@types/node"),
+            ("/npm/@types%2fnode", "npm:index/@types/node"),
+            ("/npm/%40types%2Fnode", "npm:index/@types/node"),
+            ("/npm/a-b/-/a-b-1.0.0-rc.1.tgz", "npm:file/a-b/1.0.0-rc.1"),
+            (
+                "/npm/@types/node/-/node-1.0.0.tgz",
+                "npm:file/@types/node/1.0.0",
+            ),
+            (
+                "/npm/@types%2fnode/-/node-1.0.0+b.tgz",
+                "npm:file/@types/node/1.0.0+b",
+            ),
             ("/pypi/simple/ruamel-yaml/", "pypi:index/ruamel-yaml"),
             (
                 "/pypi/files/torch/torch-2.0%2Bcpu.tar.gz",
@@ -284,7 +350,23 @@ mod tests {
             ("/pypi/files/a/.hidden", Unknown),
             ("/pypi/files/a/a%2fb", Unknown),
             ("/pypi/files/a/a%252fb", Unknown),
-            ("/npm/a", Unknown),
+            ("/npm/", Unknown),
+            ("/npm/a/", Unknown),
+            ("/npm/a/b", Unknown),
+            ("/npm/a/latest", Unknown),
+            ("/npm/@a", Unknown),
+            ("/npm/@a/b/c", Unknown),
+            ("/npm/@a%2fb%2fc", Unknown),
+            ("/npm/.a", Unknown),
+            ("/npm/a%2f..%2fb", Unknown),
+            ("/npm/-/all", Unknown),
+            ("/npm/-/v1/search", Unknown),
+            ("/npm/-/npm/v1/security/audits", Unknown),
+            ("/npm/a/-/b-1.0.0.tgz", Unknown),
+            ("/npm/a/-/a-latest.tgz", Unknown),
+            ("/npm/a/-/a-1.0.0.tar", Unknown),
+            ("/npm/@s/a/-/@s/a-1.0.0.tgz", Unknown),
+            ("/npm/a%00", Malformed),
             (&long, Unknown),
             (&long_project, Unknown),
         ] {
@@ -298,7 +380,11 @@ mod tests {
             "cargo:file/a",
             "cargo:file/a/../b",
             "pypi:file/a/b/c",
+            "npm:index/",
+            "npm:index/a/b",
             "npm:file/a/b",
+            "npm:file/@a/1.0.0",
+            "npm:file/a/b/1.0.0",
         ] {
             assert_eq!(text.parse::<Request>(), Err(Unknown), "{text}");
         }

@@ -187,9 +187,11 @@ async fn body(
             });
         }
         Request::PypiIndex(_) => pypi::JSON,
-        Request::CargoConfig => "application/json",
+        Request::CargoConfig | Request::NpmIndex(_) => "application/json",
         Request::CargoIndex(_) => "text/plain",
-        Request::CargoFile(..) | Request::PypiFile(..) => "application/octet-stream",
+        Request::CargoFile(..) | Request::NpmFile(..) | Request::PypiFile(..) => {
+            "application/octet-stream"
+        }
     };
     let file = session.blobs().file(&kept.sha256)?;
     Ok(Answer {

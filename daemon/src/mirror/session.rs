@@ -11,11 +11,14 @@ use countersign_attest::digest::Sha256;
 use countersign_builder::plan::PlanInput;
 use tokio::sync::OnceCell;
 
+mod npm;
+
 use super::budget::{Budgets, Spent};
 use super::fault::MirrorError;
+use super::npm::Package;
 use super::pypi::Project;
 use super::request::Request;
-use super::upstream::Registries;
+use super::upstream::{Expected, Registries};
 use super::{Report, Told, cargo, pypi};
 use crate::blobs::{BlobError, Blobs};
 
@@ -53,6 +56,7 @@ pub(super) struct Session {
     keys: PathBuf,
     answers: Mutex<HashMap<Request, Cell<Body>>>,
     projects: Mutex<HashMap<String, Cell<Option<Arc<Project>>>>>,
+    packages: Mutex<HashMap<String, Cell<Option<Arc<Package>>>>>,
     downloads: OnceCell<String>,
     ledger: Mutex<Ledger>,
 }
@@ -62,6 +66,7 @@ struct Ledger {
     spent: Spent,
     served: BTreeMap<String, Kept>,
     unanswered: BTreeSet<String>,
+    undated: BTreeSet<String>,
     trouble: Option<Told>,
 }
 
@@ -81,6 +86,7 @@ impl Session {
             keys,
             answers: Mutex::default(),
             projects: Mutex::default(),
+            packages: Mutex::default(),
             downloads: OnceCell::new(),
             ledger: Mutex::default(),
         })
@@ -130,6 +136,7 @@ impl Session {
         Report {
             inputs: ledger.served.iter().map(input).collect(),
             unanswered: ledger.unanswered.iter().cloned().collect(),
+            undated: ledger.undated.iter().cloned().collect(),
             trouble: ledger.trouble.clone(),
         }
     }
@@ -189,6 +196,10 @@ impl Session {
             Request::CargoFile(name, version) => {
                 self.cargo_file(registries, request, name, version).await
             }
+            Request::NpmIndex(name) => self.npm_index(registries, request, name).await,
+            Request::NpmFile(name, version) => {
+                self.npm_file(registries, request, name, version).await
+            }
             Request::PypiIndex(name) => match self.project(registries, name).await? {
                 None => Ok(None),
                 Some(project) => self.keep(project.to_served()).await.map(Some),
@@ -200,8 +211,13 @@ impl Session {
                 let Some(known) = project.file(file) else {
                     return Ok(None);
                 };
-                self.file(registries, request, &known.url()?, known.sha256)
-                    .await
+                self.file(
+                    registries,
+                    request,
+                    &known.url()?,
+                    Expected::Sha256(known.sha256),
+                )
+                .await
             }
         }
     }
@@ -262,7 +278,8 @@ impl Session {
             })
             .await?;
         let url = cargo::download_url(template, name, version, &sha256)?;
-        self.file(registries, request, &url, sha256).await
+        self.file(registries, request, &url, Expected::Sha256(sha256))
+            .await
     }
 
     /// A file that an index names; one that an index names and nobody has is the registry's fault.
@@ -271,9 +288,9 @@ impl Session {
         registries: &Registries,
         request: &Request,
         url: &url::Url,
-        sha256: Sha256,
+        expected: Expected,
     ) -> Result<Body, MirrorError> {
-        if let Some(kept) = self.stored(sha256).await? {
+        if let Some(kept) = self.known(&expected).await? {
             return Ok(Some(kept));
         }
         let left = self.ledger().spent.left(&self.budgets);
@@ -283,15 +300,33 @@ impl Session {
             (self.budgets.file_bytes, "bytes of one file", "file_bytes")
         };
         let found = registries
-            .file(request, url, sha256, limit, &self.blobs)
+            .file(request, url, &expected, limit, &self.blobs)
             .await?;
         let digests = found.ok_or_else(|| {
             MirrorError::Registry(format!("the registry lists {request} and does not have it"))
         })?;
-        Ok(Some(Kept {
-            sha256,
+        let kept = Kept {
+            sha256: digests.sha256,
             size_bytes: digests.size_bytes,
-        }))
+        };
+        if let Expected::Sha512(_) = expected {
+            self.write_key(&self.name_of(&expected), kept).await?;
+        }
+        Ok(Some(kept))
+    }
+
+    /// A file that came before and is what an index names.
+    async fn known(&self, expected: &Expected) -> Result<Body, MirrorError> {
+        match expected {
+            Expected::Sha256(sha256) => self.stored(*sha256).await,
+            Expected::Sha512(_) => self.cached(&self.name_of(expected)).await,
+        }
+    }
+
+    /// What names the SHA-256 of a file whose SHA-512 was verified.
+    fn name_of(&self, expected: &Expected) -> PathBuf {
+        let text = format!("sha512\n{expected}\n");
+        self.keys.join(Sha256::of(text.as_bytes()).to_string())
     }
 
     /// A project's files; the first answer stands for the index and for every file.
@@ -408,6 +443,10 @@ impl Session {
         if registries.as_of.plus_seconds(SETTLED_SECONDS) > crate::clock::now() {
             return Ok(());
         }
+        self.write_key(key, kept).await
+    }
+
+    async fn write_key(&self, key: &Path, kept: Kept) -> Result<(), MirrorError> {
         let (folder, key) = (self.keys.clone(), key.to_owned());
         let write = move || -> std::io::Result<()> {
             use std::io::Write as _;

@@ -1,25 +1,57 @@
 //! Asking registries: each request is built here from typed values, with nothing of a build's in it.
 
+use std::fmt;
 use std::time::Duration;
 
-use countersign_attest::digest::{Digests, Sha256};
+use countersign_attest::digest::{Digests, Sha256, Sha512};
 use url::Url;
 
 use super::fault::MirrorError;
 use super::{UnderTest, Upstreams};
 use crate::blobs::Blobs;
 use crate::http::{Ask, Http, HttpError, HttpOptions};
-use crate::publish::endpoints::{KEY_CARGO, KEY_PYPI, SlashUrl};
+use crate::publish::endpoints::{KEY_CARGO, KEY_NPM, KEY_PYPI, SlashUrl};
 use countersign_attest::time::Timestamp;
 
 /// Waits before another try of what did not answer.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
+
+/// What a file must be, in the words of the index that names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
+
+impl Expected {
+    fn is(&self, came: &Digests) -> bool {
+        *self == self.of(came)
+    }
+
+    /// What came, in the same words.
+    const fn of(&self, came: &Digests) -> Self {
+        match self {
+            Self::Sha256(_) => Self::Sha256(came.sha256),
+            Self::Sha512(_) => Self::Sha512(came.sha512),
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(sha256) => sha256.fmt(f),
+            Self::Sha512(sha512) => sha512.fmt(f),
+        }
+    }
+}
 
 /// The registries of one run.
 #[derive(Debug)]
 pub(super) struct Registries {
     http: Http,
     cargo: Option<SlashUrl>,
+    npm: Option<SlashUrl>,
     pypi: Option<SlashUrl>,
     allowed_hosts: Vec<String>,
     pub(super) as_of: Timestamp,
@@ -33,9 +65,10 @@ impl Registries {
             let url = text.as_deref().map(SlashUrl::parse).transpose();
             url.map_err(|error| error.to_string())
         };
-        let (cargo, pypi) = (parse(&upstreams.cargo)?, parse(&upstreams.pypi)?);
+        let (cargo, npm) = (parse(&upstreams.cargo)?, parse(&upstreams.npm)?);
+        let pypi = parse(&upstreams.pypi)?;
         let mut exempt = proxies;
-        for endpoint in [&cargo, &pypi].into_iter().flatten() {
+        for endpoint in [&cargo, &npm, &pypi].into_iter().flatten() {
             exempt.extend(endpoint.url().host_str().map(str::to_owned));
         }
         // whoever names a host says that it may be asked, wherever it is
@@ -52,6 +85,7 @@ impl Registries {
         Ok(Self {
             http,
             cargo,
+            npm,
             pypi,
             allowed_hosts: upstreams.allowed_hosts.clone(),
             as_of: upstreams.as_of,
@@ -62,6 +96,11 @@ impl Registries {
     /// Cargo's index, or which key to set.
     pub(super) fn cargo(&self, request: &impl ToString) -> Result<&SlashUrl, MirrorError> {
         configured(self.cargo.as_ref(), request, KEY_CARGO)
+    }
+
+    /// The registry of npm packages, or which key to set.
+    pub(super) fn npm(&self, request: &impl ToString) -> Result<&SlashUrl, MirrorError> {
+        configured(self.npm.as_ref(), request, KEY_NPM)
     }
 
     /// The index of Python packages, or which key to set.
@@ -92,7 +131,7 @@ impl Registries {
         &self,
         request: &impl ToString,
         url: &Url,
-        expected: Sha256,
+        expected: &Expected,
         limit: (u64, &'static str, &'static str),
         blobs: &Blobs,
     ) -> Result<Option<Digests>, MirrorError> {
@@ -102,7 +141,7 @@ impl Registries {
             let incoming = blobs.begin()?;
             let mut sink = incoming.sink()?;
             let error = match self.http.download(url, &ask, &mut sink).await {
-                Ok(digests) if digests.sha256 == expected => {
+                Ok(digests) if expected.is(&digests) => {
                     drop(sink);
                     let committed =
                         tokio::task::spawn_blocking(move || incoming.commit(&digests)).await;
@@ -115,8 +154,8 @@ impl Registries {
                 Ok(digests) => {
                     return Err(MirrorError::Digest {
                         request: request.to_string(),
-                        expected,
-                        found: digests.sha256,
+                        expected: expected.to_string(),
+                        found: expected.of(&digests).to_string(),
                     });
                 }
                 Err(HttpError::Missing { .. }) => return Ok(None),

@@ -2,6 +2,7 @@
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::purl::Purl;
+use countersign_attest::verdict::Reason;
 use countersign_builder::child;
 use countersign_builder::environment::Capabilities;
 use countersign_builder::plan::{EnvironmentSpec, Plan, PlanInput};
@@ -30,6 +31,37 @@ pub(super) fn under_test(published: &[Published]) -> UnderTest {
     tested
 }
 
+/// What a record run found.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Record {
+    /// What it was served.
+    inputs: Vec<PlanInput>,
+    /// Indexes among that which were not as of the plan's moment.
+    undated: Vec<String>,
+}
+
+impl Record {
+    /// Pins the inputs. Where dependencies may be other ones than at the plan's moment, a difference
+    /// says nothing about the release.
+    pub(super) fn pin(&self, plan: &mut Plan) {
+        plan.inputs.clone_from(&self.inputs);
+        let Some(first) = self.undated.first() else {
+            return;
+        };
+        let candidate = &mut plan.candidate;
+        if candidate.incomplete.is_none() {
+            candidate.incomplete = Some(Reason::DependenciesUndated);
+            let others = match self.undated.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            candidate.missing = Some(format!(
+                "usable times of publication in {first}{others}: the registry has none, or they run backwards"
+            ));
+        }
+    }
+}
+
 /// Runs the steps once with registries behind the mirror and returns what they were served. How the
 /// run ended does not matter: replays end the same way, and they are what counts.
 pub(super) async fn record(
@@ -39,7 +71,7 @@ pub(super) async fn record(
     digest: Sha256,
     under_test: &UnderTest,
     capabilities: &Capabilities,
-) -> Result<Vec<PlanInput>, Trouble> {
+) -> Result<Record, Trouble> {
     let upstreams = upstreams(workshop, draft, under_test).await?;
     let build = Build {
         plan: draft,
@@ -58,7 +90,10 @@ pub(super) async fn record(
     match report.trouble {
         // what the build made of our trouble says nothing about the release
         Some(told) => Err(told.into()),
-        None => Ok(report.inputs),
+        None => Ok(Record {
+            inputs: report.inputs,
+            undated: report.undated,
+        }),
     }
 }
 
@@ -106,7 +141,9 @@ async fn upstreams(
         .ok_or_else(|| Trouble::fault("bug", anyhow::anyhow!("a mirror without a moment")))?;
     let EnvironmentSpec::Host { tools } = &plan.candidate.environment;
     let has = |client: &str| tools.iter().any(|tool| tool.name == client);
-    let clients = ["cargo", "pip"].into_iter().filter(|client| has(client));
+    let clients = ["cargo", "npm", "pip"]
+        .into_iter()
+        .filter(|client| has(client));
     workshop.discover(clients).await?;
     Ok(workshop.upstreams(as_of, under_test.clone()).await)
 }
