@@ -2,7 +2,6 @@
 //! the binary that children are made of, and what this machine can do.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,10 +20,8 @@ use crate::blobs::{BlobError, Blobs};
 use crate::config::HostLimits;
 use crate::http::Http;
 use crate::mirror::{Budgets, Mode, Setup, UnderTest, Upstreams};
-use crate::publish::endpoints::SlashUrl;
-use crate::publish::{
-    self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource, endpoints,
-};
+use crate::publish::front::{FRONTS, Front};
+use crate::publish::{self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource};
 use crate::trouble::Trouble;
 use crate::watch::children::Children;
 use crate::watch::git::{Repositories, WatchLimits};
@@ -36,8 +33,6 @@ mod rustup;
 const PROBE_TIME: Duration = Duration::from_secs(120);
 /// Most bytes of a log that are read at once.
 const MAX_LOG: u64 = 1 << 30;
-/// Longest time for asking a client for its registry.
-const CLIENT_TIME: Duration = Duration::from_secs(30);
 
 /// First host id of the range that a build started by root gets. Nobody is expected to have it.
 const ID_BASE: u32 = 100_000;
@@ -365,14 +360,8 @@ impl Workshop {
     /// The known endpoints; a registry that is not configured is asked for once, of its client.
     async fn endpoints(&self, source: &PublishedSource) -> Result<Endpoints, Trouble> {
         let mut known = self.endpoints.lock().await;
-        if known.npm.is_none() && matches!(source, PublishedSource::Npm(_)) {
-            known.npm = Some(discover_npm().await?);
-        }
-        if known.cargo.is_none() && matches!(source, PublishedSource::Cargo(_)) {
-            known.cargo = Some(discover_cargo().await?);
-        }
-        if known.pypi.is_none() && matches!(source, PublishedSource::Pypi(_)) {
-            known.pypi = Some(discover_pypi().await?);
+        if let Some(front) = source.front() {
+            discover(&mut known, front).await?;
         }
         Ok(known.clone())
     }
@@ -387,11 +376,8 @@ impl Workshop {
     ) -> Result<(), Trouble> {
         let mut known = self.endpoints.lock().await;
         for client in clients {
-            match client {
-                "cargo" if known.cargo.is_none() => known.cargo = Some(discover_cargo().await?),
-                "npm" if known.npm.is_none() => known.npm = Some(discover_npm().await?),
-                "pip" if known.pypi.is_none() => known.pypi = Some(discover_pypi().await?),
-                _ => {}
+            if let Some(front) = FRONTS.iter().find(|front| front.client == client) {
+                discover(&mut known, front).await?;
             }
         }
         Ok(())
@@ -410,12 +396,12 @@ impl Workshop {
     /// The registries that a build may reach through the mirror, as of a moment.
     pub(crate) async fn upstreams(&self, as_of: Timestamp, under_test: UnderTest) -> Upstreams {
         let known = self.endpoints.lock().await;
-        let text = |endpoint: &Option<SlashUrl>| endpoint.as_ref().map(|e| e.url().to_string());
+        let text = |kind: &str| known.text(kind).map(str::to_owned);
         Upstreams {
             as_of,
-            cargo: text(&known.cargo),
-            npm: text(&known.npm),
-            pypi: text(&known.pypi),
+            cargo: text("cargo"),
+            npm: text("npm"),
+            pypi: text("pypi"),
             allowed_hosts: known.allowed_hosts.clone(),
             allow_http: self.http.allows_http(),
             under_test,
@@ -441,34 +427,14 @@ impl Workshop {
     }
 }
 
-/// Asks npm for its configured registry.
-///
-/// # Errors
-/// A fault that names the configuration key to set instead.
-pub(crate) async fn discover_npm() -> Result<SlashUrl, Trouble> {
-    endpoints::discover_npm(OsStr::new("npm"), CLIENT_TIME)
-        .await
-        .map_err(|error| Trouble::fault("registry-unknown", error))
-}
-
-/// Asks cargo for the index that it reads.
-///
-/// # Errors
-/// A fault that names the configuration key to set instead.
-pub(crate) async fn discover_cargo() -> Result<SlashUrl, Trouble> {
-    endpoints::discover_cargo(OsStr::new("cargo"), CLIENT_TIME)
-        .await
-        .map_err(|error| Trouble::fault("registry-unknown", error))
-}
-
-/// Asks pip for the index that it reads.
-///
-/// # Errors
-/// A fault that names the configuration key to set instead.
-pub(crate) async fn discover_pypi() -> Result<SlashUrl, Trouble> {
-    endpoints::discover_pypi(OsStr::new("pip"), CLIENT_TIME)
-        .await
-        .map_err(|error| Trouble::fault("registry-unknown", error))
+/// Asks a registry's client for its endpoint, where none is known.
+async fn discover(known: &mut Endpoints, front: &'static Front) -> Result<(), Trouble> {
+    if known.text(front.kind).is_some() {
+        return Ok(());
+    }
+    let unknown = |error| Trouble::fault("registry-unknown", error);
+    let found = front.discover().await.map_err(unknown)?;
+    known.set(front, &found).map_err(unknown)
 }
 
 fn watch_limits(limits: &HostLimits) -> WatchLimits {

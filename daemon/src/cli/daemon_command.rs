@@ -10,20 +10,15 @@ use super::Exit;
 use crate::config::Config;
 use crate::http::{Http, HttpOptions};
 use crate::pipeline::issue::store_fault;
-use crate::publish::endpoints::SlashUrl;
+use crate::publish::front::Front;
 use crate::publish::{Endpoints, PublishedSource};
 use crate::service::Service;
 use crate::signers::Signers;
 use crate::store::Store;
 use crate::trouble::Trouble;
 use crate::web::About;
-use crate::workshop::{self, Workshop};
+use crate::workshop::Workshop;
 use crate::{api, identity};
-
-/// The setting under which npm's registry is remembered.
-const NPM_SETTING: &str = "registry.npm";
-/// The setting under which cargo's index is remembered.
-const CARGO_SETTING: &str = "registry.cargo";
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -121,36 +116,34 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
 /// The configured registries; a client is asked for its own once, and the answer is remembered.
 async fn registries(config: &Config, store: &Store) -> Result<Endpoints, Trouble> {
     let mut endpoints = config.registries.clone();
-    let wanted = |is: fn(&PublishedSource) -> bool| {
-        let repositories = config.repositories.iter();
-        repositories.flat_map(|r| &r.published).any(is)
-    };
-    if endpoints.npm.is_none() && wanted(|source| matches!(source, PublishedSource::Npm(_))) {
-        let found = remembered(store, NPM_SETTING, workshop::discover_npm).await?;
-        endpoints.npm = Some(found);
-    }
-    if endpoints.cargo.is_none() && wanted(|source| matches!(source, PublishedSource::Cargo(_))) {
-        let found = remembered(store, CARGO_SETTING, workshop::discover_cargo).await?;
-        endpoints.cargo = Some(found);
+    let published = config.repositories.iter().flat_map(|r| &r.published);
+    for front in published.filter_map(PublishedSource::front) {
+        if endpoints.text(front.kind).is_none() {
+            remember(&mut endpoints, front, store).await?;
+        }
     }
     Ok(endpoints)
 }
 
-/// A registry that was found before, else what its client says now.
-async fn remembered(
+/// Takes the endpoint that was found before, else what the client says now.
+async fn remember(
+    endpoints: &mut Endpoints,
+    front: &'static Front,
     store: &Store,
-    setting: &str,
-    discover: impl AsyncFnOnce() -> Result<SlashUrl, Trouble>,
-) -> Result<SlashUrl, Trouble> {
-    let known = store.setting(setting).await.map_err(store_fault)?;
-    if let Some(Ok(url)) = known.as_deref().map(SlashUrl::parse) {
-        return Ok(url);
+) -> Result<(), Trouble> {
+    let setting = format!("registry.{}", front.kind);
+    let known = store.setting(&setting).await.map_err(store_fault)?;
+    if known.is_some_and(|text| endpoints.set(front, &text).is_ok()) {
+        return Ok(());
     }
-    let found = discover().await?;
-    info!(setting, registry = %found.url(), "a client says that this is its registry");
-    let text = found.url().to_string();
-    let stored = store.set_setting(setting, &text).await;
-    stored.map_err(store_fault).map(|()| found)
+    let unknown = |error| Trouble::fault("registry-unknown", error);
+    let found = front.discover().await.map_err(unknown)?;
+    info!(setting, registry = %found, "a client says that this is its registry");
+    endpoints.set(front, &found).map_err(unknown)?;
+    store
+        .set_setting(&setting, &found)
+        .await
+        .map_err(store_fault)
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

@@ -21,7 +21,7 @@ use crate::identity;
 use crate::pipeline::{self, ArtifactResult, Findings, Task, facts, issue};
 use crate::publish::Endpoints;
 use crate::publish::PublishedSource;
-use crate::publish::endpoints::SlashUrl;
+use crate::publish::front::{FRONTS, Front};
 use crate::signers::Signers;
 use crate::trouble::Trouble;
 use crate::watch::location::{Location, LocationRules};
@@ -77,6 +77,9 @@ pub(super) struct RebuildArguments {
     /// The simple index for Python packages.
     #[arg(long, value_name = "URL")]
     pypi_index: Option<String>,
+    /// The endpoint of a registry by the type of its package URLs.
+    #[arg(long, value_name = "TYPE=ENDPOINT")]
+    registry: Vec<String>,
     /// A host (`host` or `host:port`) beside the registries' own that may serve their files.
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
@@ -109,18 +112,6 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         .tempdir()
         .context("making a scratch folder (set TMPDIR to choose where)")
         .map_err(|error| Trouble::fault("disk", error))?;
-    let endpoint = |option: &'static str, text: &Option<String>| match text {
-        None => Ok(None),
-        Some(text) => SlashUrl::parse(text.strip_prefix("sparse+").unwrap_or(text))
-            .map(Some)
-            .map_err(|error| Trouble::refusal(anyhow::Error::new(error).context(option))),
-    };
-    let registries = Endpoints {
-        npm: endpoint("--npm-registry", &arguments.npm_registry)?,
-        cargo: endpoint("--cargo-index", &arguments.cargo_index)?,
-        pypi: endpoint("--pypi-index", &arguments.pypi_index)?,
-        allowed_hosts: arguments.allow_host.clone(),
-    };
     let bar = progress_bar(format);
     let workshop = Workshop::open(
         folder.path(),
@@ -129,7 +120,7 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
             ..HttpOptions::default()
         })
         .map_err(|e| Trouble::fault("http", e))?,
-        registries,
+        registries(&arguments)?,
         &HostLimits::default(),
         &arguments.toolchain,
         reporter(bar.clone()),
@@ -156,6 +147,36 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         })
         .max()
         .unwrap_or(Exit::Undecided))
+}
+
+/// The registries that the command line names.
+fn registries(arguments: &RebuildArguments) -> Result<Endpoints, Trouble> {
+    let mut registries = Endpoints::allowing(&arguments.allow_host);
+    let mut set = |option: &'static str, kind: &str, text: &str| {
+        let known: Vec<&str> = FRONTS.iter().map(|front| front.kind).collect();
+        let set = match Front::of(kind) {
+            Some(front) => registries.set(front, text).map_err(anyhow::Error::new),
+            None => Err(anyhow!(
+                "no registry {kind:?}; there are: {}",
+                known.join(", ")
+            )),
+        };
+        set.map_err(|error| Trouble::refusal(error.context(option)))
+    };
+    for (option, kind, text) in [
+        ("--npm-registry", "npm", &arguments.npm_registry),
+        ("--cargo-index", "cargo", &arguments.cargo_index),
+        ("--pypi-index", "pypi", &arguments.pypi_index),
+    ] {
+        if let Some(text) = text {
+            set(option, kind, text)?;
+        }
+    }
+    for text in &arguments.registry {
+        let (kind, text) = text.split_once('=').unwrap_or((text, ""));
+        set("--registry", kind, text)?;
+    }
+    Ok(registries)
 }
 
 fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {

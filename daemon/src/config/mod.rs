@@ -4,7 +4,7 @@
 //! Unknown keys are errors with file, line and column. Paths are relative to the file that names
 //! them. Nothing here touches the network or the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use countersign_builder::recipe::Hints;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mirror::Budgets;
-use crate::publish::endpoints::{KEY_CARGO, KEY_NPM, KEY_PYPI, SlashUrl};
+use crate::publish::front::{FRONTS, Front};
 use crate::publish::{Endpoints, PublishedSource};
 use crate::trouble::with_causes;
 use crate::watch::location::{Location, LocationRules};
@@ -98,16 +98,13 @@ pub(crate) struct Rebuilder {
 
 /// Endpoints of registries, where the ecosystem's client is not to be asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub(crate) struct Registries {
-    /// The npm registry.
-    pub npm: Option<String>,
-    /// The sparse index for cargo, with or without `sparse+` before it.
-    pub cargo: Option<String>,
-    /// The simple index for Python packages.
-    pub pypi: Option<String>,
     /// Hosts (`host` or `host:port`) that may serve files beside the registries' own.
     pub allowed_hosts: Vec<String>,
+    /// Endpoints by the type of package URLs.
+    #[serde(flatten)]
+    pub endpoints: BTreeMap<String, String>,
 }
 
 /// What the host may use to fetch; the limits of builds are in each repository's `limits`.
@@ -351,19 +348,18 @@ pub(crate) fn load_hints(path: &Path) -> Result<Hints, ConfigError> {
 }
 
 fn endpoints(registries: &Registries, path: &Path) -> Result<Endpoints, ConfigError> {
-    let parse = |key: &str, text: &Option<String>| {
-        let Some(text) = text else { return Ok(None) };
-        let url = text.strip_prefix("sparse+").unwrap_or(text);
-        SlashUrl::parse(url)
-            .map(Some)
-            .map_err(|error| value(path, key, with_causes(&error)))
-    };
-    Ok(Endpoints {
-        npm: parse(KEY_NPM, &registries.npm)?,
-        cargo: parse(KEY_CARGO, &registries.cargo)?,
-        pypi: parse(KEY_PYPI, &registries.pypi)?,
-        allowed_hosts: registries.allowed_hosts.clone(),
-    })
+    let mut endpoints = Endpoints::allowing(&registries.allowed_hosts);
+    for (kind, text) in &registries.endpoints {
+        let Some(front) = Front::of(kind) else {
+            let known: Vec<&str> = FRONTS.iter().map(|front| front.kind).collect();
+            let message = format!("no such registry; there are: {}", known.join(", "));
+            return Err(value(path, &format!("registries.{kind}"), message));
+        };
+        endpoints
+            .set(front, text)
+            .map_err(|error| value(path, front.key, with_causes(&error)))?;
+    }
+    Ok(endpoints)
 }
 
 fn value(path: &Path, key: &str, message: String) -> ConfigError {

@@ -3,15 +3,18 @@
 //! The index is the authority: it names where files are (`dl` in its `config.json`) and what their
 //! digests are. No host but these two is reached.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::sync::Arc;
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{KEY_CARGO, SlashUrl};
-use super::error::{ParseSourceError, PublishError};
+use super::endpoints::{self, CLIENT_TIME, KEY_CARGO, SlashUrl};
+use super::error::PublishError;
+use super::front::{self, Front, Package, Pending};
 use super::name::percent_encoded;
 use super::{Fetcher, Found, registry, released};
 
@@ -20,9 +23,19 @@ const LONGEST_NAME: usize = 64;
 /// Longest version that is believed.
 const LONGEST_VERSION: usize = 256;
 
+/// See the module.
+pub(super) const FRONT: Front = Front {
+    kind: "cargo",
+    key: KEY_CARGO,
+    client: "cargo",
+    parse: |rest| CargoPackage::parse(rest).map(|package| Arc::new(package) as Arc<dyn Package>),
+    endpoint: front::one_address,
+    discover: || Box::pin(endpoints::discover_cargo(OsStr::new("cargo"), CLIENT_TIME)),
+};
+
 /// A package of a cargo registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CargoPackage {
+#[derive(Debug)]
+struct CargoPackage {
     /// ASCII letters, digits, `-` and `_`.
     name: String,
     /// The one version that the user wants, instead of what the tag spells.
@@ -30,27 +43,34 @@ pub(crate) struct CargoPackage {
 }
 
 impl CargoPackage {
-    /// Reads what stands after `pkg:cargo/`. `text` is the whole, for errors.
-    pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseSourceError> {
-        let refused = |problem| ParseSourceError::Cargo {
-            text: text.to_owned(),
-            problem,
-        };
+    /// Reads what stands after `pkg:cargo/`; the error is the problem.
+    fn parse(rest: &str) -> Result<Self, &'static str> {
         if rest.contains(['?', '#']) {
-            return Err(refused("qualifiers and subpaths have no meaning here"));
+            return Err("qualifiers and subpaths have no meaning here");
         }
         let (name, version) = match rest.split_once('@') {
             Some((name, version)) => (name, Some(version)),
             None => (rest, None),
         };
         if !is_crate_name(name) {
-            return Err(refused("its name is not one of letters, digits, - and _"));
+            return Err("its name is not one of letters, digits, - and _");
         }
-        let version = registry::wanted_version(version, is_version).map_err(refused)?;
+        let version = registry::wanted_version(version, is_version)?;
         Ok(Self {
             name: name.to_owned(),
             version,
         })
+    }
+}
+
+impl Package for CargoPackage {
+    fn fetch<'a>(
+        &'a self,
+        fetcher: &'a Fetcher<'a>,
+        versions: &'a [String],
+        now: Timestamp,
+    ) -> Pending<'a, Result<Found, PublishError>> {
+        Box::pin(fetch(fetcher, self, versions, now))
     }
 }
 
@@ -120,17 +140,13 @@ struct Entry {
 }
 
 /// Finds the version in the index, downloads its file and checks its digest.
-pub(super) async fn fetch(
+async fn fetch(
     fetcher: &Fetcher<'_>,
     package: &CargoPackage,
     versions: &[String],
     now: Timestamp,
 ) -> Result<Found, PublishError> {
-    let index = fetcher
-        .endpoints
-        .cargo
-        .as_ref()
-        .ok_or(PublishError::NoEndpoint(KEY_CARGO))?;
+    let index = &fetcher.endpoints.address(&FRONT)?;
     let versions = package
         .version
         .as_ref()

@@ -1,6 +1,7 @@
 //! Which registries are asked: from the configuration, else from the ecosystem's client, never from
 //! the code. The client is asked for its configuration only, from a folder without anybody's files.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::Ipv4Addr;
 use std::process::Stdio;
@@ -11,6 +12,9 @@ use tokio::net::TcpSocket;
 use tokio::process::Command;
 use tokio::time::timeout;
 use url::Url;
+
+use super::error::PublishError;
+use super::front::Front;
 
 /// The configuration key of the npm registry.
 pub(crate) const KEY_NPM: &str = "registries.npm";
@@ -30,17 +34,55 @@ pub(crate) const KEY_METADATA_BYTES: &str = "limits.metadata_bytes";
 /// Most bytes of an answer of a client: one URL, or an error message.
 const ANSWER_BYTES: u64 = 4096;
 
+/// Longest time for asking a client for its registry.
+pub(super) const CLIENT_TIME: Duration = Duration::from_secs(30);
+
 /// Where registries are.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Endpoints {
-    /// The npm registry, where one is known.
-    pub(crate) npm: Option<SlashUrl>,
-    /// The sparse index for cargo, where one is known.
-    pub(crate) cargo: Option<SlashUrl>,
-    /// The simple index for Python's installers, where one is known.
-    pub(crate) pypi: Option<SlashUrl>,
+    /// Endpoints by the type of package URLs, each checked by its front.
+    known: BTreeMap<&'static str, String>,
     /// Hosts (`host` or `host:port`) that may serve files beside the registry's or the URL's own.
     pub(crate) allowed_hosts: Vec<String>,
+}
+
+impl Endpoints {
+    /// No registry yet, and hosts that may serve files.
+    #[must_use]
+    pub(crate) fn allowing(hosts: &[String]) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            allowed_hosts: hosts.to_vec(),
+        }
+    }
+
+    /// Says where a registry is.
+    ///
+    /// # Errors
+    /// When the text is none that the front takes.
+    pub(crate) fn set(&mut self, front: &'static Front, text: &str) -> Result<(), EndpointError> {
+        let text = (front.endpoint)(text)?;
+        self.known.insert(front.kind, text);
+        Ok(())
+    }
+
+    /// What is known of a registry's endpoint, by the type of its package URLs.
+    #[must_use]
+    pub(crate) fn text(&self, kind: &str) -> Option<&str> {
+        self.known.get(kind).map(String::as_str)
+    }
+
+    /// The address of a registry that has one.
+    ///
+    /// # Errors
+    /// When none is known.
+    pub(super) fn address(&self, front: &Front) -> Result<SlashUrl, PublishError> {
+        let known = self.text(front.kind).map(SlashUrl::parse);
+        match known {
+            Some(Ok(url)) => Ok(url),
+            Some(Err(_)) | None => Err(PublishError::NoEndpoint(front.key)),
+        }
+    }
 }
 
 /// How much is taken from outside.
@@ -143,7 +185,7 @@ pub(crate) enum EndpointError {
 pub(crate) async fn discover_npm(
     program: &OsStr,
     limit: Duration,
-) -> Result<SlashUrl, EndpointError> {
+) -> Result<String, EndpointError> {
     let folder = tempfile::tempdir().map_err(|source| starting(program, KEY_NPM, source))?;
     let mut command = Command::new(program);
     command
@@ -157,7 +199,7 @@ pub(crate) async fn discover_npm(
     if !said.success {
         return Err(answer(program, KEY_NPM, "it failed".to_owned()));
     }
-    SlashUrl::parse(said.text.trim()).map_err(|error| answer(program, KEY_NPM, error.to_string()))
+    address_in(said.text.trim(), program, KEY_NPM)
 }
 
 /// Asks cargo which index it would read in the place of its default registry.
@@ -176,7 +218,7 @@ pub(crate) async fn discover_npm(
 pub(crate) async fn discover_cargo(
     program: &OsStr,
     limit: Duration,
-) -> Result<SlashUrl, EndpointError> {
+) -> Result<String, EndpointError> {
     let start = |source| starting(program, KEY_CARGO, source);
     let folder = tempfile::tempdir().map_err(start)?;
     let manifest = folder.path().join("Cargo.toml");
@@ -207,7 +249,7 @@ pub(crate) async fn discover_cargo(
         let problem = "no address of a sparse index in its error messages";
         answer(program, KEY_CARGO, problem.to_owned())
     })?;
-    SlashUrl::parse(url).map_err(|error| answer(program, KEY_CARGO, error.to_string()))
+    address_in(url, program, KEY_CARGO)
 }
 
 /// Asks pip which index it would read.
@@ -225,7 +267,7 @@ pub(crate) async fn discover_cargo(
 pub(crate) async fn discover_pypi(
     program: &OsStr,
     limit: Duration,
-) -> Result<SlashUrl, EndpointError> {
+) -> Result<String, EndpointError> {
     let start = |source| starting(program, KEY_PYPI, source);
     let folder = tempfile::tempdir().map_err(start)?;
     // bound and never listening: as long as we hold it, nobody else can answer at this port
@@ -248,7 +290,7 @@ pub(crate) async fn discover_pypi(
     let said = ask(command, limit, KEY_PYPI).await?;
     let url = simple_index_in(&said.text)
         .map_err(|problem| answer(program, KEY_PYPI, problem.to_owned()))?;
-    SlashUrl::parse(url).map_err(|error| answer(program, KEY_PYPI, error.to_string()))
+    address_in(url, program, KEY_PYPI)
 }
 
 /// The name that pip is asked about.
@@ -291,6 +333,14 @@ fn index_in(text: &str) -> Option<&str> {
             base.or_else(|| word.strip_suffix("1/a"))
         })
         .filter(|base| base.ends_with('/'))
+}
+
+/// The address that a client said.
+fn address_in(url: &str, program: &OsStr, key: &'static str) -> Result<String, EndpointError> {
+    match SlashUrl::parse(url) {
+        Ok(url) => Ok(url.url().to_string()),
+        Err(error) => Err(answer(program, key, error.to_string())),
+    }
 }
 
 /// What a client said.
@@ -391,12 +441,12 @@ mod tests {
         (folder, program.into_os_string())
     }
 
-    async fn ask(script: &str, seconds: u64) -> Result<SlashUrl, EndpointError> {
+    async fn ask(script: &str, seconds: u64) -> Result<String, EndpointError> {
         let (_folder, program) = client(script);
         discover_npm(&program, Duration::from_secs(seconds)).await
     }
 
-    async fn ask_cargo(script: &str, seconds: u64) -> Result<SlashUrl, EndpointError> {
+    async fn ask_cargo(script: &str, seconds: u64) -> Result<String, EndpointError> {
         let (_folder, program) = client(script);
         discover_cargo(&program, Duration::from_secs(seconds)).await
     }
@@ -406,7 +456,7 @@ mod tests {
     async fn pip_names_its_index_without_a_network() {
         let found = discover_pypi(OsStr::new("pip"), Duration::from_secs(60)).await;
         let found = found.unwrap();
-        assert!(found.url().has_host(), "{:?}", found.url());
+        assert!(found.starts_with("http"), "{found}");
     }
 
     #[tokio::test]
@@ -422,7 +472,7 @@ mod tests {
         };
         let one = "[global]\nindex-url = https://one.example/simple\n";
         let found = pip(one).await.unwrap();
-        assert_eq!(found.url().as_str(), "https://one.example/simple/");
+        assert_eq!(found, "https://one.example/simple/");
         let two = format!("{one}extra-index-url = https://two.example/simple\n");
         let error = pip(&two).await.unwrap_err();
         assert!(error.to_string().contains("several"), "{error}");
@@ -446,7 +496,7 @@ mod tests {
     async fn cargo_names_its_index_without_a_network() {
         let found = discover_cargo(OsStr::new("cargo"), Duration::from_secs(60)).await;
         let found = found.unwrap();
-        assert!(found.url().has_host(), "{:?}", found.url());
+        assert!(found.starts_with("http"), "{found}");
     }
 
     /// Replacements of the default registry in the user's own configuration are followed.
@@ -460,7 +510,7 @@ mod tests {
         .unwrap();
         let script = format!("CARGO_HOME='{}' exec cargo \"$@\"", home.path().display());
         let found = ask_cargo(&script, 60).await.unwrap();
-        assert_eq!(found.url().as_str(), "https://two.example/i/");
+        assert_eq!(found, "https://two.example/i/");
     }
 
     #[tokio::test]
@@ -471,7 +521,7 @@ mod tests {
             echo 'failed to download from `https://registry.example/index/config.json`' >&2
             exit 101"#;
         let found = ask_cargo(script, 60).await.unwrap();
-        assert_eq!(found.url().as_str(), "https://registry.example/index/");
+        assert_eq!(found, "https://registry.example/index/");
         for script in [
             "true",
             "echo 'failed: `https://registry.example/git`' >&2; exit 101",
@@ -493,9 +543,9 @@ mod tests {
             test -z "$CARGO_MANIFEST_DIR" || exit 3
             echo https://registry.example/npm"#;
         let found = ask(script, 60).await.unwrap();
-        assert_eq!(found.url().as_str(), "https://registry.example/npm/");
+        assert_eq!(found, "https://registry.example/npm/");
         assert_eq!(
-            found.join("@s%2fn").as_str(),
+            SlashUrl::parse(&found).unwrap().join("@s%2fn").as_str(),
             "https://registry.example/npm/@s%2fn"
         );
     }

@@ -245,29 +245,20 @@ impl PublishError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParseSourceError {
     /// A purl of a type without a publish module.
-    #[error("{0:?}: of package URLs, only pkg:cargo/… and pkg:npm/… can be fetched so far")]
-    PurlType(String),
-    /// The purl is malformed.
-    #[error("{text:?} is not a cargo package URL: {problem}")]
-    Cargo {
+    #[error("{text:?}: of package URLs, only {known} can be fetched")]
+    PurlType {
         /// What was given.
         text: String,
-        /// What is wrong.
-        problem: &'static str,
+        /// The types that there are.
+        known: String,
     },
     /// The purl is malformed.
-    #[error("{text:?} is not an npm package URL: {problem}")]
-    Npm {
+    #[error("{text:?} is not a package URL of type {kind}: {problem}")]
+    Purl {
         /// What was given.
         text: String,
-        /// What is wrong.
-        problem: &'static str,
-    },
-    /// The purl is malformed.
-    #[error("{text:?} is not a PyPI package URL: {problem}")]
-    Pypi {
-        /// What was given.
-        text: String,
+        /// Its type.
+        kind: &'static str,
         /// What is wrong.
         problem: &'static str,
     },

@@ -16,6 +16,7 @@ pub(crate) mod digest_list;
 pub(crate) mod endpoints;
 pub(crate) mod error;
 pub(crate) mod file;
+pub(crate) mod front;
 pub(crate) mod name;
 pub(crate) mod npm;
 pub(crate) mod pypi;
@@ -62,9 +63,7 @@ pub(crate) async fn fetch(
     now: Timestamp,
 ) -> Result<Found, PublishError> {
     match source {
-        PublishedSource::Cargo(package) => cargo::fetch(fetcher, package, versions, now).await,
-        PublishedSource::Npm(package) => npm::fetch(fetcher, package, versions, now).await,
-        PublishedSource::Pypi(package) => pypi::fetch(fetcher, package, versions, now).await,
+        PublishedSource::Package(package) => package.fetch(fetcher, versions, now).await,
         PublishedSource::File(location) => file::fetch(fetcher, location, tag, versions, now).await,
         PublishedSource::DigestList(location) => {
             digest_list::fetch(fetcher, location, tag, versions, now).await

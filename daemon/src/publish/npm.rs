@@ -1,7 +1,9 @@
 //! Artifacts of an npm registry: package document, version, tarball, integrity.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +12,9 @@ use countersign_attest::time::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{KEY_NPM, SlashUrl};
-use super::error::{ParseSourceError, PublishError};
+use super::endpoints::{self, CLIENT_TIME, KEY_NPM, SlashUrl};
+use super::error::PublishError;
+use super::front::{self, Front, Package, Pending};
 use super::name::{self, percent_decoded, percent_encoded};
 use super::{Fetcher, Found, registry, released};
 use crate::http::{authority, may_reach};
@@ -22,9 +25,19 @@ const LONGEST_NAME: usize = 214;
 /// The smaller document that registries make for installing; others send the whole one.
 const ACCEPT: &str = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8";
 
+/// See the module.
+pub(super) const FRONT: Front = Front {
+    kind: "npm",
+    key: KEY_NPM,
+    client: "npm",
+    parse: |rest| NpmPackage::parse(rest).map(|package| Arc::new(package) as Arc<dyn Package>),
+    endpoint: front::one_address,
+    discover: || Box::pin(endpoints::discover_npm(OsStr::new("npm"), CLIENT_TIME)),
+};
+
 /// A package of an npm registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NpmPackage {
+#[derive(Debug)]
+struct NpmPackage {
     /// `name` or `@scope/name`, with URL-safe characters only.
     name: String,
     /// The one version that the user wants, instead of what the tag spells.
@@ -32,14 +45,10 @@ pub(crate) struct NpmPackage {
 }
 
 impl NpmPackage {
-    /// Reads what stands after `pkg:npm/`. `text` is the whole, for errors.
-    pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseSourceError> {
-        let refused = |problem| ParseSourceError::Npm {
-            text: text.to_owned(),
-            problem,
-        };
+    /// Reads what stands after `pkg:npm/`; the error is the problem.
+    fn parse(rest: &str) -> Result<Self, &'static str> {
         if rest.contains(['?', '#']) {
-            return Err(refused("qualifiers and subpaths have no meaning here"));
+            return Err("qualifiers and subpaths have no meaning here");
         }
         // a scope's own @ stands at the start
         let (name, version) = match rest.char_indices().rfind(|(at, c)| *at > 0 && *c == '@') {
@@ -47,14 +56,12 @@ impl NpmPackage {
             None => (rest, None),
         };
         let Some(name) = percent_decoded(name) else {
-            return Err(refused("its name is not percent-encoded UTF-8"));
+            return Err("its name is not percent-encoded UTF-8");
         };
         if !is_package_name(&name) {
-            return Err(refused(
-                "its name is not name or @scope/name of URL-safe characters",
-            ));
+            return Err("its name is not name or @scope/name of URL-safe characters");
         }
-        let version = registry::wanted_version(version, is_version).map_err(refused)?;
+        let version = registry::wanted_version(version, is_version)?;
         Ok(Self { name, version })
     }
 
@@ -63,6 +70,17 @@ impl NpmPackage {
         // packages are lower-case but for old ones, which must keep their case
         let name = percent_encoded(&self.name, b"/");
         format!("pkg:npm/{name}@{}", percent_encoded(version, b":"))
+    }
+}
+
+impl Package for NpmPackage {
+    fn fetch<'a>(
+        &'a self,
+        fetcher: &'a Fetcher<'a>,
+        versions: &'a [String],
+        now: Timestamp,
+    ) -> Pending<'a, Result<Found, PublishError>> {
+        Box::pin(fetch(fetcher, self, versions, now))
     }
 }
 
@@ -115,17 +133,13 @@ struct Dist {
 }
 
 /// Finds the version in the package's document, downloads its tarball and checks its integrity.
-pub(super) async fn fetch(
+async fn fetch(
     fetcher: &Fetcher<'_>,
     package: &NpmPackage,
     versions: &[String],
     now: Timestamp,
 ) -> Result<Found, PublishError> {
-    let endpoint = fetcher
-        .endpoints
-        .npm
-        .as_ref()
-        .ok_or(PublishError::NoEndpoint(KEY_NPM))?;
+    let endpoint = &fetcher.endpoints.address(&FRONT)?;
     let versions = package
         .version
         .as_ref()
@@ -262,7 +276,7 @@ mod tests {
     use super::*;
 
     fn package(rest: &str) -> NpmPackage {
-        NpmPackage::parse(rest, rest).unwrap()
+        NpmPackage::parse(rest).unwrap()
     }
 
     #[test]

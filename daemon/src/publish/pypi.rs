@@ -6,7 +6,9 @@
 //! index can make us ask for is one GET of an https URL. A redirect from there is not followed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
+use std::sync::Arc;
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
@@ -16,8 +18,9 @@ use countersign_builder::release::Published;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{Endpoints, KEY_PYPI, SlashUrl};
-use super::error::{ParseSourceError, PublishError};
+use super::endpoints::{self, CLIENT_TIME, Endpoints, KEY_PYPI, SlashUrl};
+use super::error::PublishError;
+use super::front::{self, Front, Package, Pending};
 use super::name::{self, percent_decoded, percent_encoded};
 use super::{Fetcher, Found, candidate, registry, released};
 use crate::http::{authority, may_reach};
@@ -27,9 +30,19 @@ const ACCEPT: &str = "application/vnd.pypi.simple.v1+json";
 /// Longest version that is believed.
 const LONGEST_VERSION: usize = 256;
 
+/// See the module.
+pub(super) const FRONT: Front = Front {
+    kind: "pypi",
+    key: KEY_PYPI,
+    client: "pip",
+    parse: |rest| PypiPackage::parse(rest).map(|package| Arc::new(package) as Arc<dyn Package>),
+    endpoint: front::one_address,
+    discover: || Box::pin(endpoints::discover_pypi(OsStr::new("pip"), CLIENT_TIME)),
+};
+
 /// A project of a Python package index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PypiPackage {
+#[derive(Debug)]
+struct PypiPackage {
     /// Normalized.
     name: String,
     /// The one version that the user wants, instead of what the tag spells.
@@ -39,12 +52,8 @@ pub(crate) struct PypiPackage {
 }
 
 impl PypiPackage {
-    /// Reads what stands after `pkg:pypi/`. `text` is the whole, for errors.
-    pub(super) fn parse(text: &str, rest: &str) -> Result<Self, ParseSourceError> {
-        let refused = |problem| ParseSourceError::Pypi {
-            text: text.to_owned(),
-            problem,
-        };
+    /// Reads what stands after `pkg:pypi/`; the error is the problem.
+    fn parse(rest: &str) -> Result<Self, &'static str> {
         let (rest, file_name) = match rest.split_once('?') {
             None => (rest, None),
             Some((rest, qualifier)) => {
@@ -53,9 +62,7 @@ impl PypiPackage {
                 match decoded.map(|value| name::checked(&value)) {
                     Some(Ok(file_name)) => (rest, Some(file_name)),
                     Some(Err(_)) | None => {
-                        return Err(refused(
-                            "of qualifiers it may have file_name and a file's name",
-                        ));
+                        return Err("of qualifiers it may have file_name and a file's name");
                     }
                 }
             }
@@ -65,11 +72,9 @@ impl PypiPackage {
             None => (rest, None),
         };
         if !file_name::is_name(name) {
-            return Err(refused(
-                "its name is not one of letters, digits, -, _ and .",
-            ));
+            return Err("its name is not one of letters, digits, -, _ and .");
         }
-        let version = registry::wanted_version(version, is_version).map_err(refused)?;
+        let version = registry::wanted_version(version, is_version)?;
         Ok(Self {
             name: file_name::normalized(name),
             version,
@@ -82,6 +87,17 @@ impl PypiPackage {
         let version = percent_encoded(version, b"");
         let file_name = percent_encoded(file_name, b"");
         format!("pkg:pypi/{}@{version}?file_name={file_name}", self.name)
+    }
+}
+
+impl Package for PypiPackage {
+    fn fetch<'a>(
+        &'a self,
+        fetcher: &'a Fetcher<'a>,
+        versions: &'a [String],
+        now: Timestamp,
+    ) -> Pending<'a, Result<Found, PublishError>> {
+        Box::pin(fetch(fetcher, self, versions, now))
     }
 }
 
@@ -136,17 +152,13 @@ struct File {
 ///
 /// A file that no recipe can rebuild yet, a platform's wheel for instance, is known by its declared
 /// digest only: it becomes an artifact that says so, and costs no download.
-pub(super) async fn fetch(
+async fn fetch(
     fetcher: &Fetcher<'_>,
     package: &PypiPackage,
     versions: &[String],
     now: Timestamp,
 ) -> Result<Found, PublishError> {
-    let index = fetcher
-        .endpoints
-        .pypi
-        .as_ref()
-        .ok_or(PublishError::NoEndpoint(KEY_PYPI))?;
+    let index = &fetcher.endpoints.address(&FRONT)?;
     let versions = package
         .version
         .as_ref()

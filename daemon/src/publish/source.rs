@@ -5,22 +5,16 @@ use std::path::Path;
 
 use countersign_attest::digest::Sha256;
 
-use super::cargo::CargoPackage;
 use super::error::ParseSourceError;
+use super::front::{Front, Named};
 use super::name;
-use super::npm::NpmPackage;
-use super::pypi::PypiPackage;
 use super::template::Location;
 
 /// Where published artifacts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PublishedSource {
-    /// `pkg:cargo/name`, with or without a version.
-    Cargo(CargoPackage),
-    /// `pkg:npm/name` or `pkg:npm/%40scope/name`, with or without a version.
-    Npm(NpmPackage),
-    /// `pkg:pypi/name`, with or without a version, and with `?file_name=` for one file of it.
-    Pypi(PypiPackage),
+    /// A package URL, with or without a version: `pkg:npm/%40scope/name`.
+    Package(Named),
     /// A URL or a path of the artifact itself, with `{tag}` and `{version}`.
     File(Location),
     /// `digests:` and a URL or a path of a file in the format of `sha256sum`.
@@ -41,13 +35,8 @@ impl PublishedSource {
     /// # Errors
     /// See [`ParseSourceError`].
     pub(crate) fn parse(text: &str, local_base: Option<&Path>) -> Result<Self, ParseSourceError> {
-        if let Some(rest) = text.strip_prefix("pkg:") {
-            return match rest.split_once('/') {
-                Some(("cargo", rest)) => CargoPackage::parse(text, rest).map(Self::Cargo),
-                Some(("npm", rest)) => NpmPackage::parse(text, rest).map(Self::Npm),
-                Some(("pypi", rest)) => PypiPackage::parse(text, rest).map(Self::Pypi),
-                Some(_) | None => Err(ParseSourceError::PurlType(text.to_owned())),
-            };
+        if text.starts_with("pkg:") {
+            return Named::parse(text).map(Self::Package);
         }
         if let Some(rest) = text.strip_prefix("digests:") {
             return Location::parse(rest, local_base).map(Self::DigestList);
@@ -67,14 +56,21 @@ impl PublishedSource {
         })?;
         Ok(Self::Digest { sha256, file_name })
     }
+
+    /// The registry's front, where it is a registry.
+    #[must_use]
+    pub(crate) fn front(&self) -> Option<&'static Front> {
+        match self {
+            Self::Package(package) => Some(package.front),
+            Self::File(_) | Self::DigestList(_) | Self::Digest { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for PublishedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cargo(package) => package.fmt(f),
-            Self::Npm(package) => package.fmt(f),
-            Self::Pypi(package) => package.fmt(f),
+            Self::Package(package) => package.fmt(f),
             Self::File(location) => location.fmt(f),
             Self::DigestList(location) => write!(f, "digests:{location}"),
             Self::Digest {

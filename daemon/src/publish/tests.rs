@@ -7,8 +7,8 @@ use countersign_fixtures::registries::{Answer, Registry};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::endpoints::SlashUrl;
 use super::error::Kind;
+use super::front::FRONTS;
 use super::*;
 use crate::http::HttpOptions;
 
@@ -26,6 +26,20 @@ struct Bench {
     dir: TempDir,
 }
 
+/// Every registry of one address at a registry of ours; cargo's index in a folder of it.
+fn endpoints(url: &str) -> Endpoints {
+    let mut endpoints = Endpoints::default();
+    for front in FRONTS {
+        let address = if front.kind == "cargo" {
+            format!("{url}index")
+        } else {
+            url.to_owned()
+        };
+        endpoints.set(front, &address).unwrap();
+    }
+    endpoints
+}
+
 impl Bench {
     fn new() -> Self {
         let registry = Registry::start().unwrap();
@@ -37,12 +51,7 @@ impl Bench {
                 ..HttpOptions::default()
             })
             .unwrap(),
-            endpoints: Endpoints {
-                npm: Some(SlashUrl::parse(&registry.url()).unwrap()),
-                cargo: Some(SlashUrl::parse(&format!("{}index", registry.url())).unwrap()),
-                pypi: Some(SlashUrl::parse(&registry.url()).unwrap()),
-                ..Endpoints::default()
-            },
+            endpoints: endpoints(&registry.url()),
             blobs: Blobs::open(dir.path().join("blobs")).unwrap(),
             limits: Limits {
                 artifact_bytes: 1000,
@@ -319,7 +328,7 @@ async fn trouble_of_the_registry_is_a_fault() {
         bench.registry.put("/left", answer);
         bench.refused(code, Kind::Fault).await;
     }
-    bench.endpoints.npm = None;
+    bench.endpoints = Endpoints::default();
     let text = bench.refused("registry-unknown", Kind::Fault).await;
     assert!(text.contains("registries.npm"), "{text}");
 }

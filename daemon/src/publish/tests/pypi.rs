@@ -159,7 +159,7 @@ async fn a_list_that_is_none_is_refused() {
     list(&bench, &[entry]);
     bench.refuses(SOURCE, "bad-metadata", Kind::Fault).await;
     let mut bench = bench;
-    bench.endpoints.pypi = None;
+    bench.endpoints = Endpoints::default();
     let text = bench.refuses(SOURCE, "registry-unknown", Kind::Fault).await;
     assert!(text.contains("registries.pypi"), "{text}");
 }
