@@ -54,7 +54,7 @@ pub enum Request {
     Probe {
         /// Folders with toolchains beside `/usr`.
         toolchains: Vec<String>,
-        /// Tools whose versions are wanted, each with the arguments that make it print its version.
+        /// Tools whose versions are wanted, each with the command that prints it.
         tools: BTreeMap<String, Vec<String>>,
     },
 }

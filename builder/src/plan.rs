@@ -75,6 +75,41 @@ pub struct Candidate {
     /// into has the origin `artifact` besides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assists: Vec<Assist>,
+    /// The last step, where it encodes an output anew ([`crate::recipe::encoding`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<EncodingStep>,
+}
+
+/// What a last step that encodes an output anew does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncodingStep {
+    /// The output, relative to `subdir`.
+    pub output: String,
+    /// In which ways it is encoded. One: in place. Several: each is an output beside it, to find out
+    /// which one the published file has.
+    pub variants: Vec<Variant>,
+}
+
+/// An encoder of deflate streams and its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Whose encoder.
+    pub encoder: Encoder,
+    /// 1 to 9.
+    pub level: u8,
+}
+
+/// Whose encoder of deflate streams: a program of the environment, whose version and whose library's
+/// version the plan pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoder {
+    /// The library behind python3's `zlib` module: stock zlib on most systems, zlib-ng on some.
+    Python3,
+    /// The library in node: Chromium's zlib in official builds, the system's in some others.
+    Node,
 }
 
 /// Something copied from the artifact under test.
@@ -402,6 +437,7 @@ mod tests {
                 incomplete: None,
                 missing: None,
                 assists: Vec::new(),
+                encoding: None,
             },
             inputs: vec![input("cargo:config"), input("cargo:index/dep")],
         }

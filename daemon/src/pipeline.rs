@@ -24,6 +24,7 @@ use countersign_builder::outcome::{Ended, Outcome};
 use countersign_builder::plan::{
     Candidate, EnvironmentSpec, Network, Plan, PlanSource, SCHEMA, SourceForm,
 };
+use countersign_builder::recipe::encoding::{self, Trial, TrialResult};
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::sandbox::Profile;
@@ -104,9 +105,10 @@ async fn one_artifact(
         return Ok(result);
     }
     let recipe = recipe_name(task, &result.published)?;
-    let capabilities = workshop.capabilities(&wanted_tools(task, &recipe)).await?;
     let evidence = inspect(workshop, task, &recipe, resolved, &result.published).await?;
     loop {
+        let tools = wanted_tools(task, &recipe, &result.attempts);
+        let capabilities = workshop.capabilities(&tools).await?;
         let situation = Situation {
             release: &resolved.release,
             published: &result.published,
@@ -119,7 +121,11 @@ async fn one_artifact(
         };
         let candidate = match next(task, &recipe, &situation) {
             Next::Try(candidate) => *candidate,
-            Next::Enough => break,
+            Next::Enough => {
+                let trials = encoding::trials(&situation);
+                result.encoders = trials;
+                break;
+            }
             Next::Cannot { reason, detail } => {
                 if result.attempts.is_empty() {
                     result.judgement = judge::because(reason, Some(detail));
@@ -169,6 +175,7 @@ fn untried(
         comparison: None,
         differences: None,
         attempts: Vec::new(),
+        encoders: Vec::new(),
     }
 }
 
@@ -182,6 +189,11 @@ fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
         plan: digest,
         outcomes: tried.outcomes,
         verdict,
+        encoding: tried
+            .comparison
+            .as_ref()
+            .and_then(Comparison::encoding)
+            .cloned(),
     });
     if result.plan.is_none() || verdict < result.judgement.verdict {
         result.judgement = tried.judgement;
@@ -511,6 +523,22 @@ pub(crate) fn causes(comparison: &Comparison) -> Vec<String> {
     }
 }
 
+/// What the second step came to, a line for each encoder, as [`causes`].
+#[must_use]
+pub(crate) fn encoders(trials: &[Trial]) -> Vec<String> {
+    let line = |trial: &Trial| {
+        let levels: Vec<String> = trial.levels.iter().map(u8::to_string).collect();
+        let came_to = match &trial.result {
+            TrialResult::SameBytes { level } => format!("the published bytes at level {level}"),
+            TrialResult::OtherBytes => format!("other bytes at levels {}", levels.join(" ")),
+            TrialResult::Failed => "failed".to_owned(),
+            TrialResult::NotTried { why } => format!("not tried: {why}"),
+        };
+        format!("encoder {}: {came_to}", trial.encoder)
+    };
+    trials.iter().map(line).collect()
+}
+
 fn recipe_name(task: &Task, published: &Published) -> Result<String, Trouble> {
     if let Some(plan) = &task.plan {
         return Ok(plan.candidate.recipe.clone());
@@ -532,12 +560,15 @@ fn recipe_name(task: &Task, published: &Published) -> Result<String, Trouble> {
 }
 
 /// The programs whose versions a plan of this task may pin.
-fn wanted_tools(task: &Task, recipe: &str) -> Vec<String> {
+fn wanted_tools(task: &Task, recipe: &str, attempts: &[Attempt]) -> Vec<String> {
     let mut tools: Vec<String> = recipe::tools(recipe)
         .iter()
         .map(|&t| t.to_owned())
         .collect();
     tools.extend(task.hints.tools.iter().cloned());
+    if attempts.iter().any(|attempt| attempt.encoding.is_some()) {
+        tools.extend(encoding::TOOLS.map(str::to_owned));
+    }
     if let Some(plan) = &task.plan {
         let EnvironmentSpec::Host { tools: pinned } = &plan.candidate.environment;
         tools.extend(pinned.iter().map(|tool| tool.name.clone()));

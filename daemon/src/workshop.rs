@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use countersign_builder::child;
-use countersign_builder::environment::Capabilities;
+use countersign_builder::environment::{self, Capabilities};
 use countersign_builder::plan::ToolVersion;
 use countersign_builder::release::Published;
 use tempfile::TempDir;
@@ -251,7 +251,7 @@ impl Workshop {
         let binary = self.binary.clone();
         let wanted: BTreeMap<String, Vec<String>> = tools
             .iter()
-            .map(|tool| (tool.clone(), vec!["--version".to_owned()]))
+            .map(|tool| (tool.clone(), environment::version_command(tool)))
             .collect();
         tokio::task::spawn_blocking(move || child::probe(&binary, &toolchains, &wanted, PROBE_TIME))
             .await

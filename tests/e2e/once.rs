@@ -1,9 +1,10 @@
 //! Promise: `daemon --once` takes real releases to signed verdicts.
 //!
-//! Two npm packages without a build step, at exact versions, come through npm's own configured
+//! Npm packages without a build step, at exact versions, come through npm's own configured
 //! registry; a git repository with a tag is made from their content. A tampered copy of what was
 //! published differs. What node's zlib can encode decides between reproduced and equivalent, so the
-//! test states which node it found.
+//! test states which node it found. One was published with stock zlib, which the second step finds in
+//! python3.
 
 use std::fs;
 use std::io::Read as _;
@@ -84,6 +85,25 @@ fn real_npm_releases_get_their_verdicts() {
     let yocto = released(&world, "yocto-queue", "1.2.2");
     let express = released(&world, "express", "5.2.1");
     world.write("tampered/express-5.2.1.tgz", tampered(&express));
+    let (before, older) = (World::new(), "yocto-queue-1.0.0.tgz");
+    before.write(older, released(&before, "yocto-queue", "1.0.0"));
+    let arguments = [
+        "rebuild",
+        "--source",
+        "yocto-queue",
+        "--tag",
+        "v1.0.0",
+        "--published",
+        older,
+        "--recipe",
+        "npm",
+        "--format",
+        "json",
+    ];
+    let found = before.run(arguments).expect(0).json();
+    let artifact = &found["artifacts"][0];
+    println!("{older}: {} {}", artifact["verdict"], artifact["causes"]);
+    assert_eq!(artifact["verdict"], "reproduced", "{found:#}");
     let _ = world.repository("again");
     copy_repository(&world.path("express"), &world.path("again"));
     world.configure(

@@ -350,8 +350,8 @@ pub fn compare(
     })
 }
 
-/// Finds out what this machine can do. `tools` maps a program's name to the arguments that make it
-/// print its version.
+/// Finds out what this machine can do. `tools` maps a tool's name to the command that prints its
+/// version ([`crate::environment::version_command`]).
 ///
 /// # Errors
 /// When the child fails or `deadline` passes; what the machine lacks is in the answer.

@@ -47,6 +47,7 @@ pub(super) fn conclude(
     Comparison::Equivalent {
         normalizations,
         normalized_digest,
+        encoding: None,
     }
 }
 

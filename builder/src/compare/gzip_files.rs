@@ -1,6 +1,7 @@
 //! Compares two walked gzip files: payloads first, then what is inside them.
 
 use super::containers::{conclude, member_differences, pseudo};
+use super::encoding::Encoding;
 use super::form::Form;
 use super::normalization::Tally;
 use super::{Comparison, DifferenceKind, Failure, MemberDifference, Side};
@@ -26,7 +27,8 @@ pub(super) fn compare(
     let mut differences = around(&published, &rebuilt);
     if differences.is_empty() && same_payloads(&published, &rebuilt) {
         let form = |form: Form| form.payloads(&published);
-        return Ok(conclude(Format::Gzip, differences, &tally, form, limits));
+        let answer = conclude(Format::Gzip, differences, &tally, form, limits);
+        return Ok(answer.encoded(Encoding::of_gzip(&published)));
     }
     let ([a], [b]) = (&published.streams[..], &rebuilt.streams[..]) else {
         return Ok(Comparison::different(differences, limits));

@@ -17,12 +17,15 @@ pub use tree::{Compared, Tree};
 
 mod archive_times_owners;
 mod containers;
+pub mod encoding;
 mod form;
 mod gzip_encoding;
 mod gzip_files;
 pub mod normalization;
 mod tar_padding;
 pub mod tree;
+
+use encoding::Encoding;
 
 #[cfg(test)]
 mod mutants;
@@ -89,7 +92,7 @@ fn attempt(
             let a = a.map_err(Failure::on(Side::Published))?;
             let b = archive::zip::walk(rebuilt, limits, None);
             let b = b.map_err(Failure::on(Side::Rebuilt))?;
-            Ok(containers::compare(format_a, &a, &b, limits))
+            Ok(containers::compare(format_a, &a, &b, limits).encoded(Some(Encoding::Zip)))
         }
         Format::Other => Ok(not_comparable),
     }
@@ -188,6 +191,9 @@ pub enum Comparison {
         normalizations: Vec<Applied>,
         /// Digest of the normalized form that both sides share.
         normalized_digest: Sha256,
+        /// How the published file is encoded, where that is all that differs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encoding: Option<Encoding>,
     },
     /// Content, names, types or modes differ.
     Different {

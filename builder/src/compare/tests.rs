@@ -58,6 +58,7 @@ fn equivalent(published: &[u8], rebuilt: &[u8]) -> (Vec<(String, u64, u64)>, Sha
         Comparison::Equivalent {
             normalizations,
             normalized_digest,
+            ..
         } => {
             let applied = normalizations.into_iter();
             let applied = applied.map(|a| (a.id, a.changed_published, a.changed_rebuilt));

@@ -85,7 +85,7 @@ pub(crate) fn probe(toolchains: &[String], tools: &BTreeMap<String, Vec<String>>
         id_mode: id_mode.filter(|_| works),
         checks,
         tools: tools
-            .filter_map(|(name, arguments)| find(toolchains, name, arguments))
+            .filter_map(|(name, command)| find(toolchains, name, command))
             .collect(),
         alternatives: Vec::new(), // a probe is of one set of toolchains
     }
@@ -101,10 +101,8 @@ fn check(name: &str, remedy: &str, result: Result<(), String>) -> Check {
     }
 }
 
-fn find(toolchains: &[String], name: &str, arguments: &[String]) -> Option<FoundTool> {
-    let mut argv = vec![name.to_owned()];
-    argv.extend_from_slice(arguments);
-    let ran = run(toolchains, argv).ok()?;
+fn find(toolchains: &[String], name: &str, command: &[String]) -> Option<FoundTool> {
+    let ran = run(toolchains, command.to_vec()).ok()?;
     let version = match ran.ended? {
         Ended::Completed => version_in(&String::from_utf8_lossy(&ran.log))?,
         Ended::Exited { .. }

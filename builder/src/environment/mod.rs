@@ -6,6 +6,21 @@ use crate::outcome::IdMode;
 
 pub mod host;
 
+/// The command that makes a tool print its version. A library has no program of its own: the one that
+/// uses it is asked.
+#[must_use]
+pub fn version_command(tool: &str) -> Vec<String> {
+    let command: &[&str] = match tool {
+        "node-zlib" => &["node", "-p", "process.versions.zlib"],
+        "python3-zlib" => {
+            let code = "import zlib; print(zlib.ZLIB_RUNTIME_VERSION)";
+            &["python3", "-I", "-S", "-c", code]
+        }
+        program => &[program, "--version"],
+    };
+    command.iter().map(|&word| word.to_owned()).collect()
+}
+
 /// What this machine can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {

@@ -87,6 +87,7 @@ fn plan(origin: Origin) -> Plan {
             incomplete: None,
             missing: None,
             assists: Vec::new(),
+            encoding: None,
         },
         inputs: Vec::new(),
     }
@@ -138,6 +139,7 @@ fn equivalent() -> Comparison {
             members_unlisted: 0,
         }],
         normalized_digest: Sha256::of(b"form"),
+        encoding: None,
     }
 }
 
@@ -367,6 +369,7 @@ fn facts_that_do_not_fit_together_are_no_verdict() {
     let empty = Comparison::Equivalent {
         normalizations: Vec::new(),
         normalized_digest: Sha256::of(b""),
+        encoding: None,
     };
     for facts in [
         compared(empty),

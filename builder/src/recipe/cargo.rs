@@ -260,6 +260,7 @@ fn candidate(
         },
         missing,
         assists,
+        encoding: None,
     }
 }
 

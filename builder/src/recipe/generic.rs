@@ -94,6 +94,7 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
             .then_some(Reason::SourceIncomplete),
         missing: None,
         assists: Vec::new(),
+        encoding: None,
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),

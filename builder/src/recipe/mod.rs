@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::ReadLimits;
+use crate::compare::encoding::Encoding;
 use crate::environment::Capabilities;
 use crate::outcome::Outcome;
 use crate::plan::{Candidate, Limits, Network, ToolVersion};
@@ -19,6 +20,7 @@ use countersign_attest::time::{ParseTimestampError, Timestamp};
 use countersign_attest::verdict::{Reason, Verdict};
 
 pub mod cargo;
+pub mod encoding;
 pub mod generic;
 pub mod npm;
 pub mod pypi;
@@ -98,7 +100,21 @@ pub fn next(situation: &Situation<'_>, recipe: &str) -> Next {
         (
             Some(recipe),
             Evidence::Cargo(_) | Evidence::Generic | Evidence::Npm(_) | Evidence::Pypi(_),
-        ) => (recipe.next)(situation),
+        ) => ask(recipe, situation),
+    }
+}
+
+/// Asks a recipe, which sees only attempts of its own; once it has no more, the second step.
+fn ask(recipe: &Recipe, situation: &Situation<'_>) -> Next {
+    let is_own = |attempt: &&Attempt| attempt.candidate.encoding.is_none();
+    let own: Vec<Attempt> = situation.attempts.iter().filter(is_own).cloned().collect();
+    let next = (recipe.next)(&Situation {
+        attempts: &own,
+        ..*situation
+    });
+    match next {
+        Next::Enough => encoding::next(situation),
+        Next::Try(_) | Next::Cannot { .. } => next,
     }
 }
 
@@ -244,6 +260,9 @@ pub struct Attempt {
     pub outcomes: Vec<Outcome>,
     /// What it came to.
     pub verdict: Verdict,
+    /// How the published file is encoded, where nothing but that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
 }
 
 /// All that `next` may look at.

@@ -115,6 +115,7 @@ fn candidate(situation: &Situation<'_>, evidence: &NpmEvidence) -> Result<Candid
         incomplete: incomplete(situation, evidence),
         missing: None,
         assists: Vec::new(),
+        encoding: None,
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),

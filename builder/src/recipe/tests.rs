@@ -18,19 +18,23 @@ use crate::release::Stage;
 
 /// All that `next` looks at, owned, so that a row can change one of it.
 #[derive(Clone)]
-struct Facts {
-    release: Release,
-    published: Published,
-    evidence: Evidence,
+pub(super) struct Facts {
+    pub(super) release: Release,
+    pub(super) published: Published,
+    pub(super) evidence: Evidence,
     source_incomplete: bool,
-    capabilities: Capabilities,
-    hints: Hints,
-    attempts: Vec<Attempt>,
+    pub(super) capabilities: Capabilities,
+    pub(super) hints: Hints,
+    pub(super) attempts: Vec<Attempt>,
 }
 
 impl Facts {
-    fn next(&self, recipe: &str) -> Next {
-        let situation = Situation {
+    pub(super) fn next(&self, recipe: &str) -> Next {
+        next(&self.situation(), recipe)
+    }
+
+    pub(super) fn situation(&self) -> Situation<'_> {
+        Situation {
             release: &self.release,
             published: &self.published,
             evidence: &self.evidence,
@@ -39,12 +43,11 @@ impl Facts {
             capabilities: &self.capabilities,
             hints: &self.hints,
             attempts: &self.attempts,
-        };
-        next(&situation, recipe)
+        }
     }
 
     #[track_caller]
-    fn candidate(&self, recipe: &str) -> Candidate {
+    pub(super) fn candidate(&self, recipe: &str) -> Candidate {
         match self.next(recipe) {
             Next::Try(candidate) => *candidate,
             other => panic!("expected a candidate: {other:?}"),
@@ -124,7 +127,7 @@ fn npm_evidence() -> NpmEvidence {
     }
 }
 
-fn npm(change: impl FnOnce(&mut NpmEvidence)) -> Facts {
+pub(super) fn npm(change: impl FnOnce(&mut NpmEvidence)) -> Facts {
     let mut evidence = npm_evidence();
     change(&mut evidence);
     facts(Evidence::Npm(evidence))
@@ -144,7 +147,7 @@ fn generic(change: impl FnOnce(&mut Hints)) -> Facts {
     facts
 }
 
-fn plan(candidate: Candidate) -> String {
+pub(super) fn plan(candidate: Candidate) -> String {
     let plan = Plan {
         schema: SCHEMA.into(),
         source: PlanSource {
@@ -195,6 +198,7 @@ fn one_candidate_each_and_then_enough() {
             plan: Sha256::of(b"plan"),
             outcomes: Vec::new(),
             verdict: Verdict::Differs,
+            encoding: None,
         });
         assert_eq!(facts.next(recipe), Next::Enough);
     }

@@ -15,6 +15,7 @@ use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::origin::Origin;
 use countersign_attest::time::Timestamp;
 use countersign_builder::child::{self, CallError, ReplayCall, ReplayRequest, ReplaySink};
+use countersign_builder::environment::version_command;
 use countersign_builder::outcome::{EnvironmentFound, Outcome};
 use countersign_builder::plan::{
     Candidate, EnvironmentSpec, Limits, Network, Plan, PlanSource, SCHEMA, SourceForm, Step, Valued,
@@ -103,9 +104,9 @@ impl Bench {
         let tools = [
             (
                 "sh-that-is-not-there".to_owned(),
-                vec!["--version".to_owned()],
+                version_command("sh-that-is-not-there"),
             ),
-            ("tar".to_owned(), vec!["--version".to_owned()]),
+            ("tar".to_owned(), version_command("tar")),
         ];
         let deadline = Duration::from_secs(60);
         let found = child::probe(&self.binary, &[], &tools.into(), deadline).map_err(shown)?;
@@ -263,6 +264,7 @@ impl Bench {
                     incomplete: None,
                     missing: None,
                     assists: Vec::new(),
+                    encoding: None,
                 },
                 inputs: Vec::new(),
             },

@@ -374,7 +374,7 @@ fn keep_rebuilt(findings: &Findings, out: &Path) -> Result<(), Trouble> {
 
 fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> ReportArtifact {
     let judgement = &result.judgement;
-    let (normalizations, causes) = match &result.comparison {
+    let (normalizations, mut causes) = match &result.comparison {
         Some(Comparison::Equivalent { normalizations, .. }) => (
             normalizations.iter().map(|n| n.id.clone()).collect(),
             Vec::new(),
@@ -382,6 +382,7 @@ fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> Re
         Some(comparison) => (Vec::new(), pipeline::causes(comparison)),
         None => (Vec::new(), Vec::new()),
     };
+    causes.extend(pipeline::encoders(&result.encoders));
     ReportArtifact {
         name: result.published.file_name.clone(),
         published: ReportDigest {

@@ -135,6 +135,7 @@ fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest
             Comparison::Equivalent {
                 normalizations,
                 normalized_digest,
+                ..
             },
             Verdict::Equivalent,
         ) => {

@@ -7,6 +7,7 @@ use countersign_attest::time::Timestamp;
 use countersign_builder::compare::{Comparison, Tree};
 use countersign_builder::judge::Judgement;
 use countersign_builder::plan::Plan;
+use countersign_builder::recipe::encoding::Trial;
 use countersign_builder::recipe::{Attempt, Hints};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::tree::TreeDigest;
@@ -87,6 +88,9 @@ pub(crate) struct ArtifactResult {
     pub differences: Option<Tree>,
     /// Everything that was tried, in order.
     pub attempts: Vec<Attempt>,
+    /// What the second step came to; empty where nothing called for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encoders: Vec<Trial>,
 }
 
 /// Everything that a task came to.

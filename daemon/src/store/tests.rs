@@ -170,6 +170,7 @@ fn judged(about: StoredRelease, verdict: Verdict, kinds: &[Kind]) -> Judged {
         comparison: None,
         differences: None,
         attempts: Vec::new(),
+        encoders: Vec::new(),
     };
     let facts: Facts = serde_json::from_str(FACTS).unwrap();
     let drafts = kinds.iter().map(|&kind| Draft {

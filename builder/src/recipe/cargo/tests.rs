@@ -306,6 +306,7 @@ impl Case {
                     plan: Sha256::of(b"plan"),
                     outcomes: Vec::new(),
                     verdict: *verdict,
+                    encoding: None,
                 }),
                 (next, _) => return next,
             }

@@ -115,6 +115,7 @@ pub(super) fn make(
                 .unwrap_or(release.commit_time),
         ),
         assists: Vec::new(),
+        encoding: None,
         missing: by_git
             .then(|| "git's own list of files, which setuptools-scm asks for".to_owned()),
         incomplete: match (situation.source_incomplete, by_git) {

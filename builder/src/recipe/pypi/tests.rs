@@ -136,6 +136,7 @@ impl Facts {
             plan: Sha256::of(b"plan"),
             outcomes: Vec::new(),
             verdict,
+            encoding: None,
         });
     }
 }
