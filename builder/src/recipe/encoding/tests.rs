@@ -6,7 +6,9 @@ use countersign_attest::time::Timestamp;
 use super::super::tests::{Facts, npm, plan};
 use super::*;
 use crate::environment::FoundTool;
-use crate::outcome::{Ended, EnvironmentFound, IdMode, LogRecord, Outcome, OutputFile};
+use crate::outcome::{
+    Ended, Enforcement, EnvironmentFound, IdMode, LogRecord, Outcome, OutputFile,
+};
 use crate::plan::Limits;
 
 const EXACT: &str = "published";
@@ -48,6 +50,7 @@ fn outcome(outputs: &[(&str, &str)]) -> Outcome {
             profile: String::new(),
             id_mode: IdMode::SingleId,
             limits: Limits::default(),
+            enforcement: Enforcement::default(),
         },
     }
 }
