@@ -140,7 +140,10 @@ fn all_variants_first_and_then_the_one_that_has_the_bytes() {
     let added = serde_json::to_string_pretty(&added).expect("JSON") + "\n";
     let golden = include_str!("../../../golden/encoding-step.json");
     assert_eq!(added, golden);
-    assert!(!plan(found).contains("\"artifact\""), "selected, never copied");
+    assert!(
+        !plan(found).contains("\"artifact\""),
+        "selected, never copied"
+    );
     tried(&mut facts, Verdict::Reproduced, None, &made);
     assert_eq!(facts.next("npm"), Next::Enough);
     let trials = trials(&facts.situation());
