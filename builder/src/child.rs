@@ -70,8 +70,10 @@ pub struct ReplayRequest {
     pub toolchains: Vec<String>,
     /// The values of settings that must not matter.
     pub profile: Profile,
-    /// First host id of the range to map, when started by root.
+    /// First host id of the ranges to map, when started by root.
     pub id_base: u32,
+    /// How many ranges there are: a sandbox takes the first that is free.
+    pub id_slots: u32,
 }
 
 /// A child's answer.

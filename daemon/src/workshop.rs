@@ -34,9 +34,6 @@ const PROBE_TIME: Duration = Duration::from_secs(120);
 /// Most bytes of a log that are read at once.
 const MAX_LOG: u64 = 1 << 30;
 
-/// First host id of the range that a build started by root gets. Nobody is expected to have it.
-const ID_BASE: u32 = 100_000;
-
 /// What the pipeline is doing, for progress on a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step<'a> {
@@ -418,12 +415,6 @@ impl Workshop {
     #[must_use]
     pub(crate) fn binary(&self) -> &Path {
         &self.binary
-    }
-
-    /// First host id of a build's range.
-    #[must_use]
-    pub(crate) const fn id_base(&self) -> u32 {
-        ID_BASE
     }
 }
 

@@ -233,6 +233,7 @@ fn copy(request: &ReplayRequest) -> ReplayRequest {
         toolchains: request.toolchains.clone(),
         profile: request.profile.clone(),
         id_base: request.id_base,
+        id_slots: request.id_slots,
     }
 }
 

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use crate::channel::{Channel, ChannelError};
 use crate::environment::host;
-use crate::outcome::{Ended, Enforcement, EnvironmentFound, IdMode};
+use crate::outcome::{Ended, EnvironmentFound, IdMode};
 use crate::plan::PlanError;
 use crate::sandbox::confine::{self, Confinement, Isolation, Place};
 use crate::sandbox::fault::in_one_line;
-use crate::sandbox::launch::{self, Audience};
+use crate::sandbox::launch::{self, Audience, Found};
 use crate::sandbox::spec::Spec;
 use crate::sandbox::{self, SandboxError, collect};
 
@@ -160,15 +160,15 @@ impl Audience for Host<'_> {
         Ok(self.channel.send_with_fds(&Answer::Listening, &fds)?)
     }
 
-    fn started(&mut self, mode: IdMode) -> Result<(), SandboxError> {
-        self.mode = Some(mode);
+    fn started(&mut self, found: Found) -> Result<(), SandboxError> {
+        self.mode = Some(found.mode);
         self.channel.send(&Answer::Started(EnvironmentFound {
             architecture: std::env::consts::ARCH.to_owned(),
             tools: self.request.tools.clone(),
             profile: sandbox::PROFILE.to_owned(),
-            id_mode: mode,
+            id_mode: found.mode,
             limits: self.request.plan.candidate.limits,
-            enforcement: Enforcement::default(),
+            enforcement: found.enforcement,
         }))?;
         Ok(())
     }

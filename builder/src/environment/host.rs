@@ -17,12 +17,12 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::outcome::{Ended, IdMode};
-use crate::sandbox::SandboxError;
 use crate::sandbox::confine::{self, Confinement, Isolation, USER_NAMESPACES};
 use crate::sandbox::fault::{Doing, in_one_line};
-use crate::sandbox::launch::{self, Audience};
-use crate::sandbox::spec::{PROBE_ID_BASE, Spec};
+use crate::sandbox::launch::{self, Audience, Found};
+use crate::sandbox::spec::Spec;
 use crate::sandbox::sys::{self, Cloned};
+use crate::sandbox::{ID_BASE, ID_SLOTS, SandboxError};
 use crate::sandbox::{ids, landlock, seccomp};
 
 use super::{Capabilities, Check, FoundTool};
@@ -163,8 +163,8 @@ impl Audience for Ran {
         Err(SandboxError::Inside("a probe with a mirror".into())) // a probe's spec has none
     }
 
-    fn started(&mut self, mode: IdMode) -> Result<(), SandboxError> {
-        self.mode = Some(mode);
+    fn started(&mut self, found: Found) -> Result<(), SandboxError> {
+        self.mode = Some(found.mode);
         Ok(())
     }
 
@@ -221,14 +221,14 @@ fn try_user_namespace() -> Result<(), SandboxError> {
 fn try_tmpfs() -> Result<(), SandboxError> {
     let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
     let (mut wait, mut go) = io::pipe().doing("making a pipe")?;
-    let mode = ids::choose(PROBE_ID_BASE)?;
+    let mut slot = ids::choose(ID_BASE, ID_SLOTS)?;
     match sys::clone_process(namespaces).doing("making a user and a mount namespace")? {
         Cloned::Child => {
             drop(go);
             let mounted = wait
                 .read_exact(&mut [0])
                 .doing("waiting for a mapping")
-                .and_then(|()| ids::become_inner_root(mode))
+                .and_then(|()| ids::become_inner_root(IdMode::SingleId))
                 .and_then(|()| {
                     let options = Some("size=1m,nr_inodes=10");
                     mount(
@@ -244,7 +244,7 @@ fn try_tmpfs() -> Result<(), SandboxError> {
         }
         Cloned::Parent(pid, _) => {
             drop(wait);
-            ids::map_outer(pid, mode, PROBE_ID_BASE)?;
+            slot.map_outer(pid)?;
             go.write_all(&[1]).doing("waking a process")?;
             match waitpid(Pid::from_raw(pid), None).doing("waiting for a process")? {
                 nix::sys::wait::WaitStatus::Exited(_, 0) => Ok(()),

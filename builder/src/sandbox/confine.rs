@@ -140,6 +140,11 @@ pub(crate) fn die_with_parent() -> Result<(), SandboxError> {
     prctl::set_pdeathsig(Signal::SIGKILL).doing("tying this process to its parent")
 }
 
+/// Takes that back: this process sees its host hang up, and ends by itself.
+pub(crate) fn outlive_parent() -> Result<(), SandboxError> {
+    prctl::set_pdeathsig(None).doing("untying this process from its parent")
+}
+
 /// Sets a limit, or leaves the lower one that the host has.
 pub(crate) fn limit(resource: Resource, value: u64) -> Result<(), SandboxError> {
     let (_, hard) = getrlimit(resource).doing("reading a resource limit")?;

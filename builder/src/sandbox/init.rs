@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::personality::{self, Persona};
 use nix::sys::resource::Resource;
 use nix::sys::stat::{Mode, umask};
@@ -30,13 +31,16 @@ use super::fault::{Doing, SandboxError, in_one_line};
 use super::landlock::Place;
 use super::spec::{HOME, SOURCE, Spec};
 use super::sys::{self, Cloned};
-use super::{confine, ids, landlock, mounts, seccomp, source};
+use super::{confine, cpus, ids, landlock, mounts, seccomp, source};
 
 /// What the launcher says, beside the source tree between the two.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToInit {
-    /// Ids are mapped: make the sandbox. The source tree follows.
-    Go,
+    /// Ids are mapped, in this way: make the sandbox. The source tree follows.
+    Go {
+        /// How.
+        mode: IdMode,
+    },
     /// Run the steps.
     Begin,
 }
@@ -44,8 +48,8 @@ pub(crate) enum ToInit {
 /// What the first process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {
-    /// The sandbox is up and the source in it. Descriptors: `/build`, then the mirror's listener where
-    /// there is a mirror.
+    /// The sandbox is up and the source in it. Descriptors: `/build`, `/proc`, then the mirror's
+    /// listener where there is a mirror.
     Ready,
     /// A step starts.
     Step(usize),
@@ -55,12 +59,26 @@ pub(crate) enum FromInit {
     Fault(String),
 }
 
+/// What the first process starts with.
+pub(crate) struct Start<'a> {
+    /// What the sandbox holds.
+    pub(crate) spec: &'a Spec,
+    /// What is shown of the host, where the launcher has prepared it.
+    pub(crate) trees: Option<Vec<(String, OwnedFd)>>,
+    /// The processors to stay on, where they are not all.
+    pub(crate) cpus: Option<&'a [usize]>,
+    /// This end of the channel.
+    pub(crate) socket: &'a OwnedFd,
+    /// The pipe of the log.
+    pub(crate) log: &'a OwnedFd,
+}
+
 /// Runs as the first process of new namespaces, and never returns.
-pub(crate) fn run(spec: &Spec, mode: IdMode, socket: &OwnedFd, log: &OwnedFd) -> ! {
+pub(crate) fn run(start: Start<'_>) -> ! {
     // an unwinding panic must not run the launcher's code in this process
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        let mut channel = take_descriptors(socket, log)?;
-        let result = live(spec, mode, &mut channel);
+        let mut channel = take_descriptors(&start)?;
+        let result = live(start, &mut channel);
         if let Err(error) = &result {
             channel.send(&FromInit::Fault(in_one_line(error)))?;
         }
@@ -72,25 +90,36 @@ pub(crate) fn run(spec: &Spec, mode: IdMode, socket: &OwnedFd, log: &OwnedFd) ->
     })
 }
 
-/// Keeps the channel and the log; closes all else that the launcher had open.
-fn take_descriptors(socket: &OwnedFd, log: &OwnedFd) -> Result<Channel, SandboxError> {
+/// Keeps the channel, the log and the prepared trees; closes all else that the launcher had open.
+fn take_descriptors(start: &Start<'_>) -> Result<Channel, SandboxError> {
     confine::die_with_parent()?;
-    dup2_stdin(socket).doing("placing the channel")?;
-    dup2_stdout(log).doing("placing the log")?;
-    dup2_stderr(log).doing("placing the log")?;
-    sys::close_from(3).doing("closing the launcher's descriptors")?;
+    dup2_stdin(start.socket).doing("placing the channel")?;
+    dup2_stdout(start.log).doing("placing the log")?;
+    dup2_stderr(start.log).doing("placing the log")?;
+    let trees = start.trees.iter().flatten().map(|(_, tree)| tree.as_fd());
+    sys::close_all_but(3, trees).doing("closing the launcher's descriptors")?;
     Channel::from_stdin().doing("taking the channel")
 }
 
-fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxError> {
-    let ToInit::Go = channel.receive_message()? else {
+fn live(start: Start<'_>, channel: &mut Channel) -> Result<(), SandboxError> {
+    let ToInit::Go { mode } = channel.receive_message()? else {
         return Err(SandboxError::Inside(
             "told to begin before the sandbox was made".into(),
         ));
     };
+    let spec = start.spec;
+    if let Some(cpus) = start.cpus {
+        cpus::stay_on(cpus)?;
+    }
+    mounts::private()?;
     umask(Mode::from_bits_truncate(0o022));
-    let trees = mounts::host_trees(spec)?;
+    let trees = match start.trees {
+        Some(trees) => trees,
+        None => mounts::host_trees(spec)?,
+    };
     ids::become_inner_root(mode)?;
+    // the group that the launcher has put us into is the root of what can be seen of groups
+    unshare(CloneFlags::CLONE_NEWCGROUP).doing("making a control group namespace")?;
     setsid().doing("making a session")?;
     confine::loopback_up()?;
     let listener = match spec.network {
@@ -108,10 +137,11 @@ fn live(spec: &Spec, mode: IdMode, channel: &mut Channel) -> Result<(), SandboxE
     prepare_work_space(spec, channel)?;
     let personality = settle(spec)?;
     let build = File::open("/build").doing("opening /build")?;
-    let mut handed_out = vec![build.as_fd()];
+    let processes = File::open("/proc").doing("opening /proc")?;
+    let mut handed_out = vec![build.as_fd(), processes.as_fd()];
     handed_out.extend(listener.as_ref().map(AsFd::as_fd));
     channel.send_with_fds(&FromInit::Ready, &handed_out)?;
-    drop((build, listener)); // no step can accept what is meant for the mirror
+    drop((build, processes, listener)); // no step can accept what is meant for the mirror
     // the parent may have died while a change of credentials had untied us: then this ends here
     let ToInit::Begin = channel.receive_message()? else {
         return Err(SandboxError::Inside("told to go twice".into()));
@@ -144,7 +174,8 @@ fn settle(spec: &Spec) -> Result<u64, SandboxError> {
         (Resource::RLIMIT_NOFILE, 4096),
         (Resource::RLIMIT_MEMLOCK, 64 << 10),
         (Resource::RLIMIT_FSIZE, limits.file_bytes),
-        (Resource::RLIMIT_NPROC, limits.processes),
+        // a control group, where there is one, is reached first and counts how often
+        (Resource::RLIMIT_NPROC, limits.processes.saturating_add(8)),
     ] {
         confine::limit(resource, value)?;
     }
@@ -245,7 +276,14 @@ struct Payload<'a> {
 impl Payload<'_> {
     fn run(&self) -> Result<StepEnd, SandboxError> {
         let (report, tell) = io::pipe().doing("making a pipe")?;
-        match sys::fork().doing("starting a step")? {
+        let forked = match sys::fork() {
+            // what earlier steps have left running takes up the limit of processes
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(StepEnd::NotStarted(error));
+            }
+            other => other.doing("starting a step")?,
+        };
+        match forked {
             Cloned::Child => {
                 drop(report);
                 let error = catch_unwind(AssertUnwindSafe(|| self.start()));

@@ -1,31 +1,44 @@
-//! Starts a sandbox, watches it, and kills all of it. Runs in a single-threaded child of the host.
+//! Starts a sandbox, has it watched, and kills all of it. Runs in a single-threaded child of the host.
 //!
-//! Whatever goes wrong here is a fault; how the steps themselves ended is an [`Ended`].
+//! Whatever goes wrong here is a fault; how the steps themselves ended is an [`Ended`]. Nothing is
+//! collected before every process is dead and the control groups, which would hold a survivor, are gone.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use countersign_attest::digest::Sha256;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, umask};
+use nix::sys::statvfs::fstatvfs;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{geteuid, setgroups};
+use nix::unistd::{alarm, geteuid, setgroups};
 
 use crate::channel::{Channel, ChannelError};
-use crate::outcome::{Ended, IdMode};
+use crate::outcome::{Ended, Enforcement, IdMode, LimitKind, Means};
 use crate::plan::Network;
 use crate::tree::Order;
 
-use super::confine::USER_NAMESPACES;
+use super::cgroup::Groups;
+use super::confine::{self, USER_NAMESPACES};
 use super::fault::{Doing, SandboxError};
-use super::init::{self, FromInit, ToInit};
+use super::init::{self, FromInit, Start, ToInit};
+use super::sample::Sampler;
 use super::spec::Spec;
 use super::sys::{self, Cloned};
-use super::{ids, source};
+use super::watch::{Log, Stop, Watched, reached};
+use super::{cpus, ids, mounts, source};
+
+/// What a sandbox has turned out to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// How ids are mapped.
+    pub(crate) mode: IdMode,
+    /// How limits are held.
+    pub(crate) enforcement: Enforcement,
+}
 
 /// Who wants to know what happens while a build runs.
 pub(crate) trait Audience {
@@ -34,7 +47,7 @@ pub(crate) trait Audience {
     /// What listens for the mirror inside; before [`Self::started`], and only where there is a mirror.
     fn listening(&mut self, listener: OwnedFd) -> Result<(), SandboxError>;
     /// The sandbox is up; the steps begin.
-    fn started(&mut self, mode: IdMode) -> Result<(), SandboxError>;
+    fn started(&mut self, found: Found) -> Result<(), SandboxError>;
     /// The next bytes of the log, within its limit.
     fn log(&mut self, bytes: &[u8]) -> Result<(), SandboxError>;
 }
@@ -51,6 +64,8 @@ pub(crate) struct Dead {
     pub(crate) build: OwnedFd,
     /// The user namespace in which the build's files have owners.
     pub(crate) user_namespace: File,
+    /// Keeps the ids from the next sandbox until the files are collected.
+    _slot: ids::Slot,
 }
 
 /// The source tree and the digest that it must have.
@@ -62,34 +77,94 @@ pub(crate) fn run(
     tree: Source<'_>,
     audience: &mut dyn Audience,
 ) -> Result<Dead, SandboxError> {
-    let mode = ids::choose(spec.id_base)?;
+    let slot = ids::choose(spec.id_base, spec.id_slots)?;
     if geteuid().is_root() {
         setgroups(&[]).doing("dropping groups")?;
     }
     umask(Mode::from_bits_truncate(0o077));
-    let mut sandbox = Sandbox::start(spec, mode)?;
+    let cpus = cpus::choose(spec.limits.cpus, slot.first())?;
+    let groups = Groups::make(&spec.limits, cpus.as_deref())?;
+    clean_up_alone(spec, &groups, audience)?;
+    let mut sandbox = Sandbox::start(spec, slot, groups, cpus.as_deref())?;
     sandbox.fill(spec, tree)?;
-    let (build, listener) = sandbox.ready(spec.network)?;
-    if let Some(listener) = listener {
+    let ready = sandbox.ready(spec.network)?;
+    if let Some(listener) = ready.listener {
         audience.listening(listener)?;
     }
-    audience.started(mode)?;
+    audience.started(sandbox.found)?;
     let started = Instant::now();
     sandbox.channel.send(&ToInit::Begin)?;
-    let mut log = Log {
-        left: spec.limits.log_bytes,
-        dropped: 0,
+    let held = sandbox.found.enforcement.memory != Means::Sampled;
+    let sampler = (!held).then(|| Sampler::new(ready.processes, spec.limits.memory_bytes));
+    let watched = Watched {
+        process: &sandbox.process.pidfd,
+        channel: &mut sandbox.channel,
+        build: &ready.build,
+        sampler,
     };
-    let ended = sandbox.watch(spec, started, &mut log, audience)?;
+    let stop = watched.run(&spec.limits, started, &mut sandbox.log, audience)?;
     sandbox.process.kill().doing("killing a sandbox")?;
-    sandbox.drain(&mut log, audience)?;
+    let ended = judge(stop, sandbox.groups.hit(), &ready.build)?;
+    sandbox.groups.remove()?;
+    sandbox.log.drain(audience)?;
     Ok(Dead {
         ended,
-        log_dropped_bytes: log.dropped,
+        log_dropped_bytes: sandbox.log.dropped,
         duration: started.elapsed(),
-        build,
+        build: ready.build,
         user_namespace: sandbox.user_namespace,
+        _slot: sandbox.slot,
     })
+}
+
+/// A launcher that the kernel kills with its host would leave its control groups. One that has any sees
+/// the host hang up instead, and cleans up; should it be stuck, an alarm ends it.
+fn clean_up_alone(
+    spec: &Spec,
+    groups: &Groups,
+    audience: &dyn Audience,
+) -> Result<(), SandboxError> {
+    if groups.is_empty() || audience.hang_up().is_none() {
+        return Ok(());
+    }
+    let longest = spec.limits.time_seconds.saturating_add(600);
+    alarm::set(u32::try_from(longest).unwrap_or(u32::MAX));
+    confine::outlive_parent()
+}
+
+/// How the build has ended, by what it says, what the control groups counted and how full its disk is.
+/// A limit that was hit is the reason, whatever the build made of it.
+fn judge(stop: Stop, hit: Option<LimitKind>, build: &OwnedFd) -> Result<Ended, SandboxError> {
+    let ended = match stop {
+        Stop::Ended(ended) => ended,
+        Stop::Died { step } if hit == Some(LimitKind::Memory) => {
+            return Ok(reached(step, LimitKind::Memory));
+        }
+        Stop::Died { .. } => {
+            let message = "the first process of the sandbox died (is this machine out of memory?)";
+            return Err(SandboxError::Inside(message.into()));
+        }
+    };
+    let (step, failed) = match &ended {
+        Ended::Completed => (0, false),
+        Ended::Exited { step, .. }
+        | Ended::Signalled { step, .. }
+        | Ended::NotStarted { step, .. } => (*step, true),
+        Ended::TimedOut { step } | Ended::LimitReached { step, .. } => (*step, false),
+        Ended::OutputMissing { .. } | Ended::OutputRejected { .. } => (0, false),
+    };
+    // a build that lost a process to the limit is not the build that was meant, even if it went on
+    if hit == Some(LimitKind::Memory) {
+        return Ok(reached(step, LimitKind::Memory));
+    }
+    if !failed {
+        return Ok(ended);
+    }
+    let disk = fstatvfs(build).doing("looking at the disk of a build")?;
+    if disk.blocks_free() == 0 || disk.files_free() == 0 {
+        return Ok(reached(step, LimitKind::Disk));
+    }
+    Ok(hit.map_or(ended, |limit| reached(step, limit)))
 }
 
 /// The first process inside. Dropping it kills the sandbox, whatever happened.
@@ -127,68 +202,85 @@ impl Drop for Process {
     }
 }
 
-struct Log {
-    left: u64,
-    dropped: u64,
-}
-
-impl Log {
-    fn pass(&mut self, bytes: &[u8], audience: &mut dyn Audience) -> Result<(), SandboxError> {
-        let keep = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        let (kept, dropped) = bytes.split_at(keep); // keep <= bytes.len()
-        self.left -= kept.len() as u64;
-        self.dropped += dropped.len() as u64;
-        if kept.is_empty() {
-            Ok(())
-        } else {
-            audience.log(kept)
-        }
-    }
-}
-
+/// A running sandbox. The fields are dropped in this order: processes die before their groups go.
 struct Sandbox {
     process: Process,
+    groups: Groups,
+    found: Found,
     channel: Channel,
-    log: File,
+    log: Log,
     user_namespace: File,
+    slot: ids::Slot,
+}
+
+/// What the first process hands out when all is made.
+struct Ready {
+    build: OwnedFd,
+    processes: OwnedFd,
+    listener: Option<OwnedFd>,
 }
 
 impl Sandbox {
-    fn start(spec: &Spec, mode: IdMode) -> Result<Self, SandboxError> {
+    fn start(
+        spec: &Spec,
+        mut slot: ids::Slot,
+        groups: Groups,
+        cpus: Option<&[usize]>,
+    ) -> Result<Self, SandboxError> {
         let (log, log_inside) = io::pipe().doing("making the log pipe")?;
         let log = File::from(OwnedFd::from(log));
         let log_inside = OwnedFd::from(log_inside);
         fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("preparing the log pipe")?;
         let (channel, inside) = Channel::pair().doing("making a channel")?;
+        // root maps the owners of what it shows, which nobody inside may
+        let trees = geteuid()
+            .is_root()
+            .then(|| mounts::host_trees(spec))
+            .transpose()?;
         let namespaces = libc::CLONE_NEWUSER
             | libc::CLONE_NEWNS
             | libc::CLONE_NEWPID
             | libc::CLONE_NEWNET
             | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWCGROUP;
+            | libc::CLONE_NEWUTS;
         let cloned = sys::clone_process(namespaces)
             .doing_or("making the namespaces of a sandbox", USER_NAMESPACES)?;
         let (pid, pidfd) = match cloned {
-            Cloned::Child => init::run(spec, mode, &inside, &log_inside),
+            Cloned::Child => init::run(Start {
+                spec,
+                trees,
+                cpus,
+                socket: &inside,
+                log: &log_inside,
+            }),
             Cloned::Parent(pid, pidfd) => (pid, pidfd),
         };
         let process = Process { pidfd, dead: false };
         // the pid is of a child that was not waited for: it cannot mean another process
         let user_namespace = File::open(format!("/proc/{pid}/ns/user"))
             .doing("opening the user namespace of a sandbox")?;
-        ids::map_outer(pid, mode, spec.id_base)?;
+        let mode = slot.map_outer(pid)?;
+        for (path, tree) in trees.iter().flatten() {
+            mounts::map_owners(path, tree, &user_namespace)?;
+        }
+        groups.add(pid)?;
+        let enforcement = enforcement(&groups, cpus);
         Ok(Self {
             process,
+            groups,
+            found: Found { mode, enforcement },
             channel,
-            log,
+            log: Log::new(log, spec.limits.log_bytes),
             user_namespace,
+            slot,
         })
     }
 
     /// Sends the source in and checks that it is the one that was meant.
     fn fill(&mut self, spec: &Spec, tree: Source<'_>) -> Result<(), SandboxError> {
-        self.channel.send(&ToInit::Go)?;
+        self.channel.send(&ToInit::Go {
+            mode: self.found.mode,
+        })?;
         let order = if spec.profile.reverse_order {
             Order::Descending
         } else {
@@ -219,13 +311,18 @@ impl Sandbox {
         }
     }
 
-    fn ready(&mut self, network: Network) -> Result<(OwnedFd, Option<OwnedFd>), SandboxError> {
+    fn ready(&mut self, network: Network) -> Result<Ready, SandboxError> {
         let (message, fds) = self.channel.receive_with_fds()?;
         let mut fds = fds.into_iter();
-        match (message, fds.next(), network, fds.next()) {
-            (FromInit::Ready, Some(build), Network::None, None) => Ok((build, None)),
-            (FromInit::Ready, Some(build), Network::Mirror, Some(listener)) => {
-                Ok((build, Some(listener)))
+        match (message, fds.next(), fds.next(), fds.next(), network) {
+            (FromInit::Ready, Some(build), Some(processes), listener, network)
+                if listener.is_some() == (network == Network::Mirror) =>
+            {
+                Ok(Ready {
+                    build,
+                    processes,
+                    listener,
+                })
             }
             (FromInit::Fault(message), ..) => Err(SandboxError::Inside(message)),
             (FromInit::Ready | FromInit::Step(_) | FromInit::Ended(_), ..) => {
@@ -233,97 +330,18 @@ impl Sandbox {
             }
         }
     }
-
-    /// Passes the log on until the steps are over or the time is.
-    fn watch(
-        &mut self,
-        spec: &Spec,
-        started: Instant,
-        log: &mut Log,
-        audience: &mut dyn Audience,
-    ) -> Result<Ended, SandboxError> {
-        let limit = Duration::from_secs(spec.limits.time_seconds);
-        let mut running = 0;
-        loop {
-            let left = limit.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                return Ok(Ended::TimedOut { step: running });
-            }
-            let ready = self.wait(left, audience)?;
-            if ready.host_gone {
-                return Err(ChannelError::Closed.into());
-            }
-            if ready.log {
-                self.read_log(log, audience)?;
-            }
-            if ready.message {
-                match self.channel.receive_message()? {
-                    FromInit::Step(step) => running = step,
-                    FromInit::Ended(ended) => return Ok(ended),
-                    FromInit::Fault(message) => return Err(SandboxError::Inside(message)),
-                    FromInit::Ready => {
-                        return Err(ChannelError::Protocol("ready for a second time").into());
-                    }
-                }
-            } else if ready.dead {
-                let message = "the first process of the sandbox died (out of memory?)";
-                return Err(SandboxError::Inside(message.into()));
-            }
-        }
-    }
-
-    fn wait(&self, left: Duration, audience: &dyn Audience) -> Result<Ready, SandboxError> {
-        let mut fds = vec![
-            PollFd::new(self.log.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.process.pidfd.as_fd(), PollFlags::POLLIN),
-        ];
-        if let Some(host) = audience.hang_up() {
-            fds.push(PollFd::new(host, PollFlags::empty())); // a hang-up is always told
-        }
-        let left = left.min(Duration::from_secs(60)) + Duration::from_millis(1);
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO); // fits: a minute
-        match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) | Ok(_) => {}
-            Err(error) => return Err(error).doing("waiting for a sandbox"),
-        }
-        let any = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
-        Ok(Ready {
-            log: any(0),
-            message: any(1),
-            dead: any(2),
-            host_gone: any(3),
-        })
-    }
-
-    /// Reads once; `false` when there is nothing now.
-    fn read_log(
-        &mut self,
-        log: &mut Log,
-        audience: &mut dyn Audience,
-    ) -> Result<bool, SandboxError> {
-        let mut buffer = [0; 64 << 10];
-        match self.log.read(&mut buffer) {
-            Ok(0) => Ok(false),
-            Ok(read) => log.pass(&buffer[..read], audience).map(|()| true), // read <= buffer.len()
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(false),
-                io::ErrorKind::Interrupted => Ok(true),
-                _ => Err(error).doing("reading the log of a build"),
-            },
-        }
-    }
-
-    /// Reads what is left of the log: at most what a pipe holds, since all writers are dead.
-    fn drain(&mut self, log: &mut Log, audience: &mut dyn Audience) -> Result<(), SandboxError> {
-        while self.read_log(log, audience)? {}
-        Ok(())
-    }
 }
 
-struct Ready {
-    log: bool,
-    message: bool,
-    dead: bool,
-    host_gone: bool,
+/// What holds the limits: a control group, or the best there is without one.
+fn enforcement(groups: &Groups, cpus: Option<&[usize]>) -> Enforcement {
+    let or = |held: Means, otherwise| match held {
+        Means::None => otherwise,
+        held => held,
+    };
+    let held = groups.enforcement();
+    Enforcement {
+        memory: or(held.memory, Means::Sampled),
+        processes: or(held.processes, Means::Rlimit),
+        cpus: or(held.cpus, cpus.map_or(Means::None, |_| Means::Affinity)),
+    }
 }

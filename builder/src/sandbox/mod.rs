@@ -13,11 +13,15 @@ pub mod process;
 pub(crate) mod launch;
 pub(crate) mod spec;
 
+pub(crate) mod cgroup;
 pub(crate) mod collect;
+pub(crate) mod cpus;
 pub(crate) mod ids;
 pub(crate) mod init;
 pub(crate) mod mounts;
+pub(crate) mod sample;
 pub(crate) mod source;
+pub(crate) mod watch;
 
 pub(crate) mod landlock;
 pub(crate) mod seccomp;
@@ -39,6 +43,11 @@ pub struct Profile {
     /// order in which a tmpfs lists a folder.
     pub reverse_order: bool,
 }
+
+/// First host id that sandboxes of root may use: above what systemd and useradd hand out.
+pub const ID_BASE: u32 = 0x7000_0000;
+/// How many ranges of 65,536 ids there are from there on: as many sandboxes can be at once.
+pub const ID_SLOTS: u32 = 64;
 
 /// Name and version of what the sandbox fixes, recorded in every attestation.
 pub const PROFILE: &str = "countersign-sandbox/v0";

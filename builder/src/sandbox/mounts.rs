@@ -5,10 +5,10 @@
 //! tree that a build could have touched, and the host's root is gone at the end.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
@@ -18,7 +18,7 @@ use nix::unistd::{chdir, pivot_root, sethostname};
 
 use crate::mirror;
 use crate::outcome::IdMode;
-use crate::plan::Network;
+use crate::plan::{Limits, Network};
 
 use super::fault::{Doing, SandboxError};
 use super::ids::BUILD_ID;
@@ -29,6 +29,10 @@ use super::sys;
 const NEW_ROOT: &str = "/tmp";
 
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+
+/// Room on the root file system for what is not the build's.
+const OWN_BYTES: u64 = 256 << 10;
+const OWN_INODES: u64 = 200;
 
 /// Folders beside `/usr`: symbolic links on a merged system, real folders on others.
 const SYSTEM: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
@@ -77,14 +81,14 @@ pub(crate) fn enter_new_root(
     trees: Vec<(String, OwnedFd)>,
 ) -> Result<(), SandboxError> {
     let null = device("null", 1, 3)?;
-    tmpfs(NEW_ROOT, 4 << 20, 1000, 0o755)?;
+    root_file_system(&spec.limits)?;
     for (target, tree) in trees {
         attach(&target, &tree)?;
     }
     settings(spec)?;
     proc(&null)?;
-    devices(&spec.limits)?;
-    work_space(spec, mode)?;
+    devices()?;
+    work_space(mode)?;
     sethostname(&spec.profile.host_name).doing("setting the host name")?;
     sys::set_domain_name("(none)").doing("setting the domain name")?;
     change_root()
@@ -95,7 +99,7 @@ fn inside(path: &str) -> String {
 }
 
 /// Nothing that is mounted here may show on the host.
-fn private() -> Result<(), SandboxError> {
+pub(super) fn private() -> Result<(), SandboxError> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).doing("making mounts private")
 }
@@ -103,9 +107,8 @@ fn private() -> Result<(), SandboxError> {
 /// Takes read-only copies of what the sandbox shows of the host, each with its path inside.
 ///
 /// Done first: as whoever started the launcher, who can reach a toolchain in a private folder, and
-/// before the new root covers one.
+/// before the new root covers one. Root does it in the launcher, an ordinary user, who may not, inside.
 pub(crate) fn host_trees(spec: &Spec) -> Result<Vec<(String, OwnedFd)>, SandboxError> {
-    private()?;
     let mut trees = vec![("/usr".to_owned(), read_only("/usr")?)];
     for path in SYSTEM.iter().chain(&SETTINGS) {
         let kind = fs::symlink_metadata(path).map(|m| m.file_type());
@@ -127,6 +130,19 @@ fn read_only(path: &str) -> Result<OwnedFd, SandboxError> {
     Ok(tree)
 }
 
+/// Shows the owners of a tree of the host as the same ids inside, where its file system can: root's files
+/// are root's. Where it cannot, and for an ordinary user, they are nobody's.
+pub(crate) fn map_owners(
+    path: &str,
+    tree: &OwnedFd,
+    user_namespace: &File,
+) -> Result<(), SandboxError> {
+    match sys::map_mount(tree.as_fd(), user_namespace.as_fd()) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        other => other.doing(&format!("mapping the owners of {path}")),
+    }
+}
+
 /// Attaches a detached mount at a path of the new root, making what it is mounted on.
 fn attach(path: &str, tree: &OwnedFd) -> Result<(), SandboxError> {
     let (what, target) = (format!("mounting {path}"), inside(path));
@@ -137,7 +153,7 @@ fn attach(path: &str, tree: &OwnedFd) -> Result<(), SandboxError> {
         if let Some(folder) = Path::new(&target).parent() {
             fs::create_dir_all(folder).doing(&what)?;
         }
-        fs::File::create(&target).doing(&what)?;
+        File::create(&target).doing(&what)?;
     }
     cover(&target, tree, &what)
 }
@@ -214,10 +230,9 @@ fn proc(null: &OwnedFd) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn devices(limits: &crate::plan::Limits) -> Result<(), SandboxError> {
+fn devices() -> Result<(), SandboxError> {
     let target = inside("/dev");
     fs::create_dir(&target).doing("making /dev")?;
-    tmpfs(&target, 64 << 10, 64, 0o755)?;
     for (name, major, minor) in DEVICES {
         let what = format!("showing /dev/{name}");
         let tree =
@@ -234,11 +249,7 @@ fn devices(limits: &crate::plan::Limits) -> Result<(), SandboxError> {
     ] {
         symlink(to, format!("{target}/{name}")).doing("linking in /dev")?;
     }
-    let shm = format!("{target}/shm");
-    fs::create_dir(&shm).doing("making /dev/shm")?;
-    tmpfs(&shm, limits.disk_bytes.min(256 << 20), 10_000, 0o1777)?;
-    let all = READ_ONLY & !libc::MOUNT_ATTR_NODEV;
-    sys::set_mount(folder(&target)?.as_fd(), all, false).doing("making /dev read-only")
+    Ok(())
 }
 
 /// Opens a device of the host by name, refusing what only looks like it.
@@ -260,13 +271,38 @@ fn device(name: &str, expected_major: u64, expected_minor: u64) -> Result<OwnedF
     })
 }
 
-/// The build's own file systems, of limited size and count, owned by the build user.
-fn work_space(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
-    let limits = &spec.limits;
-    for (path, permissions) in [("/build", 0o755), ("/tmp", 0o1777)] {
-        let target = inside(path);
-        fs::create_dir(&target).doing(&format!("making {path}"))?;
-        tmpfs(&target, limits.disk_bytes, limits.disk_inodes, permissions)?;
+/// The one file system that is made for a build. All of it is read-only at the end but for the folders of
+/// [`work_space`], so that one budget holds whatever a build writes, wherever it does.
+fn root_file_system(limits: &Limits) -> Result<(), SandboxError> {
+    // what is made beside the work space is little: /etc, and folders to mount on
+    let (bytes, inodes) = (
+        limits.disk_bytes.saturating_add(OWN_BYTES),
+        limits.disk_inodes.saturating_add(OWN_INODES),
+    );
+    let options = format!("size={bytes},nr_inodes={inodes},mode=755");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(
+        Some("tmpfs"),
+        NEW_ROOT,
+        Some("tmpfs"),
+        flags,
+        Some(options.as_str()),
+    )
+    .doing("mounting a tmpfs")
+}
+
+/// The folders that a build may write into. Each is a mount of its own, so that no link leads from one to
+/// another.
+fn work_space(mode: IdMode) -> Result<(), SandboxError> {
+    for (path, permissions) in [("/build", 0o755), ("/tmp", 0o1777), ("/dev/shm", 0o1777)] {
+        let (what, target) = (format!("making {path}"), inside(path));
+        fs::create_dir(&target).doing(&what)?;
+        fs::set_permissions(&target, Permissions::from_mode(permissions)).doing(&what)?;
+        let name = CString::new(target.as_str())
+            .map_err(io::Error::other)
+            .doing(&what)?;
+        let tree = sys::open_tree(libc::AT_FDCWD, &name, false).doing(&what)?;
+        cover(&target, &tree, &what)?;
     }
     match mode {
         IdMode::SingleId => Ok(()), // there is one id, and it owns all of this
@@ -275,24 +311,6 @@ fn work_space(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
                 .doing("giving /build to the build user")
         }
     }
-}
-
-fn tmpfs(target: &str, bytes: u64, inodes: u64, mode: u32) -> Result<(), SandboxError> {
-    // for tmpfs, zero means "no limit"
-    let options = format!(
-        "size={},nr_inodes={},mode={mode:o}",
-        bytes.max(1),
-        inodes.max(1)
-    );
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(
-        Some("tmpfs"),
-        target,
-        Some("tmpfs"),
-        flags,
-        Some(options.as_str()),
-    )
-    .doing(&format!("mounting a tmpfs on {target}"))
 }
 
 fn folder(path: &str) -> Result<OwnedFd, SandboxError> {

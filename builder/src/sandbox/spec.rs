@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use crate::child::ReplayRequest;
 use crate::plan::{Candidate, Limits, Network};
 
-use super::Profile;
+use super::{ID_BASE, ID_SLOTS, Profile};
 
 /// The folder inside in which the source tree lies.
 pub(crate) const SOURCE: &str = "/build/source";
 /// The build user's home inside: empty and writable.
 pub(crate) const HOME: &str = "/build/home";
-/// First host id of the range in which a probe runs; its programs are the operator's own.
-pub(crate) const PROBE_ID_BASE: u32 = 100_000;
 
 /// All that a sandbox is made from, beside the source tree.
 #[derive(Debug)]
@@ -27,7 +25,10 @@ pub(crate) struct Spec {
     pub(crate) limits: Limits,
     /// Modification time of every source file, in seconds since 1970.
     pub(crate) epoch: i64,
+    /// First host id of the first range that may be mapped, where root starts the sandbox.
     pub(crate) id_base: u32,
+    /// How many ranges there are.
+    pub(crate) id_slots: u32,
     /// What is on the loopback.
     pub(crate) network: Network,
 }
@@ -50,6 +51,7 @@ impl Spec {
             limits: candidate.limits,
             epoch,
             id_base: request.id_base,
+            id_slots: request.id_slots,
             network: candidate.network,
         }
     }
@@ -71,7 +73,8 @@ impl Spec {
                 ..Limits::default()
             },
             epoch: 0,
-            id_base: PROBE_ID_BASE,
+            id_base: ID_BASE,
+            id_slots: ID_SLOTS,
             network: Network::None,
         }
     }

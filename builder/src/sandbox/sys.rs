@@ -84,6 +84,27 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }
 
+/// Closes every descriptor from `first` on, but for those of `kept`.
+///
+/// The caller must not own any other of them in a Rust value that is still used.
+pub(crate) fn close_all_but<'a>(
+    first: u32,
+    kept: impl Iterator<Item = BorrowedFd<'a>>,
+) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept.map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    kept.sort_unstable();
+    let mut from = first;
+    for fd in kept {
+        if from < fd {
+            // SAFETY: closing touches no memory; that nothing else owns these is the callers' duty: it
+            // is the first act of a forked process, which uses none of its parent's descriptors.
+            checked(unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) })?;
+        }
+        from = fd + 1;
+    }
+    close_from(from)
+}
+
 /// Lets no descriptor from `first` on live through an `execve`.
 pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
     let flag = libc::CLOSE_RANGE_CLOEXEC;
@@ -149,9 +170,24 @@ pub(crate) fn set_mount(mount: BorrowedFd<'_>, attributes: u64, recursive: bool)
     let attr = libc::mount_attr {
         attr_set: attributes,
         attr_clr: 0,
-        propagation: 0,
+        propagation: libc::MS_PRIVATE,
         userns_fd: 0,
     };
+    change_mount(mount, &attr, recursive)
+}
+
+/// Shows the owners of a detached mount, and of all below it, as a user namespace maps them.
+pub(crate) fn map_mount(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::from(namespace.as_raw_fd().cast_unsigned()),
+    };
+    change_mount(mount, &attr, true)
+}
+
+fn change_mount(mount: BorrowedFd<'_>, attr: &libc::mount_attr, recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let (fd, size) = (mount.as_raw_fd(), size_of::<libc::mount_attr>());
     // SAFETY: the path is an empty C string and the structure has the size that is passed.
@@ -161,7 +197,7 @@ pub(crate) fn set_mount(mount: BorrowedFd<'_>, attributes: u64, recursive: bool)
             fd,
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size,
         )
     })

@@ -272,6 +272,7 @@ impl Bench {
             toolchains: vec![self.toolchain.clone()],
             profile: Profile::first(),
             id_base: 1_000_000,
+            id_slots: 16,
         }
     }
 }

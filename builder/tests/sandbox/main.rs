@@ -10,6 +10,7 @@ mod calls;
 mod confinement;
 mod isolation;
 mod lifetime;
+mod limits;
 mod outputs;
 mod steps;
 mod timing;
@@ -55,6 +56,7 @@ fn all(filter: &str) -> ExitCode {
         steps::CASES,
         outputs::CASES,
         lifetime::CASES,
+        limits::CASES,
         confinement::CASES,
         calls::CASES,
     ]

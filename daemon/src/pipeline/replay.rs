@@ -13,7 +13,7 @@ use countersign_builder::child::{self, ReplayCall, ReplayRequest, ReplaySink};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::outcome::{EnvironmentFound, Outcome};
 use countersign_builder::plan::{EnvironmentSpec, Network, Plan};
-use countersign_builder::sandbox::Profile;
+use countersign_builder::sandbox::{ID_BASE, ID_SLOTS, Profile};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -137,7 +137,8 @@ pub(super) async fn run(
         tools: tools.clone(),
         toolchains: toolchains(workshop, tools, capabilities)?,
         profile: build.profile,
-        id_base: workshop.id_base(),
+        id_base: ID_BASE,
+        id_slots: ID_SLOTS,
     };
     let files = workshop.scratch("outputs-")?;
     let log = tempfile::tempfile_in(files.path())
