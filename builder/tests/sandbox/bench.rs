@@ -16,7 +16,7 @@ use countersign_attest::origin::Origin;
 use countersign_attest::time::Timestamp;
 use countersign_builder::child::{self, CallError, ReplayCall, ReplayRequest, ReplaySink};
 use countersign_builder::environment::version_command;
-use countersign_builder::outcome::{EnvironmentFound, Outcome};
+use countersign_builder::outcome::{EnvironmentFound, IdMode, Outcome};
 use countersign_builder::plan::{
     Candidate, EnvironmentSpec, Limits, Network, Plan, PlanSource, SCHEMA, SourceForm, Step, Valued,
 };
@@ -275,6 +275,21 @@ impl Bench {
             id_slots: 16,
         }
     }
+}
+
+/// The host's id of what is root inside, and of the build user.
+pub(crate) fn host_ids(mode: IdMode) -> (u32, u32) {
+    let own = nix::unistd::geteuid();
+    let first = match mode {
+        IdMode::SingleId => return (own.as_raw(), own.as_raw()),
+        IdMode::RootRange => 1_000_000,
+        IdMode::UserRange => {
+            let lent = fs::read_to_string("/etc/subuid").expect("/etc/subuid");
+            let first = lent.lines().next().and_then(|line| line.split(':').nth(1));
+            first.expect("a loan").parse().expect("an id")
+        }
+    };
+    (first, first + 1000)
 }
 
 /// Declares outputs.

@@ -390,7 +390,11 @@ fn ids(bench: &Bench) -> Result<(), String> {
             }
         },
     );
-    result.map_err(crate::bench::shown)?;
+    let mode = result
+        .map_err(crate::bench::shown)?
+        .outcome
+        .environment
+        .id_mode;
     let (map, status) = seen?;
     let firsts: Vec<u64> = map
         .lines()
@@ -402,11 +406,7 @@ fn ids(bench: &Bench) -> Result<(), String> {
         .find_map(|line| line.strip_prefix("Uid:"))
         .map(|line| line.split_whitespace().collect())
         .unwrap_or_default();
-    let expected = if geteuid().is_root() {
-        "1001000".to_owned()
-    } else {
-        geteuid().to_string()
-    };
+    let expected = crate::bench::host_ids(mode).1.to_string();
     ensure!(
         own.iter().all(|uid| *uid == expected) && own.len() == 4,
         "Uid: {own:?}"

@@ -292,7 +292,7 @@ fn collector(bench: &Bench) -> Result<(), String> {
     let mut look = Look(String::new());
     // more than the channel holds, so that the collector is still sending
     let step: &[&str] = &["sh", "-c", "head -c 5000000 /dev/zero > out"];
-    bench.with_request(&[step], |request, tree| {
+    let outcome = bench.with_request(&[step], |request, tree| {
         outputs(request, &["out"]);
         let call = ReplayCall {
             binary: &bench.binary,
@@ -304,12 +304,7 @@ fn collector(bench: &Bench) -> Result<(), String> {
         };
         replay(&call, &mut look).map_err(crate::bench::shown)
     })?;
-    let own = nix::unistd::geteuid();
-    let uid = if own.is_root() {
-        1_000_000
-    } else {
-        own.as_raw()
-    };
+    let (uid, _) = crate::bench::host_ids(outcome.environment.id_mode);
     for line in [
         &format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"),
         "CapEff:\t0000000000000006",
