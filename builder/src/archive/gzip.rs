@@ -1,178 +1,109 @@
 //! Walks a gzip file (RFC 1952): every header field, every stream, and what stands after them.
-//!
-//! A second stream and trailing bytes are kept as facts of their own, because readers disagree about
-//! them: `gunzip` joins streams and drops garbage, others stop after the first stream.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
-use countersign_attest::digest::{Hasher, Sha256};
 use flate2::Crc;
 
+use super::compressed::{self, Codec};
 use super::inflate::Inflate;
-use super::{ArchiveError, Budget, Container, Detail, Field, Format, Wanted, sniff, tar};
-use crate::archive::ReadLimits;
+use super::limits::Budget;
+use super::source::Source;
+use super::walk::{BlockKey, Look, Walk};
+use super::{
+    ArchiveError, Container, Detail, Field, Format, Inner, Member, ReadLimits, Unread, Wanted,
+};
 
-/// A walked gzip file.
+/// A gzip file, and the tar in it.
 #[derive(Debug)]
 pub struct Gzip {
-    /// The streams in order; never empty. An ordinary file has one.
-    pub streams: Vec<Stream>,
-    /// Number and digest of the bytes after the last stream.
-    pub trailing: Option<(u64, Sha256)>,
+    /// The file itself.
+    pub container: Container,
     /// What is inside, where there is one stream and its payload looks like a tar.
-    pub tar: Option<Result<Container, ArchiveError>>,
+    pub tar: Option<Result<Container, Unread>>,
 }
 
-/// One gzip stream (the RFC's word is member).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stream {
-    /// Header fields and the deflate stream.
-    pub details: Vec<Detail>,
-    /// Bytes of the payload.
-    pub size_bytes: u64,
-    /// Digest of the payload.
-    pub sha256: Sha256,
+/// Walks a gzip file to its last byte, and the tar in it, but nothing inside that.
+///
+/// # Errors
+/// When a stream is damaged or cut off, or a limit is passed. That the payload is a damaged tar is no
+/// error here; it stands in [`Gzip::tar`].
+pub fn walk(
+    mut file: impl Read,
+    limits: &ReadLimits,
+    wanted: Option<&mut Wanted>,
+) -> Result<Gzip, ArchiveError> {
+    let key = BlockKey::default();
+    let look = Look::shallow(limits, &key, wanted);
+    let mut container = container(&mut file, &Walk::of_file(&look))?;
+    let tar = match &mut container.members[..] {
+        [only] => match std::mem::replace(&mut only.content.inner, Inner::Opaque) {
+            Inner::Container(tar) if tar.format == Format::Tar => Some(Ok(*tar)),
+            Inner::Unread(unread) if unread.format == Format::Tar => Some(Err(unread)),
+            Inner::Container(_) | Inner::Unread(_) | Inner::Opaque => None,
+        },
+        _ => None,
+    };
+    Ok(Gzip { container, tar })
 }
 
+const CODEC: Codec = Codec {
+    format: Format::Gzip,
+    magic: &[0x1f, 0x8b],
+    stream,
+};
+const HEADER: &str = "gzip header";
+const STREAM: &str = "gzip stream";
 const FHCRC: u8 = 2;
 const FEXTRA: u8 = 4;
 const FNAME: u8 = 8;
 const FCOMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 
-/// Walks a gzip file to its last byte.
-///
-/// # Errors
-/// When a stream is damaged or cut off, or a limit is passed. That the payload is a damaged tar is no
-/// error here; it stands in [`Gzip::tar`].
-pub fn walk(
-    file: impl Read,
-    limits: &ReadLimits,
-    wanted: Option<&mut Wanted>,
-) -> Result<Gzip, ArchiveError> {
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let mut budget = Budget::new(limits);
-    let (first, mut tar) = stream(&mut reader, &mut budget, Some((limits, wanted)))?;
-    let mut streams = vec![first];
-    loop {
-        let next = reader.fill_buf()?;
-        // a lone first byte of the magic at the end of the buffer counts as trailing bytes
-        if !next.starts_with(&[0x1f, 0x8b]) {
-            break;
-        }
-        budget.member()?;
-        streams.push(stream(&mut reader, &mut budget, None)?.0);
-        tar = None;
-    }
-    let mut rest = Hasher::new();
-    drain(&mut reader, &mut budget, &mut rest)?;
-    let rest = rest.finish();
-    let trailing = (rest.size_bytes > 0).then_some((rest.size_bytes, rest.sha256));
-    Ok(Gzip {
-        streams,
-        trailing,
-        tar,
-    })
+
+pub(super) fn container(
+    reader: &mut dyn Read,
+    walk: &Walk<'_>,
+) -> Result<Container, ArchiveError> {
+    compressed::container(&CODEC, reader, walk)
 }
 
-type TarWalk = Option<Result<Container, ArchiveError>>;
-type Inside<'a, 'b> = (&'a ReadLimits, Option<&'b mut Wanted>);
-
-fn stream(
-    reader: &mut impl BufRead,
-    budget: &mut Budget<'_>,
-    inside: Option<Inside<'_, '_>>,
-) -> Result<(Stream, TarWalk), ArchiveError> {
-    let mut details = header(reader, budget)?;
+fn stream(source: &mut Source<'_>, walk: &Walk<'_>) -> Result<Member, ArchiveError> {
+    let mut details = header(source, walk.budget())?;
     let mut payload = Payload {
-        inflate: Inflate::new(&mut *reader),
-        hasher: Hasher::new(),
+        inflate: Inflate::new(&mut *source),
         crc: Crc::new(),
-        budget,
-        broken: false,
     };
-    let tar = match inside {
-        Some((limits, wanted)) => tar_inside(&mut payload, limits, wanted)?,
-        None => None,
-    };
-    let tar = match tar {
-        // the tar walker met trouble of the layer below: that is the answer
-        Some(Err(error)) if payload.broken => return Err(error),
-        other => other,
-    };
-    io::copy(&mut payload, &mut io::sink())?;
-    details.push(Detail::new(Field::Deflate, &payload.inflate.fingerprint()));
-    let (digests, crc) = (payload.hasher.finish(), payload.crc);
-    let mut trailer = [0u8; 8];
-    read_all(reader, &mut trailer)?;
-    let mut expected = [0u8; 8];
-    let (sum, length) = expected.split_at_mut(4);
-    sum.copy_from_slice(&crc.sum().to_le_bytes());
-    length.copy_from_slice(&crc.amount().to_le_bytes());
-    if trailer != expected {
+    let content = compressed::decode(&mut payload, walk, STREAM)?;
+    let crc = payload.crc;
+    let deflate = payload.inflate.digest();
+    details.push(Detail::new(Field::GzipDeflate, deflate.as_bytes()));
+    let trailer: [u8; 8] = source.exact(STREAM)?;
+    let expected = [crc.sum().to_le_bytes(), crc.amount().to_le_bytes()];
+    if trailer != *expected.as_flattened() {
         return Err(ArchiveError::malformed(
             "a gzip stream whose sum or length does not match its payload",
             b"gzip trailer",
         ));
     }
-    let stream = Stream {
-        details,
-        size_bytes: digests.size_bytes,
-        sha256: digests.sha256,
-    };
-    Ok((stream, tar))
+    Ok(compressed::payload(content, details))
 }
 
-/// Walks the payload as a tar if it begins like one.
-fn tar_inside(
-    payload: &mut impl Read,
-    limits: &ReadLimits,
-    wanted: Option<&mut Wanted>,
-) -> Result<TarWalk, ArchiveError> {
-    let mut head = Vec::with_capacity(Format::HEAD_BYTES);
-    payload
-        .by_ref()
-        .take(Format::HEAD_BYTES as u64)
-        .read_to_end(&mut head)?;
-    if sniff(&head) != Format::Tar {
-        return Ok(None);
-    }
-    Ok(Some(tar::walk(head.chain(payload), limits, wanted)))
-}
-
-/// The payload of one stream, digested and counted on the way. After an error it stays broken, so
-/// that a walker that swallowed the error cannot make the rest look well.
-struct Payload<'a, 'b, B> {
-    inflate: Inflate<B>,
-    hasher: Hasher,
+struct Payload<'s, 'r> {
+    inflate: Inflate<&'s mut Source<'r>>,
     crc: Crc,
-    budget: &'a mut Budget<'b>,
-    broken: bool,
 }
 
-impl<B: BufRead> Read for Payload<'_, '_, B> {
+impl Read for Payload<'_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.broken {
-            return Err(
-                ArchiveError::malformed("a damaged gzip stream", b"compressed data").into(),
-            );
-        }
-        let result = self.inflate.read(out).and_then(|read| {
-            self.budget.content(read as u64)?;
-            Ok(read)
-        });
-        self.broken = result.is_err();
-        let read = result?;
-        let bytes = out.get(..read).unwrap_or_default();
-        self.hasher.update(bytes);
-        self.crc.update(bytes);
+        let read = self.inflate.read(out)?;
+        self.crc.update(out.get(..read).unwrap_or_default());
         Ok(read)
     }
 }
 
-fn header(reader: &mut impl BufRead, budget: &mut Budget<'_>) -> Result<Vec<Detail>, ArchiveError> {
+fn header(reader: &mut Source<'_>, budget: &Budget<'_>) -> Result<Vec<Detail>, ArchiveError> {
     let mut fixed = [0u8; 10];
-    read_all(reader, &mut fixed)?;
+    reader.fill(&mut fixed, HEADER)?;
     let [id1, id2, method, flags, m0, m1, m2, m3, extra_flags, system] = fixed;
     if (id1, id2, method) != (0x1f, 0x8b, 8) || flags & RESERVED != 0 {
         return Err(ArchiveError::malformed(
@@ -190,10 +121,10 @@ fn header(reader: &mut impl BufRead, budget: &mut Budget<'_>) -> Result<Vec<Deta
     ];
     if flags & FEXTRA != 0 {
         let mut length = [0u8; 2];
-        read_all(reader, &mut length)?;
+        reader.fill(&mut length, HEADER)?;
         let mut extra = vec![0; usize::from(u16::from_le_bytes(length))];
         budget.metadata(extra.len() as u64)?;
-        read_all(reader, &mut extra)?;
+        reader.fill(&mut extra, HEADER)?;
         crc.update(&length);
         crc.update(&extra);
         details.push(Detail::new(Field::GzipExtra, &extra));
@@ -207,7 +138,7 @@ fn header(reader: &mut impl BufRead, budget: &mut Budget<'_>) -> Result<Vec<Deta
     }
     if flags & FHCRC != 0 {
         let mut sum = [0u8; 2];
-        read_all(reader, &mut sum)?;
+        reader.fill(&mut sum, HEADER)?;
         // CRC16 is the low half of the CRC32 (RFC 1952 section 2.3.1)
         if u32::from(u16::from_le_bytes(sum)) != crc.sum() & 0xffff {
             return Err(ArchiveError::malformed(
@@ -220,7 +151,7 @@ fn header(reader: &mut impl BufRead, budget: &mut Budget<'_>) -> Result<Vec<Deta
 }
 
 /// Reads a text with its final NUL.
-fn text(reader: &mut impl BufRead, budget: &mut Budget<'_>) -> Result<Vec<u8>, ArchiveError> {
+fn text(reader: &mut Source<'_>, budget: &Budget<'_>) -> Result<Vec<u8>, ArchiveError> {
     let mut text = Vec::new();
     reader
         .take(budget.limits.name_bytes + 1)
@@ -230,29 +161,5 @@ fn text(reader: &mut impl BufRead, budget: &mut Budget<'_>) -> Result<Vec<u8>, A
         return Ok(text);
     }
     budget.name(&text)?;
-    Err(ArchiveError::Truncated("gzip header"))
-}
-
-fn read_all(reader: &mut impl Read, out: &mut [u8]) -> Result<(), ArchiveError> {
-    reader.read_exact(out).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ArchiveError::Truncated("gzip stream"),
-        _ => error.into(),
-    })
-}
-
-fn drain(
-    reader: &mut impl BufRead,
-    budget: &mut Budget<'_>,
-    hasher: &mut Hasher,
-) -> Result<(), ArchiveError> {
-    loop {
-        let bytes = reader.fill_buf()?;
-        let length = bytes.len();
-        if length == 0 {
-            return Ok(());
-        }
-        budget.content(length as u64)?;
-        hasher.update(bytes);
-        reader.consume(length);
-    }
+    Err(ArchiveError::Truncated(HEADER))
 }

@@ -4,7 +4,8 @@
 
 use std::io::{self, BufRead, Read};
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use countersign_attest::digest::{Hasher, Sha256};
+use flate2::{Decompress, FlushDecompress, Status};
 
 use super::ArchiveError;
 
@@ -12,8 +13,7 @@ use super::ArchiveError;
 pub(super) struct Inflate<B> {
     inner: B,
     state: Decompress,
-    compressed: Crc,
-    compressed_bytes: u64,
+    compressed: Hasher,
     ended: bool,
 }
 
@@ -22,20 +22,19 @@ impl<B: BufRead> Inflate<B> {
         Self {
             inner,
             state: Decompress::new(false),
-            compressed: Crc::new(),
-            compressed_bytes: 0,
+            compressed: Hasher::new(),
             ended: false,
         }
     }
 
-    /// Length and CRC of the compressed bytes so far, as a value that tells two streams apart.
-    /// Only used to say that they differ: content is compared by digest.
-    pub(super) fn fingerprint(&self) -> [u8; 12] {
-        let mut value = [0; 12];
-        let (length, crc) = value.split_at_mut(8);
-        length.copy_from_slice(&self.compressed_bytes.to_le_bytes());
-        crc.copy_from_slice(&self.compressed.sum().to_le_bytes());
-        value
+    /// How many compressed bytes were taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.state.total_in()
+    }
+
+    /// Digest of the compressed bytes, to say whether two streams are the same.
+    pub(super) fn digest(self) -> Sha256 {
+        self.compressed.finish().sha256
     }
 }
 
@@ -58,7 +57,6 @@ impl<B: BufRead> Read for Inflate<B> {
             let at_end = input.is_empty();
             self.compressed
                 .update(input.get(..consumed).unwrap_or(input));
-            self.compressed_bytes += consumed as u64;
             self.inner.consume(consumed);
             match status {
                 Status::StreamEnd => {

@@ -3,48 +3,46 @@
 //!
 //! The headers are read here and not by the `tar` crate, because that crate applies extended headers
 //! silently, stops at the first zero block without looking further and never shows padding: all
-//! places where something can hide. What readers are known to disagree about (sparse files, two
-//! names for one member, two sizes, content behind a folder or a link, unknown types) is an error.
+//! places where something can hide. What readers are known to disagree about (two names for one
+//! member, two sizes, content behind a folder or a link, unknown types) is an error. Of a sparse file
+//! the stored bytes are the content and its map has to be equal; that it is one is a finding.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use countersign_attest::digest::{Hasher, Sha256};
 
+use super::source::Source;
 use super::tar_header::{self as header, BLOCK, Block};
-use super::{ArchiveError, Budget, Container, Detail, Field, Kind, Member, Wanted};
-use crate::archive::ReadLimits;
+use super::tar_pax::{covered_record, decimal, records};
+use super::walk::{BlockKey, Look, Place, Walk, content};
+use super::{
+    ArchiveError, Container, Content, Detail, Field, Format, Kind, Member, ReadLimits, Wanted,
+};
 
 /// A record: what writers fill with zeros (POSIX pax §ustar).
 const RECORD: u64 = 20 * BLOCK as u64;
 
-/// Counts what is read.
-struct Counted<R> {
-    reader: R,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.bytes = self.bytes.saturating_add(read as u64);
-        Ok(read)
-    }
-}
-
-/// Walks a tar to the last byte of `reader`.
+/// Walks a tar to the last byte of `reader`, and nothing inside its members.
 ///
 /// # Errors
 /// When the archive is malformed, ambiguous, of a kind that is not read here, or passes a limit.
 pub fn walk(
-    reader: impl Read,
+    mut reader: impl Read,
     limits: &ReadLimits,
     wanted: Option<&mut Wanted>,
 ) -> Result<Container, ArchiveError> {
+    let key = BlockKey::default();
+    let look = Look::shallow(limits, &key, wanted);
+    container(&mut reader, &Walk::of_file(&look))
+}
+
+pub(super) fn container(
+    reader: &mut dyn Read,
+    walk: &Walk<'_>,
+) -> Result<Container, ArchiveError> {
     let mut walker = Walker {
-        reader: Counted { reader, bytes: 0 },
-        budget: Budget::new(limits),
-        wanted,
-        buffer: vec![0; 1 << 16],
+        source: Source::new(reader),
+        walk,
         pending: Pending::default(),
         members: Vec::new(),
     };
@@ -63,9 +61,18 @@ pub fn walk(
         ));
     }
     let end = after.unwrap_or_else(|| Detail::new(Field::End, b"zeros 0"));
+    let stray = end.field == Field::End && end.value.starts_with(b"bytes");
     Ok(Container {
+        format: Format::Tar,
         details: vec![end],
         members: walker.members,
+        findings: stray
+            .then(|| super::Oddity {
+                what: super::FindingKind::StrayBytes,
+                detail: "after the end of the tar".to_owned(),
+            })
+            .into_iter()
+            .collect(),
     })
 }
 
@@ -74,8 +81,9 @@ pub fn walk(
 struct Pending {
     pax: bool,
     global: bool,
-    long_name: Option<Vec<u8>>,
-    long_link: Option<Vec<u8>>,
+    sparse: bool,
+    long_name: Option<Long>,
+    long_link: Option<Long>,
     path: Option<Vec<u8>>,
     link_path: Option<Vec<u8>>,
     size: Option<u64>,
@@ -92,6 +100,39 @@ impl Pending {
     fn keep(&mut self, tag: u8, bytes: &[u8]) {
         keep(&mut self.remainder, tag, bytes);
     }
+
+    /// Notes how a name is written in a header, where there is something to note.
+    fn place(&mut self, written: Option<Vec<u8>>) {
+        if let Some(written) = written {
+            let detail = Detail::new(Field::TarNamePlace, &written);
+            self.details.push(detail);
+        }
+    }
+
+    /// Notes that a name is written elsewhere. Where nothing is made of it (`used`), its bytes have to
+    /// be equal.
+    fn written(&mut self, long: Option<Long>, pax: Option<Vec<u8>>, used: bool) {
+        if let Some(long) = long {
+            if used {
+                let form = Sha256::of(&long.form);
+                self.place(Some([b"gnu", form.as_bytes().as_slice()].concat()));
+            } else {
+                self.keep(b'L', &long.form);
+                self.keep(b'l', &long.value);
+            }
+        }
+        match pax {
+            Some(_) if used => self.place(Some(b"pax".to_vec())),
+            Some(value) => self.keep(b'r', &value),
+            None => {}
+        }
+    }
+}
+
+/// A GNU long name: what it says, and the header that carries it.
+struct Long {
+    value: Vec<u8>,
+    form: Vec<u8>,
 }
 
 fn keep(remainder: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
@@ -100,30 +141,22 @@ fn keep(remainder: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     remainder.extend_from_slice(bytes);
 }
 
-struct Walker<'a, 'b, R> {
-    reader: Counted<R>,
-    budget: Budget<'a>,
-    wanted: Option<&'b mut Wanted>,
-    buffer: Vec<u8>,
+struct Walker<'a, 'w> {
+    source: Source<'a>,
+    walk: &'a Walk<'w>,
     pending: Pending,
     members: Vec<Member>,
 }
 
-impl<R: Read> Walker<'_, '_, R> {
+const WHAT: &str = "tar";
+
+impl Walker<'_, '_> {
     /// The next block; `None` at a clean end of the file.
     fn block(&mut self) -> Result<Option<Block>, ArchiveError> {
-        let mut block = [0; BLOCK];
-        let mut filled = 0;
-        while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.reader.read(rest) {
-                Ok(0) if filled == 0 => return Ok(None),
-                Ok(0) => return Err(ArchiveError::Truncated("tar")),
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+        if self.source.peek(1)?.is_empty() {
+            return Ok(None);
         }
-        Ok(Some(block))
+        self.source.exact(WHAT).map(Some)
     }
 
     fn entry(&mut self, block: &Block) -> Result<(), ArchiveError> {
@@ -135,8 +168,8 @@ impl<R: Read> Walker<'_, '_, R> {
             ));
         }
         // extended headers count as members: a million of them is a bomb too
-        self.budget.member()?;
-        self.budget.metadata(BLOCK as u64)?;
+        self.walk.budget().member()?;
+        self.walk.budget().metadata(BLOCK as u64)?;
         let size = header::size(block)
             .ok_or_else(|| ArchiveError::malformed("a tar header without a size", &name))?;
         match header::type_flag(block) {
@@ -156,9 +189,9 @@ impl<R: Read> Walker<'_, '_, R> {
 
     /// Reads the content of an extended header into memory.
     fn data(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
-        self.budget.metadata(size)?;
+        self.walk.budget().metadata(size)?;
         let mut data = Vec::new();
-        let read = self.reader.by_ref().take(size).read_to_end(&mut data)?;
+        let read = self.source.by_ref().take(size).read_to_end(&mut data)?;
         if read as u64 != size {
             return Err(ArchiveError::Truncated("tar"));
         }
@@ -173,7 +206,7 @@ impl<R: Read> Walker<'_, '_, R> {
     fn padding(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
         let want = size.wrapping_neg() % BLOCK as u64;
         let mut padding = Vec::new();
-        let read = self.reader.by_ref().take(want).read_to_end(&mut padding)?;
+        let read = self.source.by_ref().take(want).read_to_end(&mut padding)?;
         if read as u64 != want {
             return Err(ArchiveError::Truncated("tar"));
         }
@@ -183,13 +216,13 @@ impl<R: Read> Walker<'_, '_, R> {
         Ok(padding)
     }
 
-    fn long(&mut self, block: &Block, size: u64) -> Result<Vec<u8>, ArchiveError> {
+    /// A GNU header that holds the name or link target of the member that follows.
+    fn long(&mut self, block: &Block, size: u64) -> Result<Long, ArchiveError> {
         let mut value = self.data(size)?;
         let (details, rest) = header::split(block);
         self.pending.details.extend(details);
-        self.pending.keep(b'L', &rest);
-        self.pending.keep(b'l', &value);
-        if value.last() == Some(&0) {
+        let ended = value.last() == Some(&0);
+        if ended {
             value.pop();
         }
         if value.contains(&0) {
@@ -198,13 +231,15 @@ impl<R: Read> Walker<'_, '_, R> {
                 &value,
             ));
         }
-        Ok(value)
+        let mut form = header::without_size(rest).to_vec();
+        form.push(u8::from(ended));
+        Ok(Long { value, form })
     }
 
     /// A global header stands as it is, before the member that follows it.
     fn global(&mut self, block: &Block, size: u64) -> Result<(), ArchiveError> {
         let data = self.data(size)?;
-        for (key, _) in records(&data, &mut self.budget)? {
+        for (key, _) in records(&data, self.walk.budget())? {
             if matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse") {
                 return Err(ArchiveError::unsupported(
                     "a global pax header that changes members",
@@ -229,59 +264,55 @@ impl<R: Read> Walker<'_, '_, R> {
         }
         self.pending.pax = true;
         let data = self.data(size)?;
-        let mut kept = false;
-        for (key, value) in records(&data, &mut self.budget)? {
+        for (key, value) in records(&data, self.walk.budget())? {
             let record = [key, b"=", value].concat();
             if let Some(field) = covered_record(key, value) {
                 self.pending.details.push(Detail::new(field, &record));
                 continue;
             }
-            kept = true;
-            self.pending.keep(b'r', &record);
             match key {
                 b"path" => once(&mut self.pending.path, value.to_vec(), "two pax paths")?,
                 b"linkpath" => {
-                    once(
-                        &mut self.pending.link_path,
-                        value.to_vec(),
-                        "two pax link paths",
-                    )?;
+                    let slot = &mut self.pending.link_path;
+                    once(slot, value.to_vec(), "two pax link paths")?;
                 }
-                b"size" => once(&mut self.pending.size, decimal(value)?, "two pax sizes")?,
-                _ if key.starts_with(b"GNU.sparse") => {
-                    return Err(ArchiveError::unsupported("a sparse file", key));
+                b"size" => {
+                    once(&mut self.pending.size, decimal(value)?, "two pax sizes")?;
+                    let detail = Detail::new(Field::PaxHeader, &record);
+                    self.pending.details.push(detail);
                 }
-                _ => {}
+                _ => {
+                    self.pending.sparse |= key.starts_with(b"GNU.sparse");
+                    self.pending.keep(b'r', &record);
+                }
             }
         }
-        let (details, rest) = header::split(block);
-        if kept || header::link(block) != b"" {
+        if header::is_plain_extension(block) {
+            let digest = Sha256::of(block);
+            let detail = Detail::new(Field::PaxHeader, digest.as_bytes());
+            self.pending.details.push(detail);
+        } else {
+            let (details, rest) = header::split(block);
             self.pending.details.extend(details);
             self.pending.keep(b'X', &header::without_size(rest));
-        } else {
-            let digest = Sha256::of(block);
-            let detail = Detail::new(Field::PaxTimesOwnersHeader, digest.as_bytes());
-            self.pending.details.push(detail);
         }
         Ok(())
     }
 
     fn member(&mut self, block: &Block, flag: u8, size: u64) -> Result<(), ArchiveError> {
         let mut pending = std::mem::take(&mut self.pending);
-        let name = effective(
-            header::name(block),
-            pending.long_name.take(),
-            pending.path.take(),
-        )?;
-        let link = effective(
-            header::link(block).to_vec(),
-            pending.long_link.take(),
-            pending.link_path.take(),
-        )?;
-        self.budget.name(&name)?;
-        self.budget.name(&link)?;
+        let (long_name, path) = (pending.long_name.take(), pending.path.take());
+        let name = effective(header::name(block), &long_name, &path)?;
+        let (long_link, link_path) = (pending.long_link.take(), pending.link_path.take());
+        let link = effective(header::link(block).to_vec(), &long_link, &link_path)?;
+        self.walk.budget().name(&name)?;
+        self.walk.budget().name(&link)?;
         if pending.size.is_some_and(|pax| pax != size) {
             return Err(ArchiveError::malformed("a member with two sizes", &name));
+        }
+        if flag == b'S' {
+            pending.sparse = true;
+            self.sparse_map(block, &mut pending.remainder)?;
         }
         let kind = kind(flag, &name, link)?;
         if size != 0 && kind != Kind::File {
@@ -292,10 +323,19 @@ impl<R: Read> Walker<'_, '_, R> {
         }
         let mode = header::mode(block)
             .ok_or_else(|| ArchiveError::malformed("a tar header without a mode", &name))?;
-        let sha256 = self.content(&name, size, &kind)?;
+        let content = self.content(&name, size, &kind)?;
         let padding = self.padding(size)?;
-        let (details, rest) = header::split(block);
+        let (details, mut rest) = header::split(block);
         pending.details.extend(details);
+        let elsewhere = long_name.is_some() || path.is_some();
+        pending.place(header::take_name(&mut rest, &name, elsewhere));
+        pending.written(long_name, path, true);
+        let is_link = matches!(kind, Kind::Symlink(_) | Kind::Hardlink(_));
+        if is_link {
+            let elsewhere = long_link.is_some() || link_path.is_some();
+            pending.place(header::take_link(&mut rest, kind.target(), elsewhere));
+        }
+        pending.written(long_link, link_path, is_link);
         pending.keep(b'H', &rest);
         pending.keep(b'p', &padding);
         let remainder = Sha256::of(&pending.remainder);
@@ -305,37 +345,37 @@ impl<R: Read> Walker<'_, '_, R> {
             name: name.into(),
             kind,
             mode: Some(mode),
-            size_bytes: size,
-            sha256,
+            content,
             details: pending.details,
+            sparse: pending.sparse,
         });
         Ok(())
     }
 
-    fn content(&mut self, name: &[u8], size: u64, kind: &Kind) -> Result<Sha256, ArchiveError> {
-        self.budget.content(size)?;
-        let mut kept = match &mut self.wanted {
-            Some(wanted) if *kind == Kind::File => wanted.begin(name, size)?,
-            Some(_) | None => None,
+    /// Takes the further blocks of an old GNU sparse map, which have to be equal.
+    fn sparse_map(&mut self, block: &Block, remainder: &mut Vec<u8>) -> Result<(), ArchiveError> {
+        let mut more = header::sparse_map_goes_on(block);
+        while more {
+            self.walk.budget().metadata(BLOCK as u64)?;
+            let map: Block = self.source.exact(WHAT)?;
+            keep(remainder, b'S', &map);
+            more = header::sparse_block_goes_on(&map);
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, name: &[u8], size: u64, kind: &Kind) -> Result<Content, ArchiveError> {
+        self.walk.budget().content(size)?;
+        let place = match kind {
+            Kind::File => Place::Member,
+            _ => Place::Plain,
         };
-        let mut hasher = Hasher::new();
-        let mut content = self.reader.by_ref().take(size);
-        loop {
-            let read = content.read(&mut self.buffer)?;
-            let bytes = self.buffer.get(..read).unwrap_or_default();
-            if bytes.is_empty() {
-                break;
-            }
-            hasher.update(bytes);
-            if let Some(kept) = &mut kept {
-                kept.extend_from_slice(bytes);
-            }
+        let mut data = self.source.by_ref().take(size);
+        let content = content(self.walk, &mut data, name, place)?;
+        if content.size_bytes != size {
+            return Err(ArchiveError::Truncated(WHAT));
         }
-        let digests = hasher.finish();
-        if digests.size_bytes != size {
-            return Err(ArchiveError::Truncated("tar"));
-        }
-        Ok(digests.sha256)
+        Ok(content)
     }
 
     /// Reads all after the first zero block, which is counted too. Members that stand there are seen
@@ -344,21 +384,22 @@ impl<R: Read> Walker<'_, '_, R> {
         let mut hasher = Hasher::new();
         let mut zeros = true;
         loop {
-            let read = self.reader.read(&mut self.buffer)?;
-            let bytes = self.buffer.get(..read).unwrap_or_default();
-            if bytes.is_empty() {
+            let bytes = self.source.fill_buf()?;
+            let length = bytes.len();
+            if length == 0 {
                 break;
             }
-            self.budget.content(read as u64)?;
+            self.walk.budget().content(length as u64)?;
             zeros &= bytes.iter().all(|byte| *byte == 0);
             hasher.update(bytes);
+            self.source.consume(length);
         }
         let digests = hasher.finish();
         let length = digests.size_bytes.saturating_add(BLOCK as u64);
         let text = if zeros {
             let text = format!("zeros {length}");
             // two blocks end a tar, and zeros fill its last record: not one block more
-            let filled = self.reader.bytes.is_multiple_of(RECORD);
+            let filled = self.source.offset().is_multiple_of(RECORD);
             if filled && (2 * BLOCK as u64..RECORD + 2 * BLOCK as u64).contains(&length) {
                 return Ok(Detail::new(Field::TarPadding, text.as_bytes()));
             }
@@ -381,12 +422,12 @@ fn once<T>(slot: &mut Option<T>, value: T, what: &'static str) -> Result<(), Arc
 /// order.
 fn effective(
     own: Vec<u8>,
-    gnu: Option<Vec<u8>>,
-    pax: Option<Vec<u8>>,
+    gnu: &Option<Long>,
+    pax: &Option<Vec<u8>>,
 ) -> Result<Vec<u8>, ArchiveError> {
     match (gnu, pax) {
-        (Some(_), Some(pax)) => Err(ArchiveError::malformed("a member with two names", &pax)),
-        (Some(text), None) | (None, Some(text)) => Ok(text),
+        (Some(_), Some(pax)) => Err(ArchiveError::malformed("a member with two names", pax)),
+        (Some(Long { value: text, .. }), None) | (None, Some(text)) => Ok(text.clone()),
         (None, None) => Ok(own),
     }
 }
@@ -395,14 +436,13 @@ fn kind(flag: u8, name: &[u8], link: Vec<u8>) -> Result<Kind, ArchiveError> {
     Ok(match flag {
         // v7 marks folders by the slash alone
         b'0' | 0 if name.last() == Some(&b'/') => Kind::Folder,
-        b'0' | 0 => Kind::File,
+        b'0' | 0 | b'S' => Kind::File,
         b'1' => Kind::Hardlink(link.into()),
         b'2' => Kind::Symlink(link.into()),
         b'3' => Kind::CharacterDevice,
         b'4' => Kind::BlockDevice,
         b'5' => Kind::Folder,
         b'6' => Kind::Fifo,
-        b'S' => return Err(ArchiveError::unsupported("a sparse file", name)),
         _ => {
             return Err(ArchiveError::unsupported(
                 "a tar member of a rare type",
@@ -410,63 +450,4 @@ fn kind(flag: u8, name: &[u8], link: Vec<u8>) -> Result<Kind, ArchiveError> {
             ));
         }
     })
-}
-
-/// Charged for each pax record, so that millions of empty ones end at a limit.
-const RECORD_BYTES: u64 = 64;
-
-/// Key and value.
-type Record<'a> = (&'a [u8], &'a [u8]);
-
-/// Splits pax records: `LENGTH SP KEY=VALUE LF`, the length in plain decimal and exact.
-fn records<'d>(
-    mut data: &'d [u8],
-    budget: &mut Budget<'_>,
-) -> Result<Vec<Record<'d>>, ArchiveError> {
-    let bad = || ArchiveError::malformed("a damaged pax record", b"extended header");
-    let mut list = Vec::new();
-    while !data.is_empty() {
-        let space = data.iter().position(|b| *b == b' ').ok_or_else(bad)?;
-        let (digits, _) = data.split_at_checked(space).ok_or_else(bad)?;
-        let length = usize::try_from(decimal(digits)?).map_err(|_| bad())?;
-        let (record, rest) = data.split_at_checked(length).ok_or_else(bad)?;
-        let body = record
-            .get(space + 1..)
-            .and_then(|body| body.strip_suffix(b"\n"))
-            .ok_or_else(bad)?;
-        let equals = body.iter().position(|b| *b == b'=').ok_or_else(bad)?;
-        let (key, value) = body.split_at_checked(equals).ok_or_else(bad)?;
-        let value = value.get(1..).ok_or_else(bad)?;
-        if key.is_empty() || value.contains(&0) {
-            return Err(bad());
-        }
-        // what a record costs in memory beside its own bytes
-        budget.metadata(RECORD_BYTES)?;
-        list.push((key, value));
-        data = rest;
-    }
-    Ok(list)
-}
-
-/// Plain decimal without sign or leading zero.
-fn decimal(text: &[u8]) -> Result<u64, ArchiveError> {
-    let bad = || ArchiveError::malformed("a damaged number in a pax header", text);
-    let plain = text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || !text.starts_with(b"0"));
-    let text = std::str::from_utf8(text).map_err(|_| bad())?;
-    text.parse().ok().filter(|_| plain).ok_or_else(bad)
-}
-
-/// The field of a record that holds a time or an owner and nothing else.
-fn covered_record(key: &[u8], value: &[u8]) -> Option<Field> {
-    let number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    match key {
-        b"mtime" | b"atime" | b"ctime" => {
-            let value = value.strip_prefix(b"-").unwrap_or(value);
-            let mut parts = value.splitn(2, |b| *b == b'.');
-            parts.all(number).then_some(Field::PaxTime)
-        }
-        b"uid" | b"gid" => number(value).then_some(Field::PaxOwner),
-        b"uname" | b"gname" => Some(Field::PaxOwner),
-        _ => None,
-    }
 }

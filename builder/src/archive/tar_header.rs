@@ -111,6 +111,64 @@ pub(super) fn split(block: &Block) -> (Vec<Detail>, Block) {
     (details, rest)
 }
 
+/// Whether the header of an extension says nothing but that it is one: no link, and ustar.
+pub(super) fn is_plain_extension(block: &Block) -> bool {
+    block[LINK].iter().all(|b| *b == 0) && block[MAGIC].starts_with(b"ustar") // constant ranges inside 512
+}
+
+/// Takes the name out of a header where it follows from the member's name: the two are the same, or
+/// the name is written `elsewhere` too and this is its beginning, as long as there was room. Returns
+/// what is worth telling of how it was written.
+pub(super) fn take_name(rest: &mut Block, member: &[u8], elsewhere: bool) -> Option<Vec<u8>> {
+    let plain = name(rest);
+    let has_prefix = &rest[MAGIC] == b"ustar\0"; // constant ranges inside 512
+    let text = clean(&rest[NAME])?.to_vec();
+    let prefix = match has_prefix {
+        true => clean(&rest[PREFIX])?.to_vec(),
+        false => Vec::new(),
+    };
+    let beginning = prefix.is_empty() && text.len() >= ROOM && member.starts_with(&text);
+    if plain != member && !(elsewhere && beginning) {
+        return None;
+    }
+    rest[NAME].fill(0);
+    if has_prefix {
+        rest[PREFIX].fill(0);
+    }
+    (elsewhere || !prefix.is_empty()).then(|| [prefix.as_slice(), b"/", &text].concat())
+}
+
+/// The same for a link's target.
+pub(super) fn take_link(rest: &mut Block, target: &[u8], elsewhere: bool) -> Option<Vec<u8>> {
+    let text = clean(&rest[LINK])?.to_vec(); // constant ranges inside 512
+    let beginning = text.len() >= ROOM && target.starts_with(&text);
+    if text != target && !(elsewhere && beginning) {
+        return None;
+    }
+    rest[LINK].fill(0);
+    elsewhere.then_some(text)
+}
+
+/// What a writer keeps of a name that is too long for its field: all 100 bytes, or 99 and a NUL.
+const ROOM: usize = 99;
+
+/// The text of a field with nothing but zeros behind it.
+fn clean(field: &[u8]) -> Option<&[u8]> {
+    let text = until_nul(field);
+    let zeros = field.iter().skip(text.len()).all(|b| *b == 0);
+    zeros.then_some(text)
+}
+
+/// Whether the map of an old GNU sparse file continues in a block of its own (`isextended`).
+pub(super) const fn sparse_map_goes_on(block: &Block) -> bool {
+    block[482] != 0 // 482 < 512
+}
+
+/// Whether a block of the map is followed by another one.
+pub(super) const fn sparse_block_goes_on(block: &Block) -> bool {
+    block[504] != 0 // 504 < 512
+}
+
 /// Blanks the length too, for a pax header whose records were set apart.
 pub(super) fn without_size(mut block: Block) -> Block {
     block[SIZE].fill(0); // constant range inside 512

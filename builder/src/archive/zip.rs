@@ -1,352 +1,357 @@
-//! Walks a zip: the central directory and every local header, which must tell the same story, and
-//! every byte between them, of which there must be none.
+//! Walks a zip forward: every local header with its content, then the central directory, which must
+//! tell the same story in the same order, then one end record with which the file ends.
 //!
 //! The records are read here and not by the `zip` crate, because that crate believes the central
 //! directory alone, takes archives with anything before or between the members, and drops repeated
-//! names. A file that is accepted here consists of local members without gaps, in the order of the
-//! central directory, then that directory, then one end record whose comment ends with the file.
-//! zip64, encryption, several disks and methods other than store and deflate are not read.
+//! names. What is accepted here has no byte between its members; the one thing that may stand before
+//! the central directory is an APK Signing Block. zip64, encryption, several disks, stored members of
+//! unknown length and methods other than store and deflate are not read.
 
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read};
 
-use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::digest::Sha256;
 use flate2::Crc;
 
 use super::inflate::Inflate;
-use super::zip_records::{self as records, Central, End, Shared};
-use super::{ArchiveError, Budget, Container, Detail, Field, Kind, Member, Wanted};
-use crate::archive::ReadLimits;
+use super::source::Source;
+use super::walk::{BlockKey, Look, Place, Walk, content};
+use super::zip_records::{self as records, Central, Shared};
+use super::{
+    ArchiveError, Container, Content, Detail, Field, Format, Kind, Member, ReadLimits, Wanted,
+    zip_apk,
+};
 
-/// Longest comment of an archive, by the width of its length field.
-const COMMENT_BYTES: u64 = u16::MAX as u64;
 /// Flag: sizes follow the data.
 const DESCRIPTOR: u16 = 1 << 3;
+/// Flags: how hard the encoder tried (APPNOTE 4.4.4, bits 1 and 2). They mean nothing to a reader.
+const LEVEL: u16 = 1 << 1 | 1 << 2;
 /// Flags: encrypted, patched data, strong encryption, masked headers.
 const UNREADABLE: u16 = 1 | 1 << 5 | 1 << 6 | 1 << 13;
 const STORE: u16 = 0;
 const DEFLATE: u16 = 8;
 const UNIX: u16 = 3;
+/// Link targets up to this length are kept, to show them.
+const TARGET_BYTES: usize = 512;
+const WHAT: &str = "zip";
 
-/// Walks a zip file.
+/// Walks a zip file, and nothing inside its members.
 ///
 /// # Errors
 /// When the archive is malformed, contradicts itself, is of a kind that is not read here, or passes
 /// a limit.
 pub fn walk(
-    file: impl Read + Seek,
+    mut file: impl Read,
     limits: &ReadLimits,
-    mut wanted: Option<&mut Wanted>,
+    wanted: Option<&mut Wanted>,
 ) -> Result<Container, ArchiveError> {
-    let mut file = BufReader::with_capacity(1 << 16, file);
-    let mut budget = Budget::new(limits);
-    let (end, comment, end_offset) = end_record(&mut file)?;
-    let directory = directory(&mut file, &end, end_offset, &mut budget)?;
-    let mut members = Vec::new();
-    let mut offset = 0;
-    file.rewind()?;
-    for (index, entry) in directory.iter().enumerate() {
-        if u64::from(entry.central.offset) != offset {
-            return Err(ArchiveError::malformed(
-                "bytes between members, or members in another order than the central directory",
-                &entry.name,
-            ));
-        }
-        let next = directory
-            .get(index + 1)
-            .map_or(end.offset, |next| next.central.offset);
-        let mut walker = MemberWalk {
-            file: &mut file,
-            budget: &mut budget,
-            offset,
-            wanted: wanted.as_deref_mut(),
-        };
-        members.push(walker.member(entry, u64::from(next))?);
-        offset = walker.offset;
-    }
-    if offset != u64::from(end.offset) {
-        return Err(ArchiveError::malformed(
-            "bytes between the last member and the central directory",
-            b"central directory",
-        ));
-    }
-    let details = vec![Detail::new(Field::Comment, &comment)];
-    Ok(Container { details, members })
+    let key = BlockKey::default();
+    let look = Look::shallow(limits, &key, wanted);
+    container(&mut file, &Walk::of_file(&look))
 }
 
-/// Finds the one end record whose comment ends with the file.
-fn end_record(file: &mut (impl Read + Seek)) -> Result<(End, Vec<u8>, u64), ArchiveError> {
-    let length = file.seek(SeekFrom::End(0))?;
-    let tail_bytes = length.min(COMMENT_BYTES + records::END_BYTES as u64);
-    let tail_offset = file.seek(SeekFrom::Start(length - tail_bytes))?; // tail_bytes <= length
-    let mut tail = Vec::new();
-    file.take(tail_bytes).read_to_end(&mut tail)?;
-    let mut found = None;
-    for index in 0..tail.len() {
-        let record = tail
-            .get(index..)
-            .and_then(<[u8]>::split_first_chunk)
-            .and_then(|(fixed, comment)| Some((records::end(fixed)?, comment)));
-        let Some((end, comment)) = record else {
-            continue;
-        };
-        if comment.len() != usize::from(end.comment_length) {
-            continue;
-        }
-        if found.is_some() {
-            return Err(ArchiveError::malformed(
-                "two end records",
-                b"end of the zip",
-            ));
-        }
-        found = Some((end, comment.to_vec(), tail_offset + index as u64));
+pub(super) fn container(
+    reader: &mut dyn Read,
+    walk: &Walk<'_>,
+) -> Result<Container, ArchiveError> {
+    let mut walker = Walker {
+        source: Source::new(reader),
+        walk,
+    };
+    let mut locals = Vec::new();
+    while walker.source.peek(4)? == records::LOCAL {
+        locals.push(walker.local()?);
     }
-    found.ok_or_else(|| {
-        ArchiveError::malformed("no end record that ends with the file", b"end of the zip")
+    let mut details = Vec::new();
+    if !matches!(walker.source.peek(4)?, records::CENTRAL | records::END) {
+        zip_apk::signing_block(&mut walker.source, walk, &mut details)?;
+    }
+    let directory = walker.source.offset();
+    let mut members = Vec::with_capacity(locals.len());
+    for local in locals {
+        members.push(walker.central(local)?);
+    }
+    details.push(walker.end(directory, members.len())?);
+    Ok(Container {
+        format: Format::Zip,
+        details,
+        members,
+        findings: Vec::new(),
     })
 }
 
-/// A member as the central directory has it.
-struct Entry {
-    central: Central,
+/// A member as it stands in front of its content, and the content.
+struct Local {
+    offset: u64,
+    header: Shared,
     name: Vec<u8>,
     extra: Vec<u8>,
-    comment: Vec<u8>,
+    seen: Seen,
+    content: Content,
+    deflate: Option<Sha256>,
+    target: Vec<u8>,
+    /// Whether sizes follow the data, and in what form.
+    descriptor: Option<records::Descriptor>,
 }
 
-fn directory(
-    file: &mut (impl Read + Seek),
-    end: &End,
-    end_offset: u64,
-    budget: &mut Budget<'_>,
-) -> Result<Vec<Entry>, ArchiveError> {
-    let [count, total] = end.counts;
-    if end.disks != [0, 0] || count != total {
-        return Err(ArchiveError::unsupported(
-            "a zip of several disks",
-            b"end record",
-        ));
+/// What the content turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    crc: u32,
+    compressed: u64,
+    size: u64,
+}
+
+impl Seen {
+    fn is(self, header: &Shared) -> bool {
+        self.crc == header.crc
+            && self.compressed == u64::from(header.compressed)
+            && self.size == u64::from(header.size)
     }
-    if count == u16::MAX || end.size == u32::MAX || end.offset == u32::MAX {
-        return Err(ArchiveError::unsupported("a zip64 archive", b"end record"));
+}
+
+struct Walker<'a, 'w> {
+    source: Source<'a>,
+    walk: &'a Walk<'w>,
+}
+
+impl Walker<'_, '_> {
+    fn text(&mut self, length: u16) -> Result<Vec<u8>, ArchiveError> {
+        self.walk.budget().metadata(u64::from(length))?;
+        let mut text = vec![0; usize::from(length)];
+        self.source.fill(&mut text, WHAT)?;
+        Ok(text)
     }
-    if u64::from(end.offset) + u64::from(end.size) != end_offset {
-        return Err(ArchiveError::malformed(
-            "bytes beside the central directory",
-            b"end record",
-        ));
-    }
-    file.seek(SeekFrom::Start(u64::from(end.offset)))?;
-    let mut bytes = file.take(u64::from(end.size));
-    let mut list = Vec::new();
-    for _ in 0..count {
+
+    fn local(&mut self) -> Result<Local, ArchiveError> {
+        let budget = self.walk.budget();
         budget.member()?;
-        let mut fixed = [0; records::CENTRAL_BYTES];
-        bytes.read_exact(&mut fixed)?;
-        let central = records::central(&fixed)
-            .ok_or_else(|| ArchiveError::malformed("a damaged central header", b"zip"))?;
-        let shared = &central.shared;
-        let lengths = [
-            shared.name_length,
-            shared.extra_length,
-            central.comment_length,
-        ];
-        let mut texts = [Vec::new(), Vec::new(), Vec::new()];
-        budget.metadata(records::CENTRAL_BYTES as u64)?;
-        for (text, length) in texts.iter_mut().zip(lengths) {
-            budget.metadata(u64::from(length))?;
-            text.resize(usize::from(length), 0);
-            bytes.read_exact(text)?;
-        }
-        let [name, extra, comment] = texts;
+        budget.metadata((records::LOCAL_BYTES + records::CENTRAL_BYTES) as u64)?;
+        let offset = self.source.offset();
+        let fixed = self.source.exact(WHAT)?;
+        let header = records::local(&fixed)
+            .ok_or_else(|| ArchiveError::malformed("a damaged local header", WHAT.as_bytes()))?;
+        let name = self.text(header.name_length)?;
+        let extra = self.text(header.extra_length)?;
         budget.name(&name)?;
-        list.push(Entry {
-            central,
-            name,
-            extra,
-            comment,
-        });
-    }
-    if bytes.limit() != 0 {
-        return Err(ArchiveError::malformed(
-            "bytes after the last central header",
-            b"central directory",
-        ));
-    }
-    Ok(list)
-}
-
-struct MemberWalk<'a, 'b, R> {
-    file: &'a mut BufReader<R>,
-    budget: &'a mut Budget<'b>,
-    offset: u64,
-    wanted: Option<&'a mut Wanted>,
-}
-
-impl<R: Read> MemberWalk<'_, '_, R> {
-    fn exact(&mut self, length: usize) -> Result<Vec<u8>, ArchiveError> {
-        let mut bytes = vec![0; length];
-        self.file.read_exact(&mut bytes)?;
-        self.offset += length as u64;
-        Ok(bytes)
-    }
-
-    fn member(&mut self, entry: &Entry, next: u64) -> Result<Member, ArchiveError> {
-        let central = &entry.central;
-        let shared = &central.shared;
-        let name = &entry.name;
-        readable(central, name)?;
-        let mut fixed = [0; records::LOCAL_BYTES];
-        self.file.read_exact(&mut fixed)?;
-        self.offset += fixed.len() as u64;
-        let local = records::local(&fixed)
-            .ok_or_else(|| ArchiveError::malformed("a damaged local header", name))?;
-        let local_name = self.exact(usize::from(local.name_length))?;
-        self.budget.metadata(u64::from(local.extra_length))?;
-        let local_extra = self.exact(usize::from(local.extra_length))?;
-        agree(shared, &local, name, &local_name)?;
-        let mut details = vec![
-            Detail::new(Field::ZipTime, &shared.time),
-            Detail::new(Field::ZipTime, &local.time),
-        ];
-        let central_rest = records::extras(&entry.extra, name, &mut details)?;
-        let local_rest = records::extras(&local_extra, name, &mut details)?;
-        let content = self.content(shared, name, &mut details)?;
-        let gap = usize::try_from(next.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        let descriptor = self.descriptor(gap, shared, name)?;
-        details.push(remainder(
-            central,
-            &local,
-            &[&central_rest, &local_rest, &entry.comment, &descriptor],
-        ));
-        member(entry, content, details)
-    }
-
-    /// Digests the content, and keeps it where it is a link target.
-    fn content(
-        &mut self,
-        shared: &Shared,
-        name: &[u8],
-        details: &mut Vec<Detail>,
-    ) -> Result<Content, ArchiveError> {
-        let size = u64::from(shared.size);
-        let compressed = u64::from(shared.compressed);
-        self.budget.content(size)?;
-        let mut keep = match self.wanted.as_deref_mut() {
-            Some(wanted) => wanted.begin(name, size)?,
-            None => None,
+        readable(&header, &name)?;
+        let late = header.flags & DESCRIPTOR != 0;
+        if late && header.method == STORE && header.compressed == 0 && header.size == 0 {
+            // its end could only be guessed from what stands there
+            return Err(ArchiveError::unsupported(
+                "a stored member of unknown length",
+                &name,
+            ));
+        }
+        let (content, seen, deflate, target) = self.content(&header, &name)?;
+        let descriptor = match late {
+            true => Some(self.descriptor(seen, &name)?),
+            false => None,
         };
-        let mut raw = self.file.by_ref().take(compressed);
-        let content = if shared.method == DEFLATE {
-            // one byte more than declared shows a stream that is longer than it says
-            let mut inflate = Inflate::new(&mut raw);
-            let content =
-                Content::read((&mut inflate).take(size + 1), name, self.budget, &mut keep)?;
-            let mut more = [0];
-            if content.size != size || inflate.read(&mut more)? != 0 {
-                return Err(ArchiveError::malformed("a member with two sizes", name));
-            }
-            details.push(Detail::new(Field::Deflate, &inflate.fingerprint()));
-            content
-        } else {
-            Content::read(&mut raw, name, self.budget, &mut keep)?
-        };
-        if raw.limit() != 0 || content.size != size || content.crc != shared.crc {
+        // with a descriptor the sizes in front may be zero, and nothing else
+        let unknown = (header.crc, header.compressed, header.size) == (0, 0, 0);
+        if !seen.is(&header) && !(late && unknown) {
             return Err(ArchiveError::malformed(
                 "a member whose content does not have the declared length or sum",
+                &name,
+            ));
+        }
+        Ok(Local {
+            offset,
+            header,
+            name,
+            extra,
+            seen,
+            content,
+            deflate,
+            target,
+            descriptor,
+        })
+    }
+
+    fn content(
+        &mut self,
+        header: &Shared,
+        name: &[u8],
+    ) -> Result<(Content, Seen, Option<Sha256>, Vec<u8>), ArchiveError> {
+        let source = &mut self.source;
+        let mut data = Data {
+            reader: match header.method {
+                STORE => Stored::Plain(source.take(u64::from(header.compressed))),
+                _ => Stored::Deflate(Inflate::new(source)),
+            },
+            walk: self.walk,
+            crc: Crc::new(),
+            head: Vec::new(),
+        };
+        let content = content(self.walk, &mut data, name, Place::Member)?;
+        let (compressed, deflate) = match data.reader {
+            Stored::Plain(_) => (content.size_bytes, None),
+            Stored::Deflate(inflate) => (inflate.taken(), Some(inflate.digest())),
+        };
+        let seen = Seen {
+            crc: data.crc.sum(),
+            compressed,
+            size: content.size_bytes,
+        };
+        let mut target = data.head;
+        if target.len() > TARGET_BYTES {
+            target = Vec::new(); // no target that is kept; all of them are held until the directory
+        }
+        self.walk.budget().metadata(target.len() as u64)?;
+        Ok((content, seen, deflate, target))
+    }
+
+    /// The form of a data descriptor, whose values are those that were seen.
+    fn descriptor(&mut self, seen: Seen, name: &[u8]) -> Result<records::Descriptor, ArchiveError> {
+        let bytes = self.source.peek(records::DESCRIPTOR_BYTES)?;
+        let form = records::descriptor(bytes, seen.crc, seen.compressed, seen.size)
+            .ok_or_else(|| ArchiveError::malformed("a damaged data descriptor", name))?;
+        self.source.consume(form.length());
+        Ok(form)
+    }
+
+    /// Reads the central header of a member that was seen.
+    fn central(&mut self, local: Local) -> Result<Member, ArchiveError> {
+        let name = &local.name;
+        if self.source.peek(4)? != records::CENTRAL {
+            return Err(ArchiveError::malformed(
+                "a member that the central directory does not have",
                 name,
             ));
         }
-        self.offset += compressed;
-        Ok(content)
+        let fixed = self.source.exact(WHAT)?;
+        let central = records::central(&fixed)
+            .ok_or_else(|| ArchiveError::malformed("a damaged central header", name))?;
+        let central_name = self.text(central.shared.name_length)?;
+        let central_extra = self.text(central.shared.extra_length)?;
+        let comment = self.text(central.comment_length)?;
+        if central.disk != 0 || central.offset == u32::MAX {
+            return Err(ArchiveError::unsupported("a zip of several disks", name));
+        }
+        if u64::from(central.offset) != local.offset {
+            return Err(ArchiveError::malformed(
+                "bytes between members, or members in another order than the central directory",
+                name,
+            ));
+        }
+        let (shared, header) = (&central.shared, &local.header);
+        let same = shared.flags == header.flags
+            && shared.method == header.method
+            && shared.time == header.time
+            && central_name == *name
+            && local.seen.is(shared);
+        if !same {
+            return Err(ArchiveError::malformed(
+                "a local header that disagrees with the central directory",
+                name,
+            ));
+        }
+        let mut details = vec![
+            Detail::new(Field::ZipTime, &shared.time),
+            Detail::new(Field::ZipTime, &header.time),
+        ];
+        let central_rest = records::extras(&central_extra, name, &mut details)?;
+        let local_rest = records::extras(&local.extra, name, &mut details)?;
+        let mut rest = Vec::new();
+        packing(&central, &local, &mut details, &mut rest);
+        for text in [&central_rest, &local_rest, &comment] {
+            rest.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            rest.extend_from_slice(text);
+        }
+        details.push(Detail::new(
+            Field::Remainder,
+            Sha256::of(&rest).as_bytes(),
+        ));
+        member(&central, local, details)
     }
 
-    fn descriptor(
-        &mut self,
-        gap: usize,
-        shared: &Shared,
-        name: &[u8],
-    ) -> Result<Vec<u8>, ArchiveError> {
-        let declared = shared.flags & DESCRIPTOR != 0;
-        if !declared {
-            return Ok(Vec::new()); // a gap shows as a wrong offset of what follows
+    /// Reads the end record; it must count what was seen, and nothing may follow it.
+    fn end(&mut self, directory: u64, members: usize) -> Result<Detail, ArchiveError> {
+        let place = b"end of the zip";
+        let size = self.source.offset() - directory; // the directory began there
+        match self.source.peek(4)? {
+            records::END => {}
+            records::CENTRAL => {
+                return Err(ArchiveError::malformed(
+                    "a central header without a member",
+                    place,
+                ));
+            }
+            records::END_64 | records::LOCATOR_64 => {
+                return Err(ArchiveError::unsupported("a zip64 archive", place));
+            }
+            _ => {
+                return Err(ArchiveError::malformed(
+                    "bytes before or inside the central directory",
+                    place,
+                ));
+            }
         }
-        if gap != 12 && gap != 16 {
-            return Err(ArchiveError::malformed("a damaged data descriptor", name));
+        let end = records::end(&self.source.exact(WHAT)?)
+            .ok_or_else(|| ArchiveError::malformed("a damaged end record", place))?;
+        if end.disks != [0, 0] {
+            return Err(ArchiveError::unsupported("a zip of several disks", place));
         }
-        let bytes = self.exact(gap)?;
-        if !records::is_descriptor(&bytes, shared) {
-            return Err(ArchiveError::malformed("a damaged data descriptor", name));
+        let counted = end.counts.map(usize::from) == [members, members];
+        if !counted || u64::from(end.offset) != directory || u64::from(end.size) != size {
+            return Err(ArchiveError::malformed(
+                "an end record that does not fit what is before it",
+                place,
+            ));
         }
-        // only the form matters from here on: the values are those of the central header
-        Ok(vec![u8::from(gap == 16)])
+        let comment = self.text(end.comment_length)?;
+        // a reader that looks for the end record from behind would find another one
+        if comment.windows(4).any(|four| four == records::END) {
+            return Err(ArchiveError::malformed("two end records", place));
+        }
+        if !self.source.peek(1)?.is_empty() {
+            return Err(ArchiveError::malformed("bytes after the end record", place));
+        }
+        Ok(Detail::new(Field::Comment, &comment))
     }
 }
 
-struct Content {
-    size: u64,
-    sha256: Sha256,
-    crc: u32,
-    /// The first bytes, as many as a name may have and one more.
+enum Stored<'s, 'r> {
+    Plain(io::Take<&'s mut Source<'r>>),
+    Deflate(Inflate<&'s mut Source<'r>>),
+}
+
+/// The content of a member on its way out, summed.
+struct Data<'s, 'r, 'w> {
+    reader: Stored<'s, 'r>,
+    walk: &'s Walk<'w>,
+    crc: Crc,
+    /// The first bytes: a link's target, should it be one.
     head: Vec<u8>,
 }
 
-impl Content {
-    /// Reads to the end. `keep` gets the bytes, where a caller wants them.
-    fn read(
-        mut reader: impl Read,
-        name: &[u8],
-        budget: &Budget<'_>,
-        keep: &mut Option<&mut Vec<u8>>,
-    ) -> Result<Self, ArchiveError> {
-        let head_bytes = usize::try_from(budget.limits.name_bytes).unwrap_or(usize::MAX);
-        let (mut hasher, mut crc, mut head) = (Hasher::new(), Crc::new(), Vec::new());
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let read =
-                reader
-                    .read(&mut buffer)
-                    .map_err(|error| match ArchiveError::from(error) {
-                        ArchiveError::Malformed { what, .. } => ArchiveError::malformed(what, name),
-                        other => other,
-                    })?;
-            let bytes = buffer.get(..read).unwrap_or_default();
-            if bytes.is_empty() {
-                break;
-            }
-            hasher.update(bytes);
-            crc.update(bytes);
-            if let Some(kept) = keep {
-                kept.extend_from_slice(bytes); // the reader ends after the declared size
-            }
-            let room = head_bytes.saturating_add(1).saturating_sub(head.len());
-            head.extend(bytes.iter().take(room));
-        }
-        let digests = hasher.finish();
-        Ok(Self {
-            size: digests.size_bytes,
-            sha256: digests.sha256,
-            crc: crc.sum(),
-            head,
-        })
+impl Read for Data<'_, '_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.reader {
+            Stored::Plain(reader) => reader.read(out),
+            Stored::Deflate(reader) => reader.read(out),
+        }?;
+        self.walk.budget().content(read as u64)?;
+        let bytes = out.get(..read).unwrap_or_default();
+        self.crc.update(bytes);
+        let room = (TARGET_BYTES + 1).saturating_sub(self.head.len());
+        self.head.extend(bytes.iter().take(room));
+        Ok(read)
     }
 }
 
-fn readable(central: &Central, name: &[u8]) -> Result<(), ArchiveError> {
-    let shared = &central.shared;
-    if shared.flags & UNREADABLE != 0 {
+fn readable(header: &Shared, name: &[u8]) -> Result<(), ArchiveError> {
+    if header.flags & UNREADABLE != 0 {
         return Err(ArchiveError::unsupported(
             "an encrypted or patched member",
             name,
         ));
     }
-    if shared.method != STORE && shared.method != DEFLATE {
+    if header.method != STORE && header.method != DEFLATE {
         return Err(ArchiveError::unsupported("a rare compression method", name));
     }
-    if [shared.size, shared.compressed, central.offset].contains(&u32::MAX) {
+    if [header.size, header.compressed].contains(&u32::MAX) {
         return Err(ArchiveError::unsupported("a zip64 member", name));
-    }
-    if central.disk != 0 {
-        return Err(ArchiveError::unsupported("a zip of several disks", name));
     }
     if name.contains(&0) {
         return Err(ArchiveError::malformed("a NUL inside a name", name));
@@ -354,61 +359,54 @@ fn readable(central: &Central, name: &[u8]) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// Refuses a local header that says something else than the central one.
-fn agree(
-    central: &Shared,
-    local: &Shared,
-    name: &[u8],
-    local_name: &[u8],
-) -> Result<(), ArchiveError> {
-    let sizes = |s: &Shared| (s.crc, s.compressed, s.size);
-    // with a descriptor, local sizes may be zero, and nothing else
-    let late = central.flags & DESCRIPTOR != 0 && sizes(local) == (0, 0, 0);
-    let same = central.flags == local.flags
-        && central.method == local.method
-        && central.time == local.time
-        && name == local_name
-        && (late || sizes(central) == sizes(local));
-    if same {
-        return Ok(());
-    }
-    Err(ArchiveError::malformed(
-        "a local header that disagrees with the central directory",
-        name,
-    ))
-}
-
-/// All of the headers that is neither position, length nor set apart.
-fn remainder(central: &Central, local: &Shared, texts: &[&[u8]]) -> Detail {
-    let late = (local.crc, local.compressed, local.size) == (0, 0, 0);
-    let mut bytes = Vec::new();
+/// Sets apart how the content was packed and who packed it; the rest goes to `rest`.
+fn packing(central: &Central, local: &Local, details: &mut Vec<Detail>, rest: &mut Vec<u8>) {
+    let (shared, header) = (&central.shared, &local.header);
+    let late = (header.crc, header.compressed, header.size) == (0, 0, 0);
+    let mut method = Vec::new();
     for value in [
-        central.made_by,
-        central.shared.version_needed,
-        local.version_needed,
-        central.shared.flags,
-        central.shared.method,
-        central.internal,
+        shared.method,
+        shared.flags & (LEVEL | DESCRIPTOR),
         u16::from(late),
+        local.descriptor.map_or(0, records::Descriptor::code),
     ] {
-        bytes.extend_from_slice(&value.to_le_bytes());
+        method.extend_from_slice(&value.to_le_bytes());
     }
-    bytes.extend_from_slice(&central.external.to_le_bytes());
-    for text in texts {
-        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(text);
+    // 1.0 and 2.0 are what store, folders and deflate need
+    for needed in [shared.version_needed, header.version_needed] {
+        let known = matches!(needed, 10 | 20);
+        let list = if known { &mut method } else { &mut *rest };
+        list.extend_from_slice(&needed.to_le_bytes());
     }
-    Detail::new(Field::Remainder, Sha256::of(&bytes).as_bytes())
+    details.push(Detail::new(Field::ZipMethod, &method));
+    if let Some(deflate) = &local.deflate {
+        details.push(Detail::new(Field::ZipDeflate, deflate.as_bytes()));
+    }
+    let made_by = central.made_by.to_le_bytes();
+    match has_unix_mode(central) {
+        true => details.push(Detail::new(Field::ZipMadeBy, &made_by)),
+        false => rest.extend_from_slice(&made_by),
+    }
+    for value in [shared.flags & !(LEVEL | DESCRIPTOR), central.internal] {
+        rest.extend_from_slice(&value.to_le_bytes());
+    }
+    rest.extend_from_slice(&central.external.to_le_bytes());
 }
 
-fn member(entry: &Entry, content: Content, details: Vec<Detail>) -> Result<Member, ArchiveError> {
-    let central = &entry.central;
-    let name = &entry.name;
-    let unix = (central.made_by >> 8 == UNIX).then_some(central.external >> 16);
+/// Whether the upper half of the attributes is a Unix mode for every reader.
+const fn has_unix_mode(central: &Central) -> bool {
+    central.made_by >> 8 == UNIX
+}
+
+fn member(central: &Central, local: Local, details: Vec<Detail>) -> Result<Member, ArchiveError> {
+    let (name, size) = (&local.name, local.content.size_bytes);
+    let unix = has_unix_mode(central).then_some(central.external >> 16);
     let slash = name.last() == Some(&b'/');
     let kind = match unix.map_or(0, |mode| mode & 0o170_000) {
         0o040_000 => Kind::Folder,
-        0o120_000 => Kind::Symlink(content.head.into()),
+        // a longer target is compared as content
+        0o120_000 if size > TARGET_BYTES as u64 => Kind::Symlink(Box::default()),
+        0o120_000 => Kind::Symlink(local.target.into()),
         0 if slash => Kind::Folder,
         0 | 0o100_000 => Kind::File,
         0o020_000 => Kind::CharacterDevice,
@@ -421,25 +419,19 @@ fn member(entry: &Entry, content: Content, details: Vec<Detail>) -> Result<Membe
             ));
         }
     };
-    let content_fits = matches!(kind, Kind::File | Kind::Symlink(_)) || content.size == 0;
+    let content_fits = matches!(kind, Kind::File | Kind::Symlink(_)) || size == 0;
     if slash != (kind == Kind::Folder) || !content_fits {
         return Err(ArchiveError::malformed(
             "a name, a type and a length that do not fit together",
             name,
         ));
     }
-    if kind.target().len() as u64 > 0 && kind.target().len() as u64 != content.size {
-        return Err(ArchiveError::malformed(
-            "a link target that is too long",
-            name,
-        ));
-    }
     Ok(Member {
-        name: name.clone().into(),
+        name: local.name.into(),
         kind,
         mode: unix.map(|mode| mode & 0o7777),
-        size_bytes: content.size,
-        sha256: content.sha256,
+        content: local.content,
         details,
+        sparse: false,
     })
 }

@@ -2,6 +2,13 @@
 
 use super::{ArchiveError, Detail, Field};
 
+/// Signatures of the records.
+pub(super) const LOCAL: &[u8] = b"PK\x03\x04";
+pub(super) const CENTRAL: &[u8] = b"PK\x01\x02";
+pub(super) const END: &[u8] = b"PK\x05\x06";
+pub(super) const END_64: &[u8] = b"PK\x06\x06";
+pub(super) const LOCATOR_64: &[u8] = b"PK\x06\x07";
+
 /// Fixed part of a local header.
 pub(super) const LOCAL_BYTES: usize = 30;
 /// Fixed part of a central header.
@@ -114,14 +121,45 @@ pub(super) fn end(bytes: &[u8; END_BYTES]) -> Option<End> {
     })
 }
 
-/// Whether the bytes after a member's data are the descriptor that its values ask for: with or
-/// without a signature, four-byte sizes.
-pub(super) fn is_descriptor(bytes: &[u8], values: &Shared) -> bool {
-    let mut plain = Vec::with_capacity(16);
-    for value in [values.crc, values.compressed, values.size] {
-        plain.extend_from_slice(&value.to_le_bytes());
+/// Longest data descriptor: signature, sum, two lengths of eight bytes.
+pub(super) const DESCRIPTOR_BYTES: usize = 24;
+
+/// The forms of a data descriptor (APPNOTE 4.3.9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Descriptor {
+    signature: bool,
+}
+
+impl Descriptor {
+    pub(super) const fn length(self) -> usize {
+        if self.signature { 16 } else { 12 }
     }
-    bytes.strip_prefix(b"PK\x07\x08").unwrap_or(bytes) == plain || bytes == plain
+
+    /// A number that tells the forms apart; never zero.
+    pub(super) const fn code(self) -> u16 {
+        if self.signature { 2 } else { 1 }
+    }
+}
+
+/// The form of the descriptor at the beginning of `bytes`, where its values are these: with or
+/// without a signature, four-byte sizes.
+pub(super) fn descriptor(
+    bytes: &[u8],
+    crc: u32,
+    compressed: u64,
+    size: u64,
+) -> Option<Descriptor> {
+    let mut plain = crc.to_le_bytes().to_vec();
+    for length in [compressed, size] {
+        plain.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes());
+    }
+    let with_signature = bytes.strip_prefix(b"PK\x07\x08");
+    if with_signature.is_some_and(|rest| rest.starts_with(&plain)) {
+        return Some(Descriptor { signature: true });
+    }
+    bytes
+        .starts_with(&plain)
+        .then_some(Descriptor { signature: false })
 }
 
 const TIMESTAMP: u16 = 0x5455;

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Applied, Comparison, gzip_encoding};
-use crate::archive::Field;
-use crate::archive::gzip::Gzip;
+use super::normalization::Normalization;
+use super::{Comparison, gzip_deflate, gzip_header, zip_compression};
+use crate::archive::{Container, Content, Field, Format};
 
 /// Bit of FLG that says that a name follows (RFC 1952 section 2.3.1).
 const FNAME: u8 = 8;
@@ -30,9 +30,30 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Reads it off a walked gzip file; `None` where the header has more than [`Encoding::Gzip`] holds.
-    pub(super) fn of_gzip(gzip: &Gzip) -> Option<Self> {
-        let ([stream], None) = (&gzip.streams[..], &gzip.trailing) else {
+    /// Reads it off a published file, where these normalizations are all that was needed; `None` where
+    /// they hide more than an encoding, or a gzip header has more than [`Encoding::Gzip`] holds.
+    pub(super) fn of(published: &Content, needed: &[&Normalization]) -> Option<Self> {
+        let container = published.container()?;
+        let only = |ids: &[&str]| needed.iter().all(|known| ids.contains(&known.id));
+        match container.format {
+            Format::Gzip if only(&[gzip_header::V1.id, gzip_deflate::V1.id]) => {
+                Self::of_gzip(container)
+            }
+            Format::Zip if only(&[zip_compression::V1.id]) => Some(Self::Zip),
+            Format::Gzip
+            | Format::Zip
+            | Format::Xz
+            | Format::Zstd
+            | Format::Bzip2
+            | Format::Tar
+            | Format::Ar
+            | Format::Elf
+            | Format::Other => None,
+        }
+    }
+
+    fn of_gzip(gzip: &Container) -> Option<Self> {
+        let ([stream], []) = (&gzip.members[..], &gzip.details[..]) else {
             return None;
         };
         let value = |field| {
@@ -58,21 +79,6 @@ impl Encoding {
 }
 
 impl Comparison {
-    /// Adds how the published file is encoded, where that is all that was normalized.
-    pub(super) fn encoded(mut self, how: Option<Encoding>) -> Self {
-        let only = |list: &[Applied]| list.iter().all(|n| n.id == gzip_encoding::V1.id);
-        if let Self::Equivalent {
-            normalizations,
-            encoding,
-            ..
-        } = &mut self
-            && only(normalizations)
-        {
-            *encoding = how;
-        }
-        self
-    }
-
     /// How the published file is encoded, where nothing else differs.
     #[must_use]
     pub const fn encoding(&self) -> Option<&Encoding> {

@@ -1,63 +1,87 @@
-//! The canonical serialization that a normalized digest is taken of.
+//! The canonical serialization that a normalized digest is taken of: a function of one side and of
+//! the normalizations that are taken out, and of nothing else.
 //!
 //! A sequence of byte strings, each preceded by its length as eight little-endian bytes; numbers are
 //! eight little-endian bytes, lists are preceded by their number of items:
-//! `countersign-normalized/v1`, the format's word, the ids of the normalizations that changed
-//! something; then either `payloads` (gzip files of equal payload): for each stream its size and
-//! SHA-256, then number and SHA-256 of trailing bytes (empty where there are none); or `members`: the
-//! container's details, then for each member in order the code of its kind, name, link target, mode
-//! (empty where there is none), size, SHA-256 and details. Details are pairs of field word and value,
-//! sorted by field, without the fields that the listed normalizations take out.
+//! `countersign-normalized/v2`, the ids of the normalizations; then the file's content. A content that
+//! is no container is `bytes`, size and SHA-256. A text with parts taken out is `text` and what is
+//! left. A container is `container`, the format's word, its details, then for each member the code of
+//! its kind, name, link target, mode (empty where there is none), details and content. Details are
+//! pairs of field word and value, sorted by field, without the fields that are taken out. Members
+//! stand in the order of the archive, or by name where the order is taken out and is free.
 
 use countersign_attest::digest::{Hasher, Sha256};
 
-use super::Applied;
-use crate::archive::gzip::Gzip;
-use crate::archive::{Container, Detail, Field, Format};
+use super::normalization::{Normalization, Rule, texts};
+use super::order;
+use crate::archive::{Container, Content, Detail, Field, Member};
 
-/// Digests what comes to it in the canonical serialization.
-pub(super) struct Form {
-    hasher: Hasher,
-    without: Vec<Field>,
+/// Digests the form of a content without what these normalizations take out.
+#[must_use]
+pub fn normalized_digest(content: &Content, without: &[&Normalization]) -> Sha256 {
+    let mut fields = Vec::new();
+    let mut sorts = false;
+    for normalization in without {
+        match &normalization.rule {
+            Rule::Fields(list) => fields.extend_from_slice(list),
+            Rule::Order => sorts = true,
+            Rule::Text(_) => {}
+        }
+    }
+    let mut form = Form {
+        hasher: Hasher::new(),
+        without,
+        fields,
+        sorts,
+    };
+    form.bytes(b"countersign-normalized/v2");
+    form.number(without.len() as u64);
+    for normalization in without {
+        form.bytes(normalization.id.as_bytes());
+    }
+    form.content(content);
+    form.hasher.finish().sha256
 }
 
-impl Form {
-    pub(super) fn new(format: Format, applied: &[Applied], without: Vec<Field>) -> Self {
-        let mut form = Self {
-            hasher: Hasher::new(),
-            without,
-        };
-        form.bytes(b"countersign-normalized/v1");
-        form.bytes(format.word().as_bytes());
-        form.number(applied.len() as u64);
-        for normalization in applied {
-            form.bytes(normalization.id.as_bytes());
-        }
-        form
-    }
+/// The text of a member without what the rule that is about it takes out; `None` where there is none.
+pub(super) fn canonical_text(
+    container: &Container,
+    member: &Member,
+) -> Option<(&'static Normalization, Vec<u8>)> {
+    let text = member.content.text.as_deref()?;
+    let (normalization, rule) = texts().find(|(_, rule)| (rule.applies)(&member.name))?;
+    Some((normalization, (rule.canonical)(container, text)?))
+}
 
-    pub(super) fn payloads(mut self, gzip: &Gzip) -> Sha256 {
-        self.bytes(b"payloads");
-        self.number(gzip.streams.len() as u64);
-        for stream in &gzip.streams {
-            self.number(stream.size_bytes);
-            self.bytes(stream.sha256.as_bytes());
-        }
-        match &gzip.trailing {
-            Some((length, sha256)) => {
-                self.number(*length);
-                self.bytes(sha256.as_bytes());
+struct Form<'a> {
+    hasher: Hasher,
+    without: &'a [&'a Normalization],
+    fields: Vec<Field>,
+    sorts: bool,
+}
+
+impl Form<'_> {
+    fn content(&mut self, content: &Content) {
+        match content.container() {
+            Some(container) => self.container(container),
+            None => {
+                self.bytes(b"bytes");
+                self.number(content.size_bytes);
+                self.bytes(content.sha256.as_bytes());
             }
-            None => self.bytes(b""),
         }
-        self.hasher.finish().sha256
     }
 
-    pub(super) fn members(mut self, container: &Container) -> Sha256 {
-        self.bytes(b"members");
+    fn container(&mut self, container: &Container) {
+        self.bytes(b"container");
+        self.bytes(container.format.word().as_bytes());
         self.details(&container.details);
         self.number(container.members.len() as u64);
-        for member in &container.members {
+        let mut members: Vec<&Member> = container.members.iter().collect();
+        if self.sorts && order::is_free(container) {
+            members.sort_by_key(|member| &member.name); // names do not repeat there
+        }
+        for member in members {
             self.bytes(&[member.kind.code()]);
             self.bytes(&member.name);
             self.bytes(member.kind.target());
@@ -65,20 +89,26 @@ impl Form {
                 Some(mode) => self.number(mode.into()),
                 None => self.bytes(b""),
             }
-            self.number(member.size_bytes);
-            self.bytes(member.sha256.as_bytes());
             self.details(&member.details);
+            match canonical_text(container, member) {
+                Some((rule, text)) if self.takes(rule) => {
+                    self.bytes(b"text");
+                    self.bytes(&text);
+                }
+                Some(_) | None => self.content(&member.content),
+            }
         }
-        self.hasher.finish().sha256
+    }
+
+    fn takes(&self, rule: &Normalization) -> bool {
+        self.without.iter().any(|known| known.id == rule.id)
     }
 
     fn details(&mut self, details: &[Detail]) {
-        let without = std::mem::take(&mut self.without);
         let mut kept: Vec<&Detail> = details
             .iter()
-            .filter(|detail| !without.contains(&detail.field))
+            .filter(|detail| !self.fields.contains(&detail.field))
             .collect();
-        self.without = without;
         kept.sort_by_key(|detail| detail.field.word()); // stable: the order within a field stays
         self.number(kept.len() as u64);
         for detail in kept {

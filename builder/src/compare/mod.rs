@@ -1,29 +1,47 @@
-//! Compares a published file with a rebuilt one: bytes first, then one level of containers.
+//! Compares a published file with a rebuilt one: bytes first, then everything inside them.
 //!
 //! The walk runs in a parsing child and can only yield that content is the same after named
 //! normalizations, that it differs, or that it could not be compared. That bytes are equal is for the
 //! host to say, from digests that it took itself: two files with the same bytes are refused here.
+//!
+//! `equivalent` is said on two grounds that must agree: member by member, every difference is covered
+//! by a normalization; and the normalized forms of both sides have one digest.
 
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use countersign_attest::digest::Sha256;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{self, ArchiveError, Format, ReadLimits};
+use crate::archive::{self, ArchiveError, BlockKey, Content, Format, Inner, ReadLimits};
 
+pub use form::normalized_digest;
 pub use tree::{Compared, Tree};
 
-mod archive_times_owners;
-mod containers;
+mod archive_owners;
+mod archive_times;
+mod bzip2_encoding;
+mod elf_build_id;
+mod elf_debug_link;
 pub mod encoding;
 mod form;
-mod gzip_encoding;
-mod gzip_files;
+mod gzip_deflate;
+mod gzip_header;
+mod member_order;
 pub mod normalization;
+mod odd;
+pub mod order;
+mod pairs;
+mod pax_bookkeeping;
+mod tally;
 mod tar_padding;
 pub mod tree;
+mod windows;
+mod xz_encoding;
+mod zip_compression;
+mod zip_maker;
+mod zstd_encoding;
 
 use encoding::Encoding;
 
@@ -37,64 +55,92 @@ mod tests;
 /// Both may be hostile. Trouble is a [`Comparison::Failed`], never an error and never a panic.
 #[must_use]
 pub fn compare(published: File, rebuilt: File, limits: &ReadLimits) -> Compared {
-    let comparison =
-        attempt(published, rebuilt, limits).unwrap_or_else(|Failure { side, error }| {
-            Comparison::Failed {
-                side: side.word().to_owned(),
-                message: with_causes(&error),
-            }
-        });
+    attempt(published, rebuilt, limits).unwrap_or_else(|Failure { side, error }| {
+        without_tree(failed(side, error.with_causes()))
+    })
+}
+
+fn attempt(published: File, rebuilt: File, limits: &ReadLimits) -> Result<Compared, Failure> {
+    if same_bytes(&published, &rebuilt)? {
+        let message = "asked to compare two files with the same bytes";
+        let comparison = failed(Side::Published, message.to_owned());
+        return Ok(without_tree(comparison));
+    }
+    let key = BlockKey::default();
+    let look = |file: &File, side| -> Result<Content, Failure> {
+        archive::look_inside(Positioned::new(file), limits, &key, normalization::wants_text)
+            .map_err(Failure::on(side))
+    };
+    let a = look(&published, Side::Published)?;
+    let b = look(&rebuilt, Side::Rebuilt)?;
+    let format = |content: &Content| content.container().map_or(Format::Other, |c| c.format);
+    if format(&a) != format(&b) || matches!(a.inner, Inner::Opaque) {
+        return Ok(without_tree(Comparison::NotComparable {
+            published_format: format(&a).word().to_owned(),
+            rebuilt_format: format(&b).word().to_owned(),
+        }));
+    }
+    let mut pairs = pairs::Pairs::new(limits);
+    let (mut root, left_out) = pairs.files(&a, &b);
+    windows::fill(&mut root, (&published, &rebuilt), limits, &pairs.pending);
+    Ok(Compared {
+        comparison: conclude(pairs, &a, &b, limits),
+        tree: Some(Tree { root, left_out }),
+    })
+}
+
+/// Turns what was found into an answer.
+fn conclude(pairs: pairs::Pairs, a: &Content, b: &Content, limits: &ReadLimits) -> Comparison {
+    if let Some((side, unread)) = pairs.failed {
+        return failed(side, unread.message);
+    }
+    if !pairs.differences.is_empty() {
+        return Comparison::different(pairs.differences, limits);
+    }
+    if let Some((side, message)) = pairs.undetermined {
+        return failed(side, message);
+    }
+    let normalizations = pairs.tally.normalizations();
+    let digest = normalized_digest(a, &normalizations);
+    if normalizations.is_empty() || digest != normalized_digest(b, &normalizations) {
+        // the bytes differ in a place that nothing here looks at: that is no equivalence
+        let place = MemberDifference {
+            name: "(bytes that no reader looks at)".to_owned(),
+            what: DifferenceKind::Container,
+            published: Some(a.sha256),
+            rebuilt: Some(b.sha256),
+        };
+        return Comparison::different(vec![place], limits);
+    }
+    Comparison::Equivalent {
+        encoding: Encoding::of(a, &normalizations),
+        normalizations: pairs.tally.applied(),
+        normalized_digest: digest,
+    }
+}
+
+const fn without_tree(comparison: Comparison) -> Compared {
     Compared {
         comparison,
         tree: None,
     }
 }
 
-fn attempt(
-    mut published: File,
-    mut rebuilt: File,
-    limits: &ReadLimits,
-) -> Result<Comparison, Failure> {
-    let format_a = format_of(&published).map_err(Failure::on(Side::Published))?;
-    let format_b = format_of(&rebuilt).map_err(Failure::on(Side::Rebuilt))?;
-    if same_bytes(&published, &rebuilt)? {
-        return Ok(Comparison::Failed {
-            side: Side::Published.word().to_owned(),
-            message: "asked to compare two files with the same bytes".to_owned(),
-        });
+fn failed(side: Side, message: String) -> Comparison {
+    Comparison::Failed {
+        side: side.word().to_owned(),
+        message,
     }
-    let not_comparable = Comparison::NotComparable {
-        published_format: format_a.word().to_owned(),
-        rebuilt_format: format_b.word().to_owned(),
-    };
-    if format_a != format_b {
-        return Ok(not_comparable);
-    }
-    rewind(&mut published, Side::Published)?;
-    match format_a {
-        Format::Gzip => {
-            let a = archive::gzip::walk(published, limits, None);
-            let a = a.map_err(Failure::on(Side::Published))?;
-            rewind(&mut rebuilt, Side::Rebuilt)?;
-            let b = archive::gzip::walk(rebuilt, limits, None);
-            gzip_files::compare(a, b.map_err(Failure::on(Side::Rebuilt))?, limits)
-        }
-        Format::Tar => {
-            let a = archive::tar::walk(published, limits, None);
-            let a = a.map_err(Failure::on(Side::Published))?;
-            rewind(&mut rebuilt, Side::Rebuilt)?;
-            let b = archive::tar::walk(rebuilt, limits, None);
-            let b = b.map_err(Failure::on(Side::Rebuilt))?;
-            Ok(containers::compare(format_a, &a, &b, limits))
-        }
-        Format::Zip => {
-            let a = archive::zip::walk(published, limits, None);
-            let a = a.map_err(Failure::on(Side::Published))?;
-            let b = archive::zip::walk(rebuilt, limits, None);
-            let b = b.map_err(Failure::on(Side::Rebuilt))?;
-            Ok(containers::compare(format_a, &a, &b, limits).encoded(Some(Encoding::Zip)))
-        }
-        Format::Other => Ok(not_comparable),
+}
+
+impl Comparison {
+    /// Sorts differences by name, and lists as many as wanted.
+    fn different(mut members: Vec<MemberDifference>, limits: &ReadLimits) -> Self {
+        members.sort_by(|a, b| a.name.cmp(&b.name)); // stable: kinds of one member keep their order
+        let listed = usize::try_from(limits.listed).unwrap_or(usize::MAX);
+        let unlisted = members.len().saturating_sub(listed) as u64;
+        members.truncate(listed);
+        Self::Different { members, unlisted }
     }
 }
 
@@ -129,25 +175,24 @@ impl Failure {
     }
 }
 
-fn with_causes(error: &ArchiveError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// Reads a file by position: two descriptors could share one offset.
+struct Positioned<'f> {
+    file: &'f File,
+    offset: u64,
+}
+
+impl<'f> Positioned<'f> {
+    const fn new(file: &'f File) -> Self {
+        Self { file, offset: 0 }
     }
-    text
 }
 
-fn rewind(file: &mut File, side: Side) -> Result<(), Failure> {
-    file.rewind().map_err(Failure::on(side))
-}
-
-fn format_of(file: &File) -> io::Result<Format> {
-    let mut head = [0; Format::HEAD_BYTES];
-    let length = read_at(file, &mut head, 0)?;
-    Ok(archive::sniff(head.get(..length).unwrap_or_default()))
+impl io::Read for Positioned<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(out, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
 }
 
 /// Compares by position, because the two descriptors could share one offset.

@@ -8,6 +8,7 @@ use countersign_attest::digest::Sha256;
 use serde::{Deserialize, Serialize};
 
 use super::{Comparison, DifferenceKind};
+use crate::archive::FindingKind;
 
 /// What looking inside two files gave: the answer, and the tree that explains it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,55 +198,4 @@ pub enum FindingSide {
     Rebuilt,
     /// Both, in the same way.
     Both,
-}
-
-/// What can be odd. A closed list: pages have a sentence for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FindingKind {
-    /// More than one member has this name: readers choose differently.
-    DuplicateName,
-    /// The name leaves the folder that one unpacks into: absolute, or with `..`.
-    EscapingName,
-    /// A link that points out of the folder that one unpacks into.
-    EscapingLink,
-    /// Names that are one and the same where case or Unicode form do not count.
-    ClashingName,
-    /// A device or a named pipe.
-    Device,
-    /// Set-uid or set-gid.
-    SetId,
-    /// Bytes before, between or after what the format defines.
-    StrayBytes,
-    /// More than one compressed stream, which readers join or drop.
-    SeveralStreams,
-    /// A sparse file, which readers unpack differently.
-    Sparse,
-    /// A package format has a member that it does not define, or lacks one that it needs.
-    Layout,
-    /// What the package says of its members is not what they are.
-    Bookkeeping,
-    /// A container that could not be looked into; its bytes were compared as they are.
-    NotRead,
-}
-
-impl FindingKind {
-    /// The word as JSON carries it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::DuplicateName => "duplicate-name",
-            Self::EscapingName => "escaping-name",
-            Self::EscapingLink => "escaping-link",
-            Self::ClashingName => "clashing-name",
-            Self::Device => "device",
-            Self::SetId => "set-id",
-            Self::StrayBytes => "stray-bytes",
-            Self::SeveralStreams => "several-streams",
-            Self::Sparse => "sparse",
-            Self::Layout => "layout",
-            Self::Bookkeeping => "bookkeeping",
-            Self::NotRead => "not-read",
-        }
-    }
 }

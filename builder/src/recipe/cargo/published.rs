@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::InspectRequest;
 use super::manifest::{MAX_MANIFEST_BYTES, Package};
 use super::{CrateFacts, PublishedCrate, Range, VcsFacts};
-use crate::archive::{ArchiveError, Container, Field, Wanted, gzip};
+use crate::archive::{Container, Field, Wanted, gzip};
 
 /// Longest lock file that is read; it may have to go into arguments of a step.
 const MAX_LOCK_BYTES: u64 = 1 << 20;
@@ -52,12 +52,12 @@ fn one(
 ) -> Result<(Container, Option<String>), String> {
     let mut wanted = Wanted::new(is_wanted, max_bytes);
     file.rewind().map_err(|error| error.to_string())?;
-    let text = |error: ArchiveError| error.to_string();
-    let walked = gzip::walk(&*file, &request.limits, Some(&mut wanted)).map_err(text)?;
+    let walked = gzip::walk(&*file, &request.limits, Some(&mut wanted))
+        .map_err(|error| error.to_string())?;
     let container = walked
         .tar
         .ok_or("not one gzip stream with a tar in it")?
-        .map_err(text)?;
+        .map_err(|error| error.to_string())?;
     let found = match wanted.found.len() {
         0 => None,
         1 => wanted.found.pop(),

@@ -32,7 +32,13 @@ fn read_any(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
     match sniff(&head) {
         Format::Zip => wheel(file, limits),
         Format::Gzip => sdist(file, limits),
-        format @ (Format::Tar | Format::Other) => {
+        format @ (Format::Xz
+        | Format::Zstd
+        | Format::Bzip2
+        | Format::Tar
+        | Format::Ar
+        | Format::Elf
+        | Format::Other) => {
             Err(format!("{} is neither a gzip nor a zip", format.word()))
         }
     }

@@ -1,0 +1,545 @@
+//! Walks two sides at once: what differs, what normalizations cover, and the tree that shows it.
+//!
+//! Members are matched by name and by how many of that name came before, never by content: a moved,
+//! doubled or renamed member is a difference.
+
+use std::collections::{HashMap, HashSet};
+
+use super::form::canonical_text;
+use super::tally::Tally;
+use super::tree::{Facts, Node, NodeKind, State};
+use super::windows::Pending;
+use super::{DifferenceKind, MemberDifference, Side, member_order, odd, order};
+use crate::archive::{
+    Container, Content, Format, Inner, Kind, Member, Path, ReadLimits, Unread, escape, inside,
+};
+
+/// What was found so far.
+pub(super) struct Pairs {
+    pub(super) tally: Tally,
+    /// Differences that nothing covers.
+    pub(super) differences: Vec<MemberDifference>,
+    /// The file, or what it holds alone, could not be walked.
+    pub(super) failed: Option<(Side, Unread)>,
+    /// A member that could have been equal, had it been walked.
+    pub(super) undetermined: Option<(Side, String)>,
+    /// Contents to read again.
+    pub(super) pending: Vec<Pending>,
+    nodes_left: u64,
+    equal_nodes_left: u64,
+    left_out: u64,
+    /// Where we are, on both sides and in the tree.
+    published: Path,
+    rebuilt: Path,
+    position: Vec<usize>,
+}
+
+/// Where something is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// Names from the outermost container down, escaped; empty in the file itself.
+    name: &'a str,
+    /// Whether it is the file, or what the file holds alone.
+    chain: bool,
+}
+
+impl Place<'_> {
+    /// The name of something that is no member: in parentheses.
+    fn beside(&self, what: &str) -> String {
+        inside(self.name, &format!("({what})"))
+    }
+
+    /// The name of what is here itself.
+    fn itself(&self, what: &str) -> String {
+        if self.name.is_empty() {
+            format!("({what})")
+        } else {
+            self.name.to_owned()
+        }
+    }
+}
+
+impl Pairs {
+    pub(super) fn new(limits: &ReadLimits) -> Self {
+        Self {
+            tally: Tally::new(limits.listed),
+            differences: Vec::new(),
+            failed: None,
+            undetermined: None,
+            pending: Vec::new(),
+            nodes_left: limits.nodes,
+            // members that are the same are shown for orientation only
+            equal_nodes_left: limits.nodes / 2,
+            left_out: 0,
+            published: Path::new(),
+            rebuilt: Path::new(),
+            position: Vec::new(),
+        }
+    }
+
+    /// Compares two files of different bytes. Returns the root of the tree and how many nodes were
+    /// left out.
+    pub(super) fn files(&mut self, a: &Content, b: &Content) -> (Node, u64) {
+        let facts = |content| facts(NodeKind::File, content, None, None);
+        let mut node = node(String::new(), Some(facts(a)), Some(facts(b)));
+        let place = Place {
+            name: "",
+            chain: true,
+        };
+        self.content(a, b, place, &mut node);
+        node.state = state(&node, false);
+        (node, self.left_out)
+    }
+
+    /// Compares two contents of different bytes. What is found is the node's.
+    fn content(&mut self, a: &Content, b: &Content, place: Place<'_>, node: &mut Node) {
+        match (&a.inner, &b.inner) {
+            (Inner::Container(x), Inner::Container(y)) if x.format == y.format => {
+                node.format = Some(x.format.word().to_owned());
+                let before = (self.differences.len(), self.tally.total());
+                self.containers(x, y, place, node);
+                let unseen = self.undetermined.is_none() && self.failed.is_none();
+                if unseen && before == (self.differences.len(), self.tally.total()) {
+                    // a place that no walker looks at: that is no equivalence
+                    let name = place.beside("bytes that no reader looks at");
+                    self.differ(DifferenceKind::Content, name, Some(a), Some(b), node);
+                }
+                if x.format == Format::Elf && node.differs.contains(&DifferenceKind::Content) {
+                    self.look_again(a, b);
+                }
+            }
+            (x, y) => {
+                for (side, inner) in [(Side::Published, x), (Side::Rebuilt, y)] {
+                    if let Inner::Unread(unread) = inner {
+                        node.findings.push(odd::not_read(side, unread));
+                        self.unread(side, unread, place);
+                    }
+                }
+                let name = match (place.name.is_empty(), node.name.is_empty()) {
+                    (true, _) => place.beside("content"),
+                    (false, true) => place.beside("payload"),
+                    (false, false) => place.name.to_owned(),
+                };
+                let open = |inner: &Inner| matches!(inner, Inner::Unread(u) if !u.malformed);
+                if open(x) || open(y) {
+                    return; // nobody knows
+                }
+                self.differ(DifferenceKind::Content, name, Some(a), Some(b), node);
+                self.look_again(a, b);
+            }
+        }
+    }
+
+    fn unread(&mut self, side: Side, unread: &Unread, place: Place<'_>) {
+        if place.chain && self.failed.is_none() {
+            self.failed = Some((side, unread.clone()));
+        } else if !unread.malformed && self.undetermined.is_none() {
+            let message = format!("{}: {unread}", place.itself("file"));
+            self.undetermined = Some((side, message));
+        }
+    }
+
+    fn look_again(&mut self, a: &Content, b: &Content) {
+        self.pending.push(Pending::new(
+            &self.position,
+            (&self.published, a),
+            (&self.rebuilt, b),
+        ));
+    }
+
+    fn containers(&mut self, a: &Container, b: &Container, place: Place<'_>, node: &mut Node) {
+        node.findings.extend(odd::container_findings(a, b));
+        let name = place.itself("file");
+        let seen = self.tally.details(&a.details, &b.details, &name);
+        node.normalizations.extend(seen.normalizations());
+        node.metadata.extend(seen.metadata);
+        if seen.uncovered {
+            let (what, name) = match a.format {
+                Format::Elf => (DifferenceKind::Content, name),
+                _ => (
+                    DifferenceKind::Container,
+                    place.beside(around(a.format)),
+                ),
+            };
+            self.differ(what, name, None, None, node);
+        }
+        if a.format.is_compression() {
+            self.streams(a, b, place, node);
+        } else {
+            self.members(a, b, place, node);
+        }
+    }
+
+    fn streams(&mut self, a: &Container, b: &Container, place: Place<'_>, node: &mut Node) {
+        if a.members.len() != b.members.len() {
+            let name = place.beside("number of streams");
+            self.differ(DifferenceKind::Container, name, None, None, node);
+        }
+        let chain = place.chain && a.members.len() == 1 && b.members.len() == 1;
+        for (index, (a, b)) in a.members.iter().zip(&b.members).enumerate() {
+            let position = (index, index);
+            let place = Place { chain, ..place };
+            let child = self.pair(a, b, position, node, |pairs, child| {
+                pairs.one_member(a, b, None, place, child);
+            });
+            self.add(node, child);
+        }
+    }
+
+    /// Compares members by name, and lists what differs before what does not.
+    fn members(&mut self, a: &Container, b: &Container, place: Place<'_>, node: &mut Node) {
+        let Matched { pairs, only_a, only_b } = Matched::of(&a.members, &b.members);
+        let order: Vec<usize> = pairs.iter().map(|(_, _, index)| *index).collect();
+        let free = order::is_free(a) && order::is_free(b);
+        let mut equal = Vec::new();
+        let kept = order::longest_rising(&order);
+        for (&(occurrence, index_a, index_b), kept) in pairs.iter().zip(kept) {
+            let (Some(x), Some(y)) = (a.members.get(index_a), b.members.get(index_b)) else {
+                continue; // indices of these very lists
+            };
+            let name = inside(place.name, &escape(&x.name));
+            let place = Place {
+                name: &name,
+                chain: false,
+            };
+            if kept && is_same(x, y) {
+                equal.push((occurrence, x, y));
+                continue;
+            }
+            let position = (index_a, index_b);
+            let mut child = self.pair(x, y, position, node, |pairs, child| {
+                if !kept && free {
+                    pairs.tally.changed(&member_order::V1, &name);
+                    child.normalizations.push(member_order::V1.id.to_owned());
+                } else if !kept {
+                    let kind = DifferenceKind::Order;
+                    pairs.differ(kind, name.clone(), file(x), file(y), child);
+                }
+                pairs.one_member(x, y, Some((a, b)), place, child);
+            });
+            child.occurrence = occurrence;
+            self.add(node, child);
+        }
+        let names = |list: &[Member]| -> HashSet<Box<[u8]>> {
+            list.iter().map(|member| member.name.clone()).collect()
+        };
+        let (names_a, names_b) = match only_a.is_empty() && only_b.is_empty() {
+            true => Default::default(),
+            false => (names(&a.members), names(&b.members)),
+        };
+        for (kind, list, members, others) in [
+            (DifferenceKind::OnlyPublished, only_a, &a.members, names_b),
+            (DifferenceKind::OnlyRebuilt, only_b, &b.members, names_a),
+        ] {
+            for (occurrence, index) in list {
+                let Some(member) = members.get(index) else {
+                    continue; // an index of this very list
+                };
+                // where the other side has members of that name, it is their number that differs
+                let named = others.contains(&member.name);
+                let mut child = self.alone(member, kind, named, place);
+                child.occurrence = occurrence;
+                self.add(node, child);
+            }
+        }
+        for (occurrence, x, y) in equal {
+            if self.equal_nodes_left == 0 || self.nodes_left == 0 {
+                self.left_out += 1;
+                node.left_out += 1;
+                continue;
+            }
+            self.equal_nodes_left -= 1;
+            let mut child = member_node(x, y);
+            child.findings = odd::member_findings(Some(x), Some(y));
+            child.occurrence = occurrence;
+            child.state = State::Equal;
+            self.add(node, child);
+        }
+    }
+
+    /// Makes the node of two members and fills it, with the paths set to where they are.
+    fn pair(
+        &mut self,
+        a: &Member,
+        b: &Member,
+        (index_a, index_b): (usize, usize),
+        parent: &Node,
+        fill: impl FnOnce(&mut Self, &mut Node),
+    ) -> Node {
+        let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX); // members are counted in u32
+        self.published.push(number(index_a));
+        self.rebuilt.push(number(index_b));
+        self.position.push(parent.children.len());
+        let mut child = member_node(a, b);
+        child.findings = odd::member_findings(Some(a), Some(b));
+        fill(self, &mut child);
+        child.state = state(&child, is_same(a, b));
+        self.published.pop();
+        self.rebuilt.pop();
+        self.position.pop();
+        child
+    }
+
+    fn one_member(
+        &mut self,
+        a: &Member,
+        b: &Member,
+        containers: Option<(&Container, &Container)>,
+        place: Place<'_>,
+        node: &mut Node,
+    ) {
+        let before = self.differences.len();
+        let name = || place.itself("stream");
+        if a.kind != b.kind {
+            self.differ(DifferenceKind::Type, name(), file(a), file(b), node);
+        }
+        if a.mode != b.mode {
+            self.differ(DifferenceKind::Mode, name(), file(a), file(b), node);
+        }
+        let other_bytes = !same_bytes(&a.content, &b.content);
+        let has_content = |kind: &Kind| matches!(kind, Kind::File | Kind::Payload);
+        if other_bytes && (has_content(&a.kind) || has_content(&b.kind) || a.kind == b.kind) {
+            match containers {
+                Some((x, y)) if self.same_text((x, a), (y, b), &name(), node) => {}
+                Some(_) | None => self.content(&a.content, &b.content, place, node),
+            }
+        }
+        let seen = self.tally.details(&a.details, &b.details, &name());
+        for id in seen.normalizations() {
+            if !node.normalizations.contains(&id) {
+                node.normalizations.push(id);
+            }
+        }
+        node.metadata.extend(seen.metadata);
+        // raw headers repeat size, mode and type: they are news only where nothing else was found
+        if seen.uncovered && self.differences.len() == before {
+            self.differ(DifferenceKind::Container, name(), file(a), file(b), node);
+        }
+    }
+
+    /// Whether a rule about texts makes two members equal.
+    fn same_text(
+        &mut self,
+        (x, a): (&Container, &Member),
+        (y, b): (&Container, &Member),
+        name: &str,
+        node: &mut Node,
+    ) -> bool {
+        if a.kind != Kind::File || b.kind != Kind::File {
+            return false;
+        }
+        let (Some((rule, left)), Some((_, right))) = (canonical_text(x, a), canonical_text(y, b))
+        else {
+            return false;
+        };
+        if left == right {
+            self.tally.changed(rule, name);
+            node.normalizations.push(rule.id.to_owned());
+        }
+        left == right
+    }
+
+    fn differ(
+        &mut self,
+        what: DifferenceKind,
+        name: String,
+        published: Option<&Content>,
+        rebuilt: Option<&Content>,
+        node: &mut Node,
+    ) {
+        if !node.differs.contains(&what) {
+            node.differs.push(what);
+        }
+        self.differences.push(MemberDifference {
+            name,
+            what,
+            published: published.map(|content| content.sha256),
+            rebuilt: rebuilt.map(|content| content.sha256),
+        });
+    }
+
+    /// A member without a partner.
+    fn alone(
+        &mut self,
+        member: &Member,
+        kind: DifferenceKind,
+        named: bool,
+        place: Place<'_>,
+    ) -> Node {
+        let facts = Some(member_facts(member));
+        let name = escape(&member.name);
+        let full = inside(place.name, &name);
+        let here = kind == DifferenceKind::OnlyPublished;
+        let mut child = match here {
+            true => node(name, facts, None),
+            false => node(name, None, facts),
+        };
+        child.findings = match here {
+            true => odd::member_findings(Some(member), None),
+            false => odd::member_findings(None, Some(member)),
+        };
+        let what = if named { DifferenceKind::Order } else { kind };
+        let (published, rebuilt) = match here {
+            true => (file(member), None),
+            false => (None, file(member)),
+        };
+        self.differ(what, full, published, rebuilt, &mut child);
+        child.state = match here {
+            true => State::OnlyPublished,
+            false => State::OnlyRebuilt,
+        };
+        child
+    }
+
+    /// Adds a child, while there is room for it.
+    fn add(&mut self, node: &mut Node, child: Node) {
+        if self.nodes_left == 0 {
+            self.left_out += 1;
+            node.left_out += 1;
+            return;
+        }
+        self.nodes_left -= 1;
+        node.children.push(child);
+    }
+}
+
+/// Which members belong together: occurrence of the name, then positions.
+struct Matched {
+    pairs: Vec<(u64, usize, usize)>,
+    only_a: Vec<(u64, usize)>,
+    only_b: Vec<(u64, usize)>,
+}
+
+impl Matched {
+    fn of(a: &[Member], b: &[Member]) -> Self {
+        let positions: HashMap<(&[u8], u64), usize> = order::numbered(b).zip(0..).collect();
+        let mut matched = vec![false; b.len()];
+        let (mut pairs, mut only_a) = (Vec::new(), Vec::new());
+        for (index, key) in order::numbered(a).enumerate() {
+            match positions.get(&key) {
+                Some(&other) => {
+                    pairs.push((key.1, index, other));
+                    if let Some(flag) = matched.get_mut(other) {
+                        *flag = true;
+                    }
+                }
+                None => only_a.push((key.1, index)),
+            }
+        }
+        let rest = order::numbered(b).zip(matched).enumerate();
+        let only_b = rest.filter(|(_, (_, matched))| !matched);
+        Self {
+            pairs,
+            only_a,
+            only_b: only_b.map(|(index, (key, _))| (key.1, index)).collect(),
+        }
+    }
+}
+
+/// What a container has that is no member.
+const fn around(format: Format) -> &'static str {
+    match format {
+        Format::Gzip => "bytes after the gzip stream",
+        Format::Xz => "bytes after the xz stream",
+        Format::Zstd => "bytes after the zstd frame",
+        Format::Bzip2 => "bytes after the bzip2 stream",
+        Format::Tar | Format::Zip | Format::Ar | Format::Elf | Format::Other => {
+            "end or comment of the archive"
+        }
+    }
+}
+
+fn same_bytes(a: &Content, b: &Content) -> bool {
+    (a.size_bytes, a.sha256) == (b.size_bytes, b.sha256)
+}
+
+fn is_same(a: &Member, b: &Member) -> bool {
+    a.kind == b.kind && a.mode == b.mode && a.details == b.details && {
+        same_bytes(&a.content, &b.content)
+    }
+}
+
+/// The content of a member that has some.
+fn file(member: &Member) -> Option<&Content> {
+    matches!(member.kind, Kind::File | Kind::Payload).then_some(&member.content)
+}
+
+/// The state of a node whose children are known.
+fn state(node: &Node, same: bool) -> State {
+    let below = |state: State| match state {
+        State::Content | State::OnlyPublished | State::OnlyRebuilt => true,
+        State::Equal | State::Metadata => false,
+    };
+    let left_out = node.left_out > 0 && node.children.iter().all(|c| c.state != State::Equal);
+    if !node.differs.is_empty() || node.children.iter().any(|child| below(child.state)) {
+        State::Content
+    } else if same && !left_out {
+        State::Equal
+    } else {
+        State::Metadata
+    }
+}
+
+fn member_node(a: &Member, b: &Member) -> Node {
+    let mut node = node(
+        escape(&a.name),
+        Some(member_facts(a)),
+        Some(member_facts(b)),
+    );
+    node.format = a.content.container().map(|c| c.format.word().to_owned());
+    node
+}
+
+fn node(name: String, published: Option<Facts>, rebuilt: Option<Facts>) -> Node {
+    Node {
+        name,
+        occurrence: 0,
+        state: State::Equal,
+        format: None,
+        published,
+        rebuilt,
+        differs: Vec::new(),
+        metadata: Vec::new(),
+        normalizations: Vec::new(),
+        first_difference: None,
+        findings: Vec::new(),
+        children: Vec::new(),
+        left_out: 0,
+    }
+}
+
+fn member_facts(member: &Member) -> Facts {
+    let target = match &member.kind {
+        Kind::Symlink(target) | Kind::Hardlink(target) => Some(escape(target)),
+        Kind::File
+        | Kind::Folder
+        | Kind::CharacterDevice
+        | Kind::BlockDevice
+        | Kind::Fifo
+        | Kind::Payload => None,
+    };
+    facts(kind(&member.kind), &member.content, member.mode, target)
+}
+
+fn facts(kind: NodeKind, content: &Content, mode: Option<u32>, target: Option<String>) -> Facts {
+    Facts {
+        kind,
+        size_bytes: content.size_bytes,
+        sha256: content.sha256,
+        mode,
+        target,
+    }
+}
+
+const fn kind(kind: &Kind) -> NodeKind {
+    match kind {
+        Kind::File => NodeKind::File,
+        Kind::Folder => NodeKind::Folder,
+        Kind::Symlink(_) => NodeKind::Symlink,
+        Kind::Hardlink(_) => NodeKind::Hardlink,
+        Kind::CharacterDevice => NodeKind::CharacterDevice,
+        Kind::BlockDevice => NodeKind::BlockDevice,
+        Kind::Fifo => NodeKind::Fifo,
+        Kind::Payload => NodeKind::Payload,
+    }
+}
