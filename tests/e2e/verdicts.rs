@@ -156,7 +156,7 @@ fn other_packing_is_equivalent_and_not_reproduced() {
     );
     assert_eq!(
         json["artifacts"][0]["normalizations"],
-        serde_json::json!(["gzip-encoding/v1"])
+        serde_json::json!(["gzip-deflate/v1"])
     );
     let accepted = rebuild(&world, "hello-1.0.0.tar.gz", &["--accept", "equivalent"]);
     check(accepted, 0, "equivalent", None);
@@ -172,7 +172,7 @@ fn other_packing_is_equivalent_and_not_reproduced() {
         None,
     );
     let used = json["artifacts"][0]["normalizations"].to_string();
-    assert!(used.contains("archive-times-owners/v1"), "{used}");
+    assert!(used.contains("archive-times/v1"), "{used}");
 }
 
 /// What the build script makes, with other file times and another gzip, made outside by the same tools.

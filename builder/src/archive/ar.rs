@@ -14,10 +14,7 @@ use super::{AR_MAGIC, ArchiveError, Container, Detail, Field, Format, Kind, Memb
 const HEADER: usize = 60;
 const WHAT: &str = "ar archive";
 
-pub(super) fn container(
-    reader: &mut dyn Read,
-    walk: &Walk<'_>,
-) -> Result<Container, ArchiveError> {
+pub(super) fn container(reader: &mut dyn Read, walk: &Walk<'_>) -> Result<Container, ArchiveError> {
     let mut source = Source::new(reader);
     let magic: [u8; 8] = source.exact(WHAT)?;
     if magic != AR_MAGIC {
@@ -77,10 +74,7 @@ fn member(source: &mut Source<'_>, walk: &Walk<'_>) -> Result<Member, ArchiveErr
         let [pad]: [u8; 1] = source.exact(WHAT)?;
         rest.push(pad);
     }
-    details.push(Detail::new(
-        Field::Remainder,
-        Sha256::of(&rest).as_bytes(),
-    ));
+    details.push(Detail::new(Field::Remainder, Sha256::of(&rest).as_bytes()));
     Ok(Member {
         name: shown.into(),
         kind: Kind::File,
@@ -104,7 +98,10 @@ impl<'a> Fields<'a> {
 
 /// Without the blanks that fill it.
 fn trimmed(field: &[u8]) -> &[u8] {
-    let end = field.iter().rposition(|b| *b != b' ').map_or(0, |at| at + 1);
+    let end = field
+        .iter()
+        .rposition(|b| *b != b' ')
+        .map_or(0, |at| at + 1);
     field.get(..end).unwrap_or_default()
 }
 

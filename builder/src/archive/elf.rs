@@ -29,10 +29,7 @@ const SHT_PROGBITS: u64 = 1;
 const SHF_ALLOC: u64 = 2;
 
 /// Reads an ELF file to its end.
-pub(super) fn container(
-    reader: &mut dyn Read,
-    walk: &Walk<'_>,
-) -> Result<Container, ArchiveError> {
+pub(super) fn container(reader: &mut dyn Read, walk: &Walk<'_>) -> Result<Container, ArchiveError> {
     walk.budget().member()?;
     let mut source = Source::new(reader);
     let head = source.peek(HEAD)?.to_vec();
@@ -131,9 +128,14 @@ impl Rest {
             return None;
         }
         let names = sections.get(file.names)?;
-        let names = self.held.get(at(names.offset)?..)?.get(..usize::try_from(names.size).ok()?)?;
+        let names = self
+            .held
+            .get(at(names.offset)?..)?
+            .get(..usize::try_from(names.size).ok()?)?;
         let mut found = sections.iter().filter(|section| {
-            let name = usize::try_from(section.name).ok().and_then(|at| names.get(at..));
+            let name = usize::try_from(section.name)
+                .ok()
+                .and_then(|at| names.get(at..));
             name.is_some_and(|name| name.starts_with(b".gnu_debuglink\0"))
         });
         let (section, None) = (found.next()?, found.next()) else {
@@ -308,8 +310,10 @@ impl File {
     fn notes(&self, notes: &[u8], start: usize, found: &mut Vec<Range<usize>>) {
         let mut at = 0;
         while let (Some(name), Some(length), Some(kind)) = (
-            self.number(notes, at, 4).and_then(|n| usize::try_from(n).ok()),
-            self.number(notes, at + 4, 4).and_then(|n| usize::try_from(n).ok()),
+            self.number(notes, at, 4)
+                .and_then(|n| usize::try_from(n).ok()),
+            self.number(notes, at + 4, 4)
+                .and_then(|n| usize::try_from(n).ok()),
             self.number(notes, at + 8, 4),
         ) {
             let Some(text) = notes.get(at + 12..).and_then(|rest| rest.get(..name)) else {

@@ -59,11 +59,7 @@ const FNAME: u8 = 8;
 const FCOMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 
-
-pub(super) fn container(
-    reader: &mut dyn Read,
-    walk: &Walk<'_>,
-) -> Result<Container, ArchiveError> {
+pub(super) fn container(reader: &mut dyn Read, walk: &Walk<'_>) -> Result<Container, ArchiveError> {
     compressed::container(&CODEC, reader, walk)
 }
 

@@ -36,10 +36,7 @@ pub fn walk(
     container(&mut reader, &Walk::of_file(&look))
 }
 
-pub(super) fn container(
-    reader: &mut dyn Read,
-    walk: &Walk<'_>,
-) -> Result<Container, ArchiveError> {
+pub(super) fn container(reader: &mut dyn Read, walk: &Walk<'_>) -> Result<Container, ArchiveError> {
     let mut walker = Walker {
         source: Source::new(reader),
         walk,
@@ -219,8 +216,6 @@ impl Walker<'_, '_> {
     /// A GNU header that holds the name or link target of the member that follows.
     fn long(&mut self, block: &Block, size: u64) -> Result<Long, ArchiveError> {
         let mut value = self.data(size)?;
-        let (details, rest) = header::split(block);
-        self.pending.details.extend(details);
         let ended = value.last() == Some(&0);
         if ended {
             value.pop();
@@ -231,7 +226,7 @@ impl Walker<'_, '_> {
                 &value,
             ));
         }
-        let mut form = header::without_size(rest).to_vec();
+        let mut form = header::without_size(*block).to_vec();
         form.push(u8::from(ended));
         Ok(Long { value, form })
     }

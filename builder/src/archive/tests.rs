@@ -1,8 +1,6 @@
 //! The walkers against archives that other writers made, and the words that they put out.
 
-use std::io::{Cursor, Write};
-
-use ::zip::write::SimpleFileOptions;
+use countersign_attest::digest::Sha256;
 use countersign_fixtures::archives::{TarEntry, gzip, tar as raw_tar};
 
 use super::*;
@@ -69,8 +67,8 @@ fn a_tar_of_another_writer_is_read_as_it_was_meant() {
     ];
     assert_eq!(kinds, expect);
     let first = &container.members[0];
-    assert_eq!((first.mode, first.size_bytes), (Some(0o640), 5));
-    assert_eq!(first.sha256, Sha256::of(b"hello"));
+    assert_eq!((first.mode, first.content.size_bytes), (Some(0o640), 5));
+    assert_eq!(first.content.sha256, Sha256::of(b"hello"));
     let owners = first
         .details
         .iter()
@@ -80,18 +78,10 @@ fn a_tar_of_another_writer_is_read_as_it_was_meant() {
 
 #[test]
 fn a_zip_of_another_writer_is_read_as_it_was_meant() {
-    let mut writer = ::zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let deflated = SimpleFileOptions::default().unix_permissions(0o755);
-    writer.start_file("bin/run", deflated).unwrap();
-    writer.write_all(b"run run run run run run").unwrap();
-    let stored = SimpleFileOptions::default().compression_method(::zip::CompressionMethod::Stored);
-    writer.start_file("stored", stored).unwrap();
-    writer.write_all(b"stored").unwrap();
-    writer.add_directory("folder", stored).unwrap();
-    writer.add_symlink("link", "stored", stored).unwrap();
-    let bytes = writer.finish().unwrap().into_inner();
-    assert_eq!(sniff(&bytes), Format::Zip);
-    let container = zip::walk(Cursor::new(bytes), &limits(), None).unwrap();
+    // Python's zipfile made it, which writes most wheels
+    let bytes = include_bytes!("../../golden/python-zipfile.zip");
+    assert_eq!(sniff(bytes), Format::Zip);
+    let container = zip::walk(&bytes[..], &limits(), None).unwrap();
     assert_eq!(
         names(&container.members),
         ["bin/run", "stored", "folder/", "link"]
@@ -100,8 +90,11 @@ fn a_zip_of_another_writer_is_read_as_it_was_meant() {
         panic!("four members");
     };
     assert_eq!((run.mode, &run.kind), (Some(0o755), &Kind::File));
-    assert_eq!(run.sha256, Sha256::of(b"run run run run run run"));
-    assert_eq!((stored.size_bytes, &folder.kind), (6, &Kind::Folder));
+    assert_eq!(run.content.sha256, Sha256::of(b"run run run run run run"));
+    assert_eq!(
+        (stored.content.size_bytes, &folder.kind),
+        (6, &Kind::Folder)
+    );
     assert_eq!(link.kind, Kind::Symlink(b"stored".as_slice().into()));
 }
 
@@ -109,12 +102,15 @@ fn a_zip_of_another_writer_is_read_as_it_was_meant() {
 fn a_gzip_of_two_streams_and_more_shows_all_of_it() {
     let bytes = [gzip(b"one"), gzip(b"two"), b"three".to_vec()].concat();
     let walked = gzip::walk(&bytes[..], &limits(), None).unwrap();
-    let payloads: Vec<Sha256> = walked.streams.iter().map(|stream| stream.sha256).collect();
+    let streams = &walked.container.members;
+    let payloads: Vec<Sha256> = streams.iter().map(|s| s.content.sha256).collect();
     assert_eq!(payloads, [Sha256::of(b"one"), Sha256::of(b"two")]);
-    assert_eq!(walked.trailing, Some((5, Sha256::of(b"three"))));
+    let text = format!("bytes 5 {}", Sha256::of(b"three"));
+    let end = Detail::new(Field::End, text.as_bytes());
+    assert_eq!(walked.container.details, [end]);
     assert!(walked.tar.is_none());
     let walked = gzip::walk(&gzip(&foreign_tar())[..], &limits(), None).unwrap();
-    assert_eq!(walked.trailing, None);
+    assert_eq!(walked.container.details, []);
     assert_eq!(walked.tar.unwrap().unwrap().members.len(), 4);
 }
 

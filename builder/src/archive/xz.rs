@@ -18,10 +18,7 @@ const CODEC: Codec = Codec {
     stream,
 };
 
-pub(super) fn container(
-    reader: &mut dyn Read,
-    walk: &Walk<'_>,
-) -> Result<Container, ArchiveError> {
+pub(super) fn container(reader: &mut dyn Read, walk: &Walk<'_>) -> Result<Container, ArchiveError> {
     compressed::container(&CODEC, reader, walk)
 }
 

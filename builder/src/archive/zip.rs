@@ -49,10 +49,7 @@ pub fn walk(
     container(&mut file, &Walk::of_file(&look))
 }
 
-pub(super) fn container(
-    reader: &mut dyn Read,
-    walk: &Walk<'_>,
-) -> Result<Container, ArchiveError> {
+pub(super) fn container(reader: &mut dyn Read, walk: &Walk<'_>) -> Result<Container, ArchiveError> {
     let mut walker = Walker {
         source: Source::new(reader),
         walk,
@@ -149,7 +146,7 @@ impl Walker<'_, '_> {
         };
         // with a descriptor the sizes in front may be zero, and nothing else
         let unknown = (header.crc, header.compressed, header.size) == (0, 0, 0);
-        if !seen.is(&header) && !(late && unknown) {
+        if !(seen.is(&header) || late && unknown) {
             return Err(ArchiveError::malformed(
                 "a member whose content does not have the declared length or sum",
                 &name,
@@ -258,10 +255,7 @@ impl Walker<'_, '_> {
             rest.extend_from_slice(&(text.len() as u64).to_le_bytes());
             rest.extend_from_slice(text);
         }
-        details.push(Detail::new(
-            Field::Remainder,
-            Sha256::of(&rest).as_bytes(),
-        ));
+        details.push(Detail::new(Field::Remainder, Sha256::of(&rest).as_bytes()));
         member(&central, local, details)
     }
 
@@ -311,6 +305,7 @@ impl Walker<'_, '_> {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "one at a time, and on the stack")]
 enum Stored<'s, 'r> {
     Plain(io::Take<&'s mut Source<'r>>),
     Deflate(Inflate<&'s mut Source<'r>>),

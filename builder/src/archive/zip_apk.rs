@@ -29,7 +29,10 @@ pub(super) fn signing_block(
     };
     // an empty archive has no signature, and junk must not be taken for a length
     let first = source.peek(8)?;
-    let length = first.try_into().map(u64::from_le_bytes).map_err(|_| bad())?;
+    let length = first
+        .try_into()
+        .map(u64::from_le_bytes)
+        .map_err(|_| bad())?;
     let pairs_bytes = length.checked_sub(24).ok_or_else(bad)?;
     walk.budget().metadata(length)?;
     let _: [u8; 8] = source.exact("zip")?;
@@ -59,10 +62,7 @@ pub(super) fn signing_block(
         bytes = next;
     }
     if !rest.is_empty() {
-        details.push(Detail::new(
-            Field::Remainder,
-            Sha256::of(&rest).as_bytes(),
-        ));
+        details.push(Detail::new(Field::Remainder, Sha256::of(&rest).as_bytes()));
     }
     Ok(())
 }

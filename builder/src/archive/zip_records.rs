@@ -143,12 +143,7 @@ impl Descriptor {
 
 /// The form of the descriptor at the beginning of `bytes`, where its values are these: with or
 /// without a signature, four-byte sizes.
-pub(super) fn descriptor(
-    bytes: &[u8],
-    crc: u32,
-    compressed: u64,
-    size: u64,
-) -> Option<Descriptor> {
+pub(super) fn descriptor(bytes: &[u8], crc: u32, compressed: u64, size: u64) -> Option<Descriptor> {
     let mut plain = crc.to_le_bytes().to_vec();
     for length in [compressed, size] {
         plain.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes());

@@ -55,9 +55,8 @@ mod tests;
 /// Both may be hostile. Trouble is a [`Comparison::Failed`], never an error and never a panic.
 #[must_use]
 pub fn compare(published: File, rebuilt: File, limits: &ReadLimits) -> Compared {
-    attempt(published, rebuilt, limits).unwrap_or_else(|Failure { side, error }| {
-        without_tree(failed(side, error.with_causes()))
-    })
+    attempt(published, rebuilt, limits)
+        .unwrap_or_else(|Failure { side, error }| without_tree(failed(side, error.with_causes())))
 }
 
 fn attempt(published: File, rebuilt: File, limits: &ReadLimits) -> Result<Compared, Failure> {
@@ -68,8 +67,13 @@ fn attempt(published: File, rebuilt: File, limits: &ReadLimits) -> Result<Compar
     }
     let key = BlockKey::default();
     let look = |file: &File, side| -> Result<Content, Failure> {
-        archive::look_inside(Positioned::new(file), limits, &key, normalization::wants_text)
-            .map_err(Failure::on(side))
+        archive::look_inside(
+            Positioned::new(file),
+            limits,
+            &key,
+            normalization::wants_text,
+        )
+        .map_err(Failure::on(side))
     };
     let a = look(&published, Side::Published)?;
     let b = look(&rebuilt, Side::Rebuilt)?;

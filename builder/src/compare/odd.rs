@@ -6,7 +6,10 @@ use crate::archive::{self, Container, FindingKind, Member, Oddity, Unread};
 
 /// What is odd about two containers.
 pub(super) fn container_findings(published: &Container, rebuilt: &Container) -> Vec<Finding> {
-    merge(archive::of_container(published), archive::of_container(rebuilt))
+    merge(
+        archive::of_container(published),
+        archive::of_container(rebuilt),
+    )
 }
 
 /// What is odd about a member on each side that has it.
@@ -46,7 +49,11 @@ fn merge(published: Vec<Oddity>, mut rebuilt: Vec<Oddity>) -> Vec<Finding> {
         };
         list.push((oddity, side));
     }
-    list.extend(rebuilt.into_iter().map(|other| (other, FindingSide::Rebuilt)));
+    list.extend(
+        rebuilt
+            .into_iter()
+            .map(|other| (other, FindingSide::Rebuilt)),
+    );
     list.truncate(MOST);
     let finding = |(oddity, side): (Oddity, FindingSide)| Finding {
         side,

@@ -19,7 +19,9 @@ pub fn is_free(container: &Container) -> bool {
         let name = plain(&member.name);
         let first = name == b"mimetype" || name.eq_ignore_ascii_case(b"META-INF/MANIFEST.MF");
         let link = matches!(member.kind, Kind::Hardlink(_));
-        let odd = name.split(|b| *b == b'/').any(|part| matches!(part, b"." | b".." | b""));
+        let odd = name
+            .split(|b| *b == b'/')
+            .any(|part| matches!(part, b"." | b".." | b""));
         if first || link || odd || folders.insert(name, member.kind == Kind::Folder).is_some() {
             return false;
         }

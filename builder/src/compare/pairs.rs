@@ -156,10 +156,7 @@ impl Pairs {
         if seen.uncovered {
             let (what, name) = match a.format {
                 Format::Elf => (DifferenceKind::Content, name),
-                _ => (
-                    DifferenceKind::Container,
-                    place.beside(around(a.format)),
-                ),
+                _ => (DifferenceKind::Container, place.beside(around(a.format))),
             };
             self.differ(what, name, None, None, node);
         }
@@ -188,7 +185,11 @@ impl Pairs {
 
     /// Compares members by name, and lists what differs before what does not.
     fn members(&mut self, a: &Container, b: &Container, place: Place<'_>, node: &mut Node) {
-        let Matched { pairs, only_a, only_b } = Matched::of(&a.members, &b.members);
+        let Matched {
+            pairs,
+            only_a,
+            only_b,
+        } = Matched::of(&a.members, &b.members);
         let order: Vec<usize> = pairs.iter().map(|(_, _, index)| *index).collect();
         let free = order::is_free(a) && order::is_free(b);
         let mut equal = Vec::new();

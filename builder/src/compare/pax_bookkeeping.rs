@@ -11,8 +11,5 @@ pub(super) const V1: Normalization = Normalization {
     id: "pax-bookkeeping/v1",
     hides: "in which header or record of a tar a name is written, and the headers of such \
             extensions",
-    rule: Rule::Fields(&[
-        Field::PaxHeader,
-        Field::TarNamePlace,
-    ]),
+    rule: Rule::Fields(&[Field::PaxHeader, Field::TarNamePlace]),
 };

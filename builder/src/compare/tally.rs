@@ -105,7 +105,9 @@ impl Tally {
 
     /// Counts what a normalization took out that is no field.
     pub(super) fn changed(&mut self, normalization: &Normalization, member: &str) {
-        let index = REGISTRY.iter().position(|known| known.id == normalization.id);
+        let index = REGISTRY
+            .iter()
+            .position(|known| known.id == normalization.id);
         if let Some(index) = index {
             self.count(index, 1, 1, member);
         }

@@ -9,8 +9,5 @@ pub(super) const V1: Normalization = Normalization {
     id: "zip-compression/v1",
     hides: "whether members of a zip are stored or deflated, by which encoder and level, and \
             whether their sizes stand before or after them",
-    rule: Rule::Fields(&[
-        Field::ZipMethod,
-        Field::ZipDeflate,
-    ]),
+    rule: Rule::Fields(&[Field::ZipMethod, Field::ZipDeflate]),
 };

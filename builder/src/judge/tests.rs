@@ -132,7 +132,7 @@ fn compared(comparison: Comparison) -> Facts {
 fn equivalent() -> Comparison {
     Comparison::Equivalent {
         normalizations: vec![Applied {
-            id: "gzip-encoding/v1".into(),
+            id: "gzip-deflate/v1".into(),
             changed_published: 1,
             changed_rebuilt: 1,
             members: Vec::new(),

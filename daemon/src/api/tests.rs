@@ -145,7 +145,7 @@ pub(crate) fn release(id: i64) -> ReleaseView {
             detail: Some("1 member differs".to_owned()),
             assisted_by: Vec::new(),
             normalizations: vec![NormalizationView {
-                id: "gzip-encoding/v1".to_owned(),
+                id: "gzip-deflate/v1".to_owned(),
                 changed_published: 1,
                 changed_rebuilt: 2,
             }],

@@ -38,9 +38,7 @@ fn read_any(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         | Format::Tar
         | Format::Ar
         | Format::Elf
-        | Format::Other) => {
-            Err(format!("{} is neither a gzip nor a zip", format.word()))
-        }
+        | Format::Other) => Err(format!("{} is neither a gzip nor a zip", format.word())),
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 
 use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::time::Timestamp;
+use countersign_fixtures::archives::{ZipEntry, zip};
 
 use super::super::{Attempt, Hints, inspect, next};
 use super::*;
@@ -439,14 +440,11 @@ const PYPROJECT: &[u8] =
     b"[build-system]\nrequires = [\"flit_core\"]\nbuild-backend = \"flit_core.buildapi\"\n[project]\nname = \"a\"\nversion = \"1\"\n";
 
 fn wheel(members: &[(&str, &str)]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let when = zip::DateTime::from_date_and_time(2020, 2, 2, 0, 0, 0).unwrap();
-    for (name, content) in members {
-        let options = zip::write::SimpleFileOptions::default().last_modified_time(when);
-        zip.start_file(*name, options).unwrap();
-        zip.write_all(content.as_bytes()).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
+    let entries = members.iter().map(|(name, content)| ZipEntry {
+        time: [0, 0, 0x42, 0x50], // 2020-02-02
+        ..ZipEntry::file(name, content.as_bytes())
+    });
+    zip(&entries.collect::<Vec<_>>(), b"")
 }
 
 const METADATA: (&str, &str) = (
