@@ -146,6 +146,29 @@ impl Sha256 {
     }
 }
 
+/// Takes a SHA-256 alone of bytes that pass by, for those who need no other digest of them.
+#[derive(Clone, Default)]
+pub struct Sha256Hasher(sha2::Sha256);
+
+impl Sha256Hasher {
+    /// Starts with no bytes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Ends and yields the digest of all bytes added.
+    #[must_use]
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
+    }
+}
+
 /// A digest as users write it: `sha256:…` or `sha512:…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnyDigest {
@@ -267,6 +290,13 @@ mod tests {
         );
         assert_eq!(digests.size_bytes, 3);
         assert_eq!(Digests::of_reader(&b"abc"[..]).ok(), Some(digests));
+        let mut alone = Sha256Hasher::new();
+        alone.update(b"a");
+        let mut other = alone.clone();
+        alone.update(b"bc");
+        other.update(b"d");
+        assert_eq!(alone.finish(), digests.sha256);
+        assert_eq!(other.finish(), Sha256::of(b"ad"));
     }
 
     #[test]

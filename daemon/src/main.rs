@@ -17,6 +17,8 @@ mod trouble;
 
 mod config;
 
+mod difference;
+
 mod blobs;
 mod http;
 mod mirror;

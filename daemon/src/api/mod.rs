@@ -22,6 +22,7 @@ pub(crate) mod view;
 
 use tokio::net::TcpListener;
 
+use crate::difference::Difference;
 use crate::web::{self, About};
 use find::Find;
 use problem::Problem;
@@ -72,11 +73,16 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
 }
 
 /// The routes for programs. The document at the first one describes each of them.
-fn programs() -> [(&'static str, MethodRouter<Shared>); 7] {
+fn programs() -> [(&'static str, MethodRouter<Shared>); 9] {
     [
         ("/api/v1/openapi.json", get(openapi)),
         ("/api/v1/releases", get(releases)),
         ("/api/v1/releases/{id}", get(release)),
+        (
+            "/api/v1/releases/{id}/differences/{digest}",
+            get(difference),
+        ),
+        ("/api/v1/difference.schema.json", get(difference_schema)),
         ("/by-digest/{digest}", get(by_digest)),
         ("/plans/{digest}", get(plan)),
         ("/attestations/{digest}", get(attestation)),
@@ -208,6 +214,35 @@ async fn release(State(shared): State<Shared>, id: Segment) -> Result<Response, 
         Some(release) => json(&release),
         None => Err(Problem::NotFound("no release has this id")),
     }
+}
+
+/// How a published artifact and what was rebuilt of it differ.
+async fn difference(
+    State(shared): State<Shared>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, Problem> {
+    let found = find_difference(&shared, path).await?;
+    json(&found)
+}
+
+/// Finds what `…/{id}/differences/{digest}` names.
+pub(crate) async fn find_difference(
+    shared: &Shared,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Difference, Problem> {
+    let Path((id, digest)) =
+        path.map_err(|_| Problem::BadRequest("the path is not percent-encoded UTF-8"))?;
+    let id = id
+        .parse()
+        .map_err(|_| Problem::BadRequest("an id is a number"))?;
+    let found = shared.views.difference(id, named(&Ok(Path(digest)))?);
+    let unknown = "no difference of such a file is known here";
+    found.await?.ok_or(Problem::NotFound(unknown))
+}
+
+async fn difference_schema() -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/schema+json")];
+    (headers, crate::difference::SCHEMA).into_response()
 }
 
 async fn by_digest(State(shared): State<Shared>, digest: Segment) -> Result<Response, Problem> {

@@ -75,20 +75,25 @@ fn assert_fits(document: &Value, schema: &Value, value: &Value, at: &str) {
 
 /// A path that has an answer.
 fn example(path: &str) -> String {
-    path.replace("{id}", "2")
-        .replace("{file}", &format!("{}.pem", operators_key().id))
-        .replace(
-            "/by-digest/{digest}",
-            &format!("/by-digest/sha256:{}", Sha256::of(b"published")),
-        )
-        .replace(
-            "/plans/{digest}",
-            &format!("/plans/sha256:{}", Sha256::of(b"{}\n")),
-        )
-        .replace(
-            "/attestations/{digest}",
-            &format!("/attestations/sha256:{}", Sha256::of(b"{1}\n")),
-        )
+    let published = Sha256::of(b"published");
+    path.replace(
+        "differences/{digest}",
+        &format!("differences/sha256:{published}"),
+    )
+    .replace("{id}", "2")
+    .replace("{file}", &format!("{}.pem", operators_key().id))
+    .replace(
+        "/by-digest/{digest}",
+        &format!("/by-digest/sha256:{}", Sha256::of(b"published")),
+    )
+    .replace(
+        "/plans/{digest}",
+        &format!("/plans/sha256:{}", Sha256::of(b"{}\n")),
+    )
+    .replace(
+        "/attestations/{digest}",
+        &format!("/attestations/sha256:{}", Sha256::of(b"{1}\n")),
+    )
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::view::*;
 use super::*;
+use crate::difference::tests::document;
 use crate::web::SigningKey;
 
 /// A store in memory.
@@ -18,6 +19,7 @@ pub(crate) struct Memory {
     pub(crate) releases: Vec<ReleaseView>,
     pub(crate) plans: Vec<(Sha256, Vec<u8>)>,
     pub(crate) statements: Vec<(Sha256, Vec<u8>)>,
+    pub(crate) difference: Option<Difference>,
     pub(crate) broken: bool,
 }
 
@@ -103,6 +105,13 @@ impl Views for Memory {
         self.answer(matches)
     }
 
+    fn difference(&self, release: i64, published: Sha256) -> Answer<'_, Option<Difference>> {
+        let artifacts = self.releases.iter().filter(|r| r.id == release);
+        let mut artifacts = artifacts.flat_map(|r| &r.artifacts);
+        let is_known = artifacts.any(|artifact| artifact.sha256 == published);
+        self.answer(self.difference.clone().filter(|_| is_known))
+    }
+
     fn plan(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>> {
         self.answer(
             self.plans
@@ -156,6 +165,10 @@ pub(crate) fn release(id: i64) -> ReleaseView {
                 rebuilt: Some(Sha256::of(b"b")),
             }],
             members_unlisted: 3,
+            difference_url: Some(format!(
+                "/api/v1/releases/{id}/differences/sha256:{}",
+                published.sha256
+            )),
             rebuilt: vec![Sha256::of(b"rebuilt"), Sha256::of(b"rebuilt")],
             plan: Some(Sha256::of(b"{}\n")),
             decided_on: Some(on(60)),
@@ -242,6 +255,7 @@ fn memory() -> Memory {
         releases: (1..=3).map(release).collect(),
         plans: vec![(Sha256::of(b"{}\n"), b"{}\n".to_vec())],
         statements: vec![(Sha256::of(b"{1}\n"), b"{1}\n".to_vec())],
+        difference: Some(document("lib.js")),
         broken: false,
     }
 }
@@ -499,4 +513,27 @@ async fn a_list_is_searched() {
     assert_eq!(count("x".repeat(200)).await, 0);
     let long = format!("/api/v1/releases?q={}", "x".repeat(201));
     assert_eq!(get(&long).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_difference_is_served_as_its_document_and_its_absence_is_said() {
+    let published = Sha256::of(b"published");
+    let path = format!("/api/v1/releases/2/differences/sha256:{published}");
+    let reply = get(&path).await;
+    assert_eq!(reply.status, 200);
+    let served: Difference = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!(served, document("lib.js"));
+    let schema = get("/api/v1/difference.schema.json").await;
+    assert_eq!(schema.body, crate::difference::SCHEMA);
+    for (path, status) in [
+        (path.replace("/2/", "/9/"), 404),
+        (path.replace("/2/", "/x/"), 400),
+        (path.replace("sha256:", ""), 400),
+        (path.replace(&published.to_string(), &"0".repeat(64)), 404),
+    ] {
+        assert_eq!(get(&path).await.status, status, "{path}");
+        let page = get(path.strip_prefix("/api/v1").unwrap()).await;
+        assert_eq!(page.status, status, "{path}");
+        assert!(page.body.starts_with("<!doctype html>"), "{}", page.body);
+    }
 }

@@ -14,6 +14,7 @@ use countersign_builder::compare::{Applied, DifferenceKind, MemberDifference};
 use serde::Serialize;
 
 use super::find::Find;
+use crate::difference::Difference;
 
 /// What a reader of the store gives back, boxed so that the store can stand behind `dyn`.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ViewError>> + Send + 'a>>;
@@ -39,6 +40,10 @@ pub(crate) trait Views: Send + Sync + 'static {
 
     /// Every published artifact with this digest, newest release first.
     fn by_digest(&self, digest: AnyDigest) -> Answer<'_, Vec<Match>>;
+
+    /// How a published artifact of a release and what was rebuilt of it differ; `None` where that is not
+    /// known, or they do not.
+    fn difference(&self, release: i64, published: Sha256) -> Answer<'_, Option<Difference>>;
 
     /// A plan's bytes as first written.
     fn plan(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>>;
@@ -151,6 +156,8 @@ pub(crate) struct ArtifactView {
     pub(crate) members: Vec<MemberView>,
     /// How many more differ.
     pub(crate) members_unlisted: u64,
+    /// Where what differs is served as a tree, relative to this service.
+    pub(crate) difference_url: Option<String>,
     /// What our builds made.
     pub(crate) rebuilt: Vec<Sha256>,
     /// The plan that was replayed.

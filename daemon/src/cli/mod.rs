@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::trouble::Trouble;
 
+mod compare;
 mod config_command;
 mod daemon_command;
 mod doctor;
@@ -70,6 +71,8 @@ enum Command {
     Release(release::ReleaseCommand),
     /// Rebuilds one release; needs no configuration file.
     Rebuild(Box<rebuild::RebuildArguments>),
+    /// Compares two files: same bytes, the same content packed differently, or what differs.
+    Compare(compare::CompareArguments),
     /// Says what an attestation says of a file.
     Verify(verify::VerifyArguments),
     /// Makes, shows and imports keys.
@@ -117,6 +120,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Config(command) => config_command::run(&command, &config, format),
         Command::Release(command) => wait_for(release::run(&command, &load()?, format)),
         Command::Rebuild(arguments) => wait_for(rebuild::run(*arguments, format)),
+        Command::Compare(arguments) => compare::run(&arguments, format),
         Command::Verify(arguments) => verify::run(&arguments, format),
         Command::Key(command) => key::run(&command, &config, format),
     }

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{Exit, Format, output};
 use crate::config::{self, HostLimits};
+use crate::difference::Difference;
 use crate::http::{Http, HttpOptions};
 use crate::identity;
 use crate::pipeline::{self, ArtifactResult, Findings, Task, facts, issue};
@@ -336,6 +337,13 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
         "signer.pub.pem".to_owned(),
         signers.public().to_pem().into_bytes(),
     ));
+    for result in &findings.artifacts {
+        if let Some(difference) = Difference::of(result) {
+            let name = |kind| format!("{}.difference.{kind}", result.published.sha256);
+            files.push((name("json"), difference.to_json()));
+            files.push((name("txt"), difference.to_text().into_bytes()));
+        }
+    }
     for (name, bytes) in &files {
         issue::write_new(out, name, bytes)?;
     }
@@ -479,6 +487,14 @@ fn text(
         let _ = writeln!(text, "  published sha256:{}", artifact.published.sha256);
         for file in &artifact.rebuilt {
             let _ = writeln!(text, "  rebuilt   sha256:{}", file.sha256);
+        }
+        if result.differences.is_some() {
+            let name = format!("{}.difference.txt", artifact.published.sha256);
+            let _ = writeln!(
+                text,
+                "  what differs: {}",
+                arguments.out.join(name).display()
+            );
         }
         for attestation in &artifact.attestations {
             let ReportAttestation { kind, format, path } = attestation;

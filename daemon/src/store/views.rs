@@ -19,6 +19,7 @@ use crate::api::view::{
     Answer, ArtifactSummary, ArtifactView, EventView, Match, RebuildView, ReleaseSummary,
     ReleaseView, StatementKind, StatementView, ViewError, Views,
 };
+use crate::difference::Difference;
 use crate::pipeline::ArtifactResult;
 
 /// A watched repository, for `status`.
@@ -76,6 +77,13 @@ impl Views for Store {
 
     fn by_digest(&self, digest: AnyDigest) -> Answer<'_, Vec<Match>> {
         Box::pin(async move { self.matches(digest).await.map_err(view_error) })
+    }
+
+    fn difference(&self, release: i64, published: Sha256) -> Answer<'_, Option<Difference>> {
+        Box::pin(async move {
+            let found = self.difference_of(release, published).await;
+            found.map_err(view_error)
+        })
     }
 
     fn plan(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>> {
@@ -220,29 +228,68 @@ impl Store {
                 .await?;
         let mut views = Vec::new();
         for row in rows {
-            views.push(self.artifact_view(row.try_get(0)?, row.try_get(1)?).await?);
+            let view = self.artifact_view(release_id, row.try_get(0)?, row.try_get(1)?);
+            views.push(view.await?);
         }
         Ok(views)
     }
 
-    async fn artifact_view(&self, id: i64, published: &str) -> Result<ArtifactView, StoreError> {
+    async fn artifact_view(
+        &self,
+        release_id: i64,
+        id: i64,
+        published: &str,
+    ) -> Result<ArtifactView, StoreError> {
         let published: Published = from_json(published, "published artifact")?;
+        let mut view = unchecked(published);
+        if let Some((rebuild_id, result)) = self.last_result(id).await? {
+            let sha256 = view.sha256;
+            let is_known = result.differences.is_some();
+            view.difference_url = is_known
+                .then(|| format!("/api/v1/releases/{release_id}/differences/sha256:{sha256}"));
+            add_result(&mut view, result);
+            view.statements = self.statement_views(id, rebuild_id).await?;
+        }
+        Ok(view)
+    }
+
+    /// What the newest rebuild found of an artifact whose verdict is published.
+    async fn last_result(
+        &self,
+        artifact_id: i64,
+    ) -> Result<Option<(i64, ArtifactResult)>, StoreError> {
         let row = sqlx::query(
             "SELECT f.rebuild_id, f.result FROM finding f
              JOIN statement s ON s.rebuild_id = f.rebuild_id AND s.artifact_id = f.artifact_id
              WHERE f.artifact_id = ? AND s.kind = 'verdict' AND s.state = 'published'
              ORDER BY f.rebuild_id DESC LIMIT 1",
         )
-        .bind(id)
+        .bind(artifact_id)
         .fetch_optional(&self.pool)
         .await?;
-        let mut view = unchecked(published);
-        if let Some(row) = row {
-            let result: ArtifactResult = from_json(row.try_get(1)?, "finding")?;
-            add_result(&mut view, result);
-            view.statements = self.statement_views(id, row.try_get(0)?).await?;
+        row.map(|row| Ok((row.try_get(0)?, from_json(row.try_get(1)?, "finding")?)))
+            .transpose()
+    }
+
+    async fn difference_of(
+        &self,
+        release_id: i64,
+        published: Sha256,
+    ) -> Result<Option<Difference>, StoreError> {
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT id FROM artifact WHERE release_id = ? AND sha256 = ? ORDER BY id",
+        )
+        .bind(release_id)
+        .bind(published.to_string())
+        .fetch_all(&self.pool)
+        .await?;
+        for id in ids {
+            let result = self.last_result(id).await?;
+            if let Some(found) = result.and_then(|(_, result)| Difference::of(&result)) {
+                return Ok(Some(found));
+            }
         }
-        Ok(view)
+        Ok(None)
     }
 
     async fn statement_views(
@@ -321,7 +368,9 @@ impl Store {
                 release: row.try_get(2)?,
                 source: row.try_get(3)?,
                 tag: row.try_get(4)?,
-                artifact: self.artifact_view(row.try_get(0)?, row.try_get(1)?).await?,
+                artifact: self
+                    .artifact_view(row.try_get(2)?, row.try_get(0)?, row.try_get(1)?)
+                    .await?,
             });
         }
         Ok(matches)
@@ -460,6 +509,7 @@ fn unchecked(published: Published) -> ArtifactView {
         normalizations: Vec::new(),
         members: Vec::new(),
         members_unlisted: 0,
+        difference_url: None,
         rebuilt: Vec::new(),
         plan: None,
         decided_on: None,

@@ -17,7 +17,7 @@ mod shell;
 
 use crate::api::problem::Problem;
 use crate::api::view::ViewError;
-use crate::api::{Page, Shared};
+use crate::api::{Page, Shared, find_difference};
 pub(crate) use page::About;
 #[cfg(test)]
 pub(crate) use page::SigningKey;
@@ -27,6 +27,7 @@ pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/", get(index))
         .route("/releases/{id}", get(release))
+        .route("/releases/{id}/differences/{digest}", get(difference))
         .route("/by-digest", get(by_file))
         .route("/style.css", get(style))
         .route("/search.js", get(script))
@@ -58,6 +59,21 @@ async fn release(
             .ok_or_else(unknown)?;
         let release = shared.views.release(id).await?.ok_or_else(unknown)?;
         render(&page::ReleasePage::new(&shared.about, &release))
+    };
+    shown.await.unwrap_or_else(|problem| error_page(&problem))
+}
+
+async fn difference(
+    State(shared): State<Shared>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    let shown = async {
+        let release = path.as_ref().ok().map(|Path((id, _))| id.clone());
+        let found = find_difference(&shared, path).await?;
+        render(&page::DifferencePage::new(
+            &release.unwrap_or_default(),
+            &found,
+        ))
     };
     shown.await.unwrap_or_else(|problem| error_page(&problem))
 }

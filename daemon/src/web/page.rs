@@ -7,11 +7,11 @@ use countersign_attest::key::PublicKey;
 use countersign_attest::origin::AssistKind;
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::{Reason, Verdict};
-use countersign_builder::compare::DifferenceKind;
 
 use super::shell::{as_file, command};
 use crate::api::file_name;
 use crate::api::view::{ArtifactView, MemberView, ReleaseSummary, ReleaseView};
+use crate::difference::{Difference, Row, rows};
 
 /// Who speaks here.
 #[derive(Debug, Clone)]
@@ -141,6 +141,41 @@ impl<'a> ReleasePage<'a> {
     }
 }
 
+/// How a published file and what was rebuilt of it differ, as a tree.
+#[derive(Template)]
+#[template(path = "difference.html")]
+pub(super) struct DifferencePage<'a> {
+    difference: &'a Difference,
+    rows: Vec<Row>,
+    /// The release's number: it was parsed as one before anything was found.
+    release: &'a str,
+}
+
+impl<'a> DifferencePage<'a> {
+    pub(super) fn new(release: &'a str, difference: &'a Difference) -> Self {
+        Self {
+            difference,
+            rows: rows(difference),
+            release,
+        }
+    }
+
+    fn document(&self) -> String {
+        let Self {
+            difference,
+            release,
+            ..
+        } = self;
+        let digest = difference.published;
+        format!("/api/v1/releases/{release}/differences/sha256:{digest}")
+    }
+}
+
+/// How far a row is indented: a class of the style sheet, from a closed list.
+fn indent(row: &Row) -> String {
+    format!("d{}", row.depth.min(9))
+}
+
 /// One artifact with the commands that concern it.
 struct Shown<'a> {
     artifact: &'a ArtifactView,
@@ -231,16 +266,13 @@ const fn assist(kind: AssistKind) -> &'static str {
     }
 }
 
-fn difference(member: &MemberView) -> &'static str {
-    match member.what {
-        DifferenceKind::OnlyPublished => "only in the published file",
-        DifferenceKind::OnlyRebuilt => "only in ours",
-        DifferenceKind::Content => "other content",
-        DifferenceKind::Type => "other type",
-        DifferenceKind::Mode => "other permissions",
-        DifferenceKind::Order => "other position",
-        DifferenceKind::Container => "beside the members",
-    }
+const fn difference(member: &MemberView) -> &'static str {
+    crate::difference::difference(member.what)
+}
+
+/// The page about what differs, where that is known.
+fn difference_page(url: &str) -> &str {
+    url.strip_prefix("/api/v1").unwrap_or(url)
 }
 
 /// Text of a stranger, or nothing.

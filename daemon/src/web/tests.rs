@@ -5,6 +5,7 @@ use countersign_attest::verdict::Verdict;
 
 use crate::api::tests::{Memory, Reply, ask, local_key, operators_key, release};
 use crate::api::view::ReleaseView;
+use crate::difference::tests::document;
 
 async fn page(release: ReleaseView) -> String {
     let path = format!("/releases/{}", release.id);
@@ -263,4 +264,46 @@ async fn one_page_runs_a_script_and_its_form_needs_none() {
     }
     let script = shown(release(1), "/search.js").await;
     assert!(script.head.contains("text/javascript"), "{}", script.head);
+}
+
+#[tokio::test]
+async fn a_difference_is_a_page_without_scripts_and_shows_strangers_text_as_text() {
+    for text in [
+        "lib.js",
+        "<script>alert(1)</script>",
+        "</code></bdi><img src=x onerror=alert(1)>",
+        "\u{202e}exe.txt\u{1b}[2J",
+    ] {
+        let memory = Memory {
+            releases: vec![release(1)],
+            difference: Some(document(text)),
+            ..Memory::default()
+        };
+        let published = release(1).artifacts[0].sha256;
+        let path = format!("/releases/1/differences/sha256:{published}");
+        let page = ask(memory, "GET", &path).await.body;
+        for never in ["<script", "<img", "\u{202e}", "\u{1b}"] {
+            assert!(!page.contains(never), "{never:?} in {page}");
+        }
+        assert_says(
+            &page,
+            &[
+                "side by side",
+                "only in the published file",
+                "other type, other content",
+                "covered by nothing",
+                "odd in both: duplicate-name",
+                "(2 more)",
+                "href=\"/api/v1/releases/1/differences/sha256:",
+            ],
+        );
+    }
+    let overview = shown(release(1), "/releases/1").await.body;
+    assert_says(
+        &overview,
+        &[
+            "Both files side by side",
+            "href=\"/releases/1/differences/sha256:",
+        ],
+    );
 }
