@@ -23,7 +23,7 @@ mod process;
 mod serve;
 
 pub use call::{CallError, ReplayCall, ReplaySink, compare, inspect, probe, record, replay};
-pub use serve::serve;
+pub use serve::{serve, serve_without};
 
 /// The argument that makes the binary a builder child.
 pub const ARGUMENT: &str = "builder-child";

@@ -12,6 +12,10 @@ use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Reason;
 use serde::{Deserialize, Serialize};
 
+mod settings;
+
+pub use settings::{SettingHints, Settings};
+
 /// The schema of a plan file.
 pub const SCHEMA: &str = "countersign-plan/v0";
 
@@ -78,6 +82,9 @@ pub struct Candidate {
     /// The last step, where it encodes an output anew ([`crate::recipe::encoding`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<EncodingStep>,
+    /// What the sandbox's profile has otherwise.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
 }
 
 /// What a last step that encodes an output anew does.
@@ -335,6 +342,7 @@ impl Plan {
             .chain(candidate.variables.values().map(|v| v.origin))
             .chain(candidate.outputs.iter().map(|o| o.origin))
             .chain(tools.iter().map(|t| t.origin))
+            .chain(candidate.settings.origins())
             .collect();
         origins.sort_unstable();
         origins.dedup();
@@ -373,6 +381,7 @@ impl Candidate {
                 return refuse("a NUL in an argument", &bad.value);
             }
         }
+        self.settings.check()?;
         match (self.network, self.as_of) {
             (Network::Mirror, None) => return refuse("a mirror and no moment", ""),
             (Network::None, Some(moment)) => {
@@ -438,6 +447,7 @@ mod tests {
                 missing: None,
                 assists: Vec::new(),
                 encoding: None,
+                settings: Settings::default(),
             },
             inputs: vec![input("cargo:config"), input("cargo:index/dep")],
         }

@@ -394,7 +394,7 @@ async fn replay_twice<'a>(
         Entry::Vacant(vacant) => vacant,
     };
     let mut replays = Vec::new();
-    let profiles = [Profile::first(), Profile::second()];
+    let profiles = [Profile::first(), Profile::second(&plan.candidate.settings)];
     for (run, profile) in profiles.into_iter().enumerate() {
         workshop.progress(Step::Building { run });
         let replay =

@@ -12,6 +12,7 @@ use crate::sandbox::confine::{self, Confinement, Isolation, Place};
 use crate::sandbox::fault::in_one_line;
 use crate::sandbox::launch::{self, Audience, Found};
 use crate::sandbox::spec::Spec;
+use crate::sandbox::wall::Wall;
 use crate::sandbox::{self, SandboxError, collect};
 
 use super::{Answer, ReplayRequest, Request};
@@ -44,13 +45,25 @@ enum ServeError {
 /// is [`super::ARGUMENT`], and exits with what it returns.
 #[must_use]
 pub fn serve() -> ExitCode {
+    serve_request(None)
+}
+
+/// The same, with one wall of a build's sandbox left out, for the control arms of the sandbox's own
+/// tests: the product never calls it, and no request can ask for it.
+#[doc(hidden)]
+#[must_use]
+pub fn serve_without(wall: Wall) -> ExitCode {
+    serve_request(Some(wall))
+}
+
+fn serve_request(without: Option<Wall>) -> ExitCode {
     let entered = confine::enter();
     let Ok(mut channel) = Channel::from_stdin() else {
         return ExitCode::from(2); // started by hand
     };
     let done = entered
         .map_err(ServeError::from)
-        .and_then(|()| answer(&mut channel));
+        .and_then(|()| answer(&mut channel, without));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,7 +74,7 @@ pub fn serve() -> ExitCode {
     }
 }
 
-fn answer(channel: &mut Channel) -> Result<(), ServeError> {
+fn answer(channel: &mut Channel, without: Option<Wall>) -> Result<(), ServeError> {
     let (request, fds): (Request, _) = channel.receive_with_fds()?;
     let mut fds = fds.into_iter();
     let mut next = || fds.next().ok_or(ServeError::Descriptors);
@@ -79,8 +92,14 @@ fn answer(channel: &mut Channel) -> Result<(), ServeError> {
             let compared = crate::compare::compare(published, rebuilt, &limits);
             channel.send(&Answer::Compared(Box::new(compared)))?;
         }
-        Request::Record(request) => build(&request, &next()?, Product::Nothing, channel)?,
-        Request::Replay(request) => build(&request, &next()?, Product::Outputs, channel)?,
+        Request::Record(request) => {
+            let spec = spec(&request, without)?;
+            build(&request, &spec, &next()?, Product::Nothing, channel)?;
+        }
+        Request::Replay(request) => {
+            let spec = spec(&request, without)?;
+            build(&request, &spec, &next()?, Product::Outputs, channel)?;
+        }
         Request::Probe { toolchains, tools } => {
             let capabilities = host::probe(&toolchains, &tools);
             channel.send(&Answer::Capabilities(Box::new(capabilities)))?;
@@ -109,22 +128,27 @@ enum Product {
     Outputs,
 }
 
+fn spec(request: &ReplayRequest, without: Option<Wall>) -> Result<Spec, PlanError> {
+    request.plan.candidate.check()?;
+    let spec = Spec::of_replay(request);
+    Ok(Spec { without, ..spec })
+}
+
 fn build(
     request: &ReplayRequest,
+    spec: &Spec,
     tree: &OwnedFd,
     product: Product,
     channel: &mut Channel,
 ) -> Result<(), ServeError> {
     let candidate = &request.plan.candidate;
-    candidate.check()?;
-    let spec = Spec::of_replay(request);
     let mut host = Host {
         request,
         channel,
         mode: None,
     };
     let source = (tree.as_fd(), request.plan.source.tree_sha256);
-    let dead = launch::run(&spec, Some(source), &mut host)?;
+    let dead = launch::run(spec, Some(source), &mut host)?;
     let mode = host.mode;
     channel.send_bytes(b"")?;
     channel.send(&Answer::Ended {
@@ -135,7 +159,7 @@ fn build(
     let ended = match (product, &dead.ended, mode) {
         (Product::Outputs, Ended::Completed, Some(mode)) => {
             collect::become_collector(&dead, mode)?;
-            collect::collect(dead.build.as_fd(), candidate, channel)?
+            collect::collect(dead.build.as_fd(), &spec.profile.source, candidate, channel)?
         }
         (Product::Outputs | Product::Nothing, _, _) => dead.ended,
     };

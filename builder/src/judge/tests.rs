@@ -7,7 +7,8 @@ use super::*;
 use crate::compare::Applied;
 use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord};
 use crate::plan::{
-    Candidate, EnvironmentSpec, Limits, Network, PlanSource, SCHEMA, SourceForm, Step, Valued,
+    Candidate, EnvironmentSpec, Limits, Network, PlanSource, SCHEMA, Settings, SourceForm, Step,
+    Valued,
 };
 use crate::release::Stage;
 
@@ -88,6 +89,7 @@ fn plan(origin: Origin) -> Plan {
             missing: None,
             assists: Vec::new(),
             encoding: None,
+            settings: Settings::default(),
         },
         inputs: Vec::new(),
     }

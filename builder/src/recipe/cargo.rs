@@ -15,7 +15,7 @@ use super::{Evidence, Next, Recipe, Situation};
 use crate::environment::FoundTool;
 use crate::mirror;
 use crate::plan::{
-    Assist, Candidate, EnvironmentSpec, Network, SourceForm, Step, ToolVersion, Valued,
+    Assist, Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, ToolVersion, Valued,
 };
 
 mod identity;
@@ -261,6 +261,10 @@ fn candidate(
         missing,
         assists,
         encoding: None,
+        settings: Settings {
+            any_path: true, // a .crate holds sources
+            ..Settings::default()
+        },
     }
 }
 

@@ -95,6 +95,7 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
         missing: None,
         assists: Vec::new(),
         encoding: None,
+        settings: hints.settings.settings(fill),
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),

@@ -12,7 +12,7 @@ use crate::archive::ReadLimits;
 use crate::compare::encoding::Encoding;
 use crate::environment::Capabilities;
 use crate::outcome::Outcome;
-use crate::plan::{Candidate, Limits, Network, ToolVersion};
+use crate::plan::{Candidate, Limits, Network, SettingHints, ToolVersion};
 use crate::release::{Published, Release};
 use countersign_attest::digest::Sha256;
 use countersign_attest::origin::Origin;
@@ -215,6 +215,8 @@ pub struct Hints {
     pub as_of: AsOf,
     /// Limits that the operator sets.
     pub limits: Limits,
+    /// What the generic recipe's sandbox has otherwise than its profile.
+    pub settings: SettingHints,
 }
 
 /// As of which moment registries answer.

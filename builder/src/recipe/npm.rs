@@ -10,7 +10,7 @@ use countersign_attest::verdict::Reason;
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Next, Recipe, Situation, pin_tools};
-use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
+use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
 
 mod identity;
 mod manifest;
@@ -116,6 +116,10 @@ fn candidate(situation: &Situation<'_>, evidence: &NpmEvidence) -> Result<Candid
         missing: None,
         assists: Vec::new(),
         encoding: None,
+        settings: Settings {
+            any_path: true,
+            ..Settings::default()
+        },
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),

@@ -43,10 +43,13 @@ pub(crate) fn become_collector(dead: &Dead, mode: IdMode) -> Result<(), SandboxE
 /// Finds the outputs, sends each with its bytes, and says how the build has ended now.
 pub(crate) fn collect(
     build: BorrowedFd<'_>,
+    source: &str,
     candidate: &Candidate,
     to: &mut Channel,
 ) -> Result<Ended, SandboxError> {
-    let base = format!("source/{}", candidate.subdir);
+    // the source lies below /build, of which only the descriptor is left
+    let folder = source.strip_prefix("/build/").unwrap_or_default();
+    let base = format!("{folder}/{}", candidate.subdir);
     let base = base.trim_end_matches('/');
     let mut found = BTreeMap::new();
     for pattern in &candidate.outputs {

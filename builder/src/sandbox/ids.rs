@@ -23,8 +23,6 @@ use super::confine::USER_NAMESPACES;
 use super::fault::{Doing, SandboxError};
 use super::sys::{self, Cloned};
 
-/// The build user's and group's id inside.
-pub(crate) const BUILD_ID: u32 = 1000;
 /// Ids in the range of one sandbox that root starts.
 pub(crate) const RANGE: u32 = 65_536;
 /// Ids in the range of one sandbox that a user with lent ids starts: eight sandboxes to the usual loan.
@@ -247,8 +245,8 @@ pub(crate) fn become_inner_root(mode: IdMode) -> Result<(), SandboxError> {
 }
 
 /// Enters a second user and mount namespace: from there all mounts made so far are locked, and no
-/// third user namespace can be made. The build user exists in it under [`BUILD_ID`].
-pub(crate) fn nest(mode: IdMode) -> Result<(), SandboxError> {
+/// third user namespace can be made. The build user exists in it under `build_id`.
+pub(crate) fn nest(mode: IdMode, build_id: u32) -> Result<(), SandboxError> {
     // /proc/self belongs to nobody we are unless the process can be debugged; no stranger runs yet
     prctl::set_dumpable(true).doing("opening /proc/self for the second mapping")?;
     fs::write("/proc/sys/user/max_user_namespaces", "1").doing("bounding user namespaces")?;
@@ -256,7 +254,7 @@ pub(crate) fn nest(mode: IdMode) -> Result<(), SandboxError> {
     match mode {
         IdMode::SingleId => {
             unshare(second).doing_or("making the second user namespace", USER_NAMESPACES)?;
-            let map = format!("{BUILD_ID} 0 1");
+            let map = format!("{build_id} 0 1");
             fs::write("/proc/self/setgroups", "deny").doing("denying setgroups")?;
             fs::write("/proc/self/uid_map", &map).doing("mapping the build user")?;
             fs::write("/proc/self/gid_map", &map).doing("mapping the build group")
@@ -297,11 +295,11 @@ fn nest_range(second: CloneFlags, count: u32) -> Result<(), SandboxError> {
 }
 
 /// Becomes the build user for good. The bounding set must be dropped before.
-pub(crate) fn become_build_user(mode: IdMode) -> Result<(), SandboxError> {
+pub(crate) fn become_build_user(mode: IdMode, build_id: u32) -> Result<(), SandboxError> {
     match mode {
         IdMode::SingleId => Ok(()), // the only id there is
         IdMode::RootRange | IdMode::UserRange => {
-            let (gid, uid) = (Gid::from_raw(BUILD_ID), Uid::from_raw(BUILD_ID));
+            let (gid, uid) = (Gid::from_raw(build_id), Uid::from_raw(build_id));
             setresgid(gid, gid, gid).doing("becoming the build group")?;
             setresuid(uid, uid, uid).doing("becoming the build user")
         }

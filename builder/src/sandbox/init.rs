@@ -14,8 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
 use nix::sys::personality::{self, Persona};
+use nix::sys::prctl;
 use nix::sys::resource::Resource;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, wait};
@@ -29,9 +30,10 @@ use crate::plan::Network;
 
 use super::fault::{Doing, SandboxError, in_one_line};
 use super::landlock::Place;
-use super::spec::{HOME, SOURCE, Spec};
+use super::spec::Spec;
 use super::sys::{self, Cloned};
-use super::{confine, cpus, ids, landlock, mounts, seccomp, source};
+use super::wall::Wall;
+use super::{clock, confine, cpus, ids, landlock, mounts, seccomp, source};
 
 /// What the launcher says, beside the source tree between the two.
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,13 +129,17 @@ fn live(start: Start<'_>, channel: &mut Channel) -> Result<(), SandboxError> {
         Network::Mirror => Some(listen()?),
     };
     mounts::enter_new_root(spec, mode, trees)?;
-    ids::nest(mode)?;
+    clock::restart(spec.profile.uptime_seconds)?;
+    ids::nest(mode, spec.profile.user_id)?;
     let null = File::open("/dev/null").doing("opening /dev/null")?;
     dup2_stdin(&null).doing("closing the way to the host")?;
     drop(null);
     confine::drop_bounding_set()?;
-    ids::become_build_user(mode)?;
+    ids::become_build_user(mode, spec.profile.user_id)?;
     confine::keep_capabilities(0)?;
+    if !spec.stands(Wall::Undebuggable) {
+        prctl::set_dumpable(true).doing("opening the first process")?;
+    }
     prepare_work_space(spec, channel)?;
     let personality = settle(spec)?;
     let build = File::open("/build").doing("opening /build")?;
@@ -159,35 +165,64 @@ fn listen() -> Result<TcpListener, SandboxError> {
 
 fn prepare_work_space(spec: &Spec, channel: &mut Channel) -> Result<(), SandboxError> {
     let room = "raise the limits disk_bytes and disk_inodes of the plan";
-    for folder in [HOME, SOURCE] {
-        fs::create_dir(folder).doing_or(&format!("making {folder}"), room)?;
+    let (home, source) = (&spec.profile.home, &spec.profile.source);
+    for folder in [home, source] {
+        fs::create_dir_all(folder).doing_or(&format!("making {folder}"), room)?;
     }
-    source::receive(channel, Path::new(SOURCE), spec.epoch)
+    source::receive(channel, Path::new(source), spec.file_time)
 }
 
-/// Limits, address layout and Landlock, which every step inherits. Returns the personality.
+/// Limits, the scheduler, address layout and Landlock, which every step inherits. Returns the
+/// personality.
 fn settle(spec: &Spec) -> Result<u64, SandboxError> {
-    let limits = &spec.limits;
+    let (limits, profile) = (&spec.limits, &spec.profile);
     for (resource, value) in [
         (Resource::RLIMIT_CORE, 0),
-        (Resource::RLIMIT_STACK, 8 << 20),
+        (Resource::RLIMIT_STACK, profile.stack_bytes),
         (Resource::RLIMIT_NOFILE, 4096),
         (Resource::RLIMIT_MEMLOCK, 64 << 10),
         (Resource::RLIMIT_FSIZE, limits.file_bytes),
         // a control group, where there is one, is reached first and counts how often
         (Resource::RLIMIT_NPROC, limits.processes.saturating_add(8)),
     ] {
-        confine::limit(resource, value)?;
+        if spec.stands(Wall::ResourceLimits) {
+            confine::limit(resource, value)?;
+        }
     }
-    let persona = personality::get().doing("reading the personality")? | Persona::ADDR_NO_RANDOMIZE;
+    if let Some(cpus) = profile.cpus {
+        run_on(cpus)?;
+    }
+    sys::set_niceness(profile.niceness).doing("setting the niceness")?;
+    let mut persona = personality::get().doing("reading the personality")?;
+    persona.set(Persona::ADDR_NO_RANDOMIZE, !profile.random_addresses);
+    persona.set(Persona::UNAME26, profile.old_kernel);
     personality::set(persona).doing("fixing the address layout")?;
-    let write = ["/build", "/tmp", "/dev"].map(|path| Place::Path(Path::new(path)));
-    landlock::restrict_where_possible(&[Place::Path(Path::new("/"))], &write)?;
+    if spec.stands(Wall::FileRules) {
+        let write = ["/build", "/tmp", "/dev"].map(|path| Place::Path(Path::new(path)));
+        landlock::restrict_where_possible(&[Place::Path(Path::new("/"))], &write)?;
+    }
     Ok(u64::from(persona.bits().cast_unsigned()))
 }
 
+/// Leaves the first `count` of the processors that this process may run on.
+fn run_on(count: u32) -> Result<(), SandboxError> {
+    let this = Pid::from_raw(0);
+    let mut allowed = sched_getaffinity(this).doing("asking for processors")?;
+    let mut left = count.max(1);
+    for cpu in 0..CpuSet::count() {
+        if allowed.is_set(cpu).unwrap_or(false) {
+            if left == 0 {
+                allowed.unset(cpu).doing("choosing processors")?;
+            } else {
+                left -= 1;
+            }
+        }
+    }
+    sched_setaffinity(this, &allowed).doing("choosing processors")
+}
+
 fn run_steps(spec: &Spec, personality: u64, channel: &mut Channel) -> Result<Ended, SandboxError> {
-    let folder = match step_folder(&spec.subdir) {
+    let folder = match step_folder(&spec.profile.source, &spec.subdir) {
         Ok(folder) => folder,
         Err(message) => return Ok(Ended::NotStarted { step: 0, message }),
     };
@@ -204,6 +239,8 @@ fn run_steps(spec: &Spec, personality: u64, channel: &mut Channel) -> Result<End
             candidates: candidates(argv, spec.search_path())?,
             environment: &environment,
             personality,
+            umask: spec.profile.umask,
+            filtered: spec.stands(Wall::SystemCalls),
         };
         match launch.run()? {
             StepEnd::Exited(0) => {}
@@ -220,8 +257,8 @@ fn run_steps(spec: &Spec, personality: u64, channel: &mut Channel) -> Result<End
 }
 
 /// The folder of the steps: a real folder of the tree, reached through no link.
-fn step_folder(subdir: &str) -> Result<PathBuf, String> {
-    let mut folder = PathBuf::from(SOURCE);
+fn step_folder(source: &str, subdir: &str) -> Result<PathBuf, String> {
+    let mut folder = PathBuf::from(source);
     for part in subdir.split('/').filter(|part| !part.is_empty()) {
         folder.push(part);
         let kind = fs::symlink_metadata(&folder).map(|m| m.file_type());
@@ -271,6 +308,8 @@ struct Payload<'a> {
     candidates: Vec<CString>,
     environment: &'a [CString],
     personality: u64,
+    umask: u32,
+    filtered: bool,
 }
 
 impl Payload<'_> {
@@ -319,10 +358,14 @@ impl Payload<'_> {
     fn prepare(&self) -> Result<(), SandboxError> {
         setsid().doing("making a session")?;
         chdir(self.folder).doing("entering the folder of the steps")?;
+        umask(Mode::from_bits_truncate(self.umask));
         sys::default_signals();
         // init's channel and the report pipe, too, are gone as soon as the program starts
         sys::close_on_exec_from(3).doing("closing descriptors")?;
-        seccomp::build(self.personality)
+        if self.filtered {
+            seccomp::build(self.personality)?;
+        }
+        Ok(())
     }
 
     fn execute(&self) -> Errno {

@@ -21,9 +21,9 @@ use crate::outcome::IdMode;
 use crate::plan::{Limits, Network};
 
 use super::fault::{Doing, SandboxError};
-use super::ids::BUILD_ID;
-use super::spec::{HOME, Spec};
+use super::spec::Spec;
 use super::sys;
+use super::wall::Wall;
 
 /// Where the new root is put together. What the host has there is covered, in this mount namespace.
 const NEW_ROOT: &str = "/tmp";
@@ -86,11 +86,11 @@ pub(crate) fn enter_new_root(
         attach(&target, &tree)?;
     }
     settings(spec)?;
-    proc(&null)?;
+    proc(spec, &null)?;
     devices()?;
-    work_space(mode)?;
+    work_space(spec, mode)?;
     sethostname(&spec.profile.host_name).doing("setting the host name")?;
-    sys::set_domain_name("(none)").doing("setting the domain name")?;
+    sys::set_domain_name(&spec.profile.domain_name).doing("setting the domain name")?;
     change_root()
 }
 
@@ -170,19 +170,21 @@ fn settings(spec: &Spec) -> Result<(), SandboxError> {
             symlink(target, inside(path)).doing(&format!("linking {path}"))?;
         }
     }
-    let (user, host) = (&spec.profile.user_name, &spec.profile.host_name);
+    let profile = &spec.profile;
+    let (user, host) = (&profile.user_name, &profile.host_name);
+    let (id, home) = (profile.user_id, &profile.home);
     fs::create_dir_all(inside("/etc")).doing("making /etc")?;
     for (name, text) in [
         (
             "passwd",
             format!(
-                "root:x:0:0:root:/root:/bin/sh\n{user}:x:{BUILD_ID}:{BUILD_ID}:{user}:{HOME}:/bin/sh\n\
+                "root:x:0:0:root:/root:/bin/sh\n{user}:x:{id}:{id}:{user}:{home}:/bin/sh\n\
                  nobody:x:65534:65534:nobody:/nonexistent:/bin/sh\n"
             ),
         ),
         (
             "group",
-            format!("root:x:0:\n{user}:x:{BUILD_ID}:\nnogroup:x:65534:\n"),
+            format!("root:x:0:\n{user}:x:{id}:\nnogroup:x:65534:\n"),
         ),
         (
             "hosts",
@@ -205,7 +207,7 @@ fn settings(spec: &Spec) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn proc(null: &OwnedFd) -> Result<(), SandboxError> {
+fn proc(spec: &Spec, null: &OwnedFd) -> Result<(), SandboxError> {
     let target = inside("/proc");
     fs::create_dir(&target).doing("making /proc")?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -218,6 +220,9 @@ fn proc(null: &OwnedFd) -> Result<(), SandboxError> {
         None::<&str>,
     )
     .doing_or("mounting /proc", remedy)?;
+    if !spec.stands(Wall::ProcMasks) {
+        return Ok(());
+    }
     for name in MASKED {
         let path = format!("{target}/{name}");
         if Path::new(&path).exists() {
@@ -293,7 +298,7 @@ fn root_file_system(limits: &Limits) -> Result<(), SandboxError> {
 
 /// The folders that a build may write into. Each is a mount of its own, so that no link leads from one to
 /// another.
-fn work_space(mode: IdMode) -> Result<(), SandboxError> {
+fn work_space(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
     for (path, permissions) in [("/build", 0o755), ("/tmp", 0o1777), ("/dev/shm", 0o1777)] {
         let (what, target) = (format!("making {path}"), inside(path));
         fs::create_dir(&target).doing(&what)?;
@@ -307,8 +312,8 @@ fn work_space(mode: IdMode) -> Result<(), SandboxError> {
     match mode {
         IdMode::SingleId => Ok(()), // there is one id, and it owns all of this
         IdMode::RootRange | IdMode::UserRange => {
-            chown(inside("/build"), Some(BUILD_ID), Some(BUILD_ID))
-                .doing("giving /build to the build user")
+            let id = Some(spec.profile.user_id);
+            chown(inside("/build"), id, id).doing("giving /build to the build user")
         }
     }
 }

@@ -5,12 +5,8 @@ use std::collections::BTreeMap;
 use crate::child::ReplayRequest;
 use crate::plan::{Candidate, Limits, Network};
 
+use super::wall::Wall;
 use super::{ID_BASE, ID_SLOTS, Profile};
-
-/// The folder inside in which the source tree lies.
-pub(crate) const SOURCE: &str = "/build/source";
-/// The build user's home inside: empty and writable.
-pub(crate) const HOME: &str = "/build/home";
 
 /// All that a sandbox is made from, beside the source tree.
 #[derive(Debug)]
@@ -24,13 +20,15 @@ pub(crate) struct Spec {
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) limits: Limits,
     /// Modification time of every source file, in seconds since 1970.
-    pub(crate) epoch: i64,
+    pub(crate) file_time: i64,
     /// First host id of the first range that may be mapped, where root starts the sandbox.
     pub(crate) id_base: u32,
     /// How many ranges there are.
     pub(crate) id_slots: u32,
     /// What is on the loopback.
     pub(crate) network: Network,
+    /// A wall that is not there; only the sandbox's own tests take one away.
+    pub(crate) without: Option<Wall>,
 }
 
 impl Spec {
@@ -38,21 +36,23 @@ impl Spec {
     pub(crate) fn of_replay(request: &ReplayRequest) -> Self {
         let candidate = &request.plan.candidate;
         let epoch = request.plan.source.epoch.unix_seconds();
-        let mut variables = fixed_variables(&request.profile, request.toolchains.len(), epoch);
+        let profile = request.profile.clone().with(&candidate.settings);
+        let mut variables = fixed_variables(&profile, request.toolchains.len(), epoch);
         for (name, value) in &candidate.variables {
             variables.insert(name.clone(), value.value.clone());
         }
         Self {
-            profile: request.profile.clone(),
+            file_time: epoch.saturating_add(profile.file_time_shift_seconds),
+            profile,
             toolchains: request.toolchains.clone(),
             subdir: candidate.subdir.clone(),
             steps: steps(candidate),
             variables,
             limits: candidate.limits,
-            epoch,
             id_base: request.id_base,
             id_slots: request.id_slots,
             network: candidate.network,
+            without: None,
         }
     }
 
@@ -72,11 +72,17 @@ impl Spec {
                 disk_inodes: 10_000,
                 ..Limits::default()
             },
-            epoch: 0,
+            file_time: 0,
             id_base: ID_BASE,
             id_slots: ID_SLOTS,
             network: Network::None,
+            without: None,
         }
+    }
+
+    /// Whether a wall is there.
+    pub(crate) fn stands(&self, wall: Wall) -> bool {
+        self.without != Some(wall)
     }
 
     /// The search path inside, as the steps see it.
@@ -101,20 +107,35 @@ fn fixed_variables(profile: &Profile, toolchains: usize, epoch: i64) -> BTreeMap
         .map(|n| format!("/toolchains/{n}/bin"))
         .collect();
     path.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(String::from));
-    [
-        ("HOME", HOME.to_owned()),
-        ("LC_ALL", "C.UTF-8".into()),
+    if profile.marked_environment {
+        path.push("/i_capture_the_path".into());
+    }
+    let mut variables: BTreeMap<String, String> = [
+        ("HOME", profile.home.clone()),
+        ("LC_ALL", profile.locale.clone()),
         ("LOGNAME", profile.user_name.clone()),
         ("NO_COLOR", "1".into()),
         ("PATH", path.join(":")),
-        ("SOURCE_DATE_EPOCH", epoch.to_string()),
         ("TERM", "dumb".into()),
         ("TMPDIR", "/tmp".into()),
-        ("TZ", "UTC".into()),
+        ("TZ", profile.time_zone.clone()),
         ("USER", profile.user_name.clone()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .into();
+    let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    if profile.epoch {
+        set("SOURCE_DATE_EPOCH", epoch.to_string());
+    }
+    if profile.marked_environment {
+        set("CAPTURE_ENVIRONMENT", "i_capture_the_environment".into());
+    }
+    if let Some(jobs) = profile.jobs {
+        set("CARGO_BUILD_JOBS", jobs.to_string());
+        set("CMAKE_BUILD_PARALLEL_LEVEL", jobs.to_string());
+        set("MAKEFLAGS", format!("-j{jobs}"));
+    }
+    variables
 }
 
 #[cfg(test)]
@@ -132,5 +153,25 @@ mod tests {
         );
         let differ: Vec<_> = with.iter().filter(|(k, v)| without[*k] != **v).collect();
         assert_eq!(differ.len(), 1);
+    }
+
+    #[test]
+    fn what_a_profile_sets_shows_and_what_it_unsets_is_gone() {
+        let first = Profile::first();
+        let other = Profile {
+            epoch: false,
+            jobs: Some(3),
+            marked_environment: true,
+            ..first.clone()
+        };
+        let (first, other) = (fixed_variables(&first, 0, 7), fixed_variables(&other, 0, 7));
+        assert_eq!(first["SOURCE_DATE_EPOCH"], "7");
+        assert!(!other.contains_key("SOURCE_DATE_EPOCH"));
+        assert_eq!(
+            (other["MAKEFLAGS"].as_str(), first.get("MAKEFLAGS")),
+            ("-j3", None)
+        );
+        assert!(other["PATH"].ends_with(":/i_capture_the_path"));
+        assert!(!first.contains_key("CAPTURE_ENVIRONMENT"));
     }
 }

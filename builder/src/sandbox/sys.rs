@@ -235,6 +235,19 @@ pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     checked(result.into()).map(drop)
 }
 
+/// Lets children that are forked from now on live in a time namespace of their own.
+pub(crate) fn unshare_time() -> io::Result<()> {
+    // SAFETY: takes an integer and changes nothing of this process but what its children get.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWTIME) }.into()).map(drop)
+}
+
+/// Sets the scheduler's niceness of this process. More of it needs no privilege.
+pub(crate) fn set_niceness(niceness: u8) -> io::Result<()> {
+    // SAFETY: takes integers; 0 means this process.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(niceness)) };
+    checked(result.into()).map(drop)
+}
+
 /// Sets the NIS domain name of this UTS namespace.
 pub(crate) fn set_domain_name(name: &str) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of one slice.

@@ -18,7 +18,8 @@ use countersign_builder::child::{self, CallError, ReplayCall, ReplayRequest, Rep
 use countersign_builder::environment::version_command;
 use countersign_builder::outcome::{EnvironmentFound, IdMode, Outcome};
 use countersign_builder::plan::{
-    Candidate, EnvironmentSpec, Limits, Network, Plan, PlanSource, SCHEMA, SourceForm, Step, Valued,
+    Candidate, EnvironmentSpec, Limits, Network, Plan, PlanSource, SCHEMA, Settings, SourceForm,
+    Step, Valued,
 };
 use countersign_builder::sandbox::Profile;
 use countersign_builder::tree;
@@ -265,6 +266,7 @@ impl Bench {
                     missing: None,
                     assists: Vec::new(),
                     encoding: None,
+                    settings: Settings::default(),
                 },
                 inputs: Vec::new(),
             },

@@ -418,7 +418,10 @@ fn profile(bench: &Bench) -> Result<(), String> {
     let script = "uname -n; id -un; echo $USER; ls -U";
     let run = |profile| bench.script(script, |request| request.profile = profile);
     let first = run(countersign_builder::sandbox::Profile::first())?.log;
-    let second = run(countersign_builder::sandbox::Profile::second())?.log;
+    let second = run(countersign_builder::sandbox::Profile::second(
+        &Default::default(),
+    ))?
+    .log;
     let (first, second): (Vec<_>, Vec<_>) = (first.lines().collect(), second.lines().collect());
     ensure!(first[..3] == ["localhost", "build", "build"], "{first:?}");
     ensure!(second[..3] == ["rebuild", "second", "second"], "{second:?}");

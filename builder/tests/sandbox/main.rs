@@ -8,6 +8,7 @@ mod acts;
 mod bench;
 mod calls;
 mod confinement;
+mod controls;
 mod isolation;
 mod lifetime;
 mod limits;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or_default();
     match arguments.first().map(String::as_str) {
-        Some(countersign_builder::child::ARGUMENT) => countersign_builder::child::serve(),
+        Some(countersign_builder::child::ARGUMENT) => controls::serve(),
         Some("act") => acts::main(rest),
         Some("confined") => confinement::child(rest),
         Some("caller") => lifetime::caller(rest),

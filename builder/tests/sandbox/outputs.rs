@@ -257,7 +257,10 @@ fn order(bench: &Bench) -> Result<(), String> {
     };
     let first = run(countersign_builder::sandbox::Profile::first())?.outputs;
     let again = run(countersign_builder::sandbox::Profile::first())?.outputs;
-    let second = run(countersign_builder::sandbox::Profile::second())?.outputs;
+    let second = run(countersign_builder::sandbox::Profile::second(
+        &Default::default(),
+    ))?
+    .outputs;
     ensure!(first == again && first != second, "{first:?} {second:?}");
     Ok(())
 }

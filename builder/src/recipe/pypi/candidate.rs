@@ -11,7 +11,7 @@ use super::super::{Next, Situation, pin_tools};
 use super::moment::{self, Moment};
 use super::{BuildSystem, PypiEvidence, RECIPE, cannot, ours, tools};
 use crate::mirror;
-use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
+use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
 
 /// Calls one hook of a backend.
 const HOOK: &str = include_str!("hook.py");
@@ -59,6 +59,15 @@ impl Kind {
         match self {
             Self::Sdist => "sdist",
             Self::Wheel => "wheel",
+        }
+    }
+
+    /// An sdist and a wheel without compiled code hold files of the source and nothing that was made
+    /// of their paths.
+    fn keeps_no_path(self, file_name: &str) -> bool {
+        match self {
+            Self::Sdist => true,
+            Self::Wheel => file_name.ends_with("-none-any.whl"),
         }
     }
 
@@ -116,6 +125,10 @@ pub(super) fn make(
         ),
         assists: Vec::new(),
         encoding: None,
+        settings: Settings {
+            any_path: kind.keeps_no_path(&situation.published.file_name),
+            ..Settings::default()
+        },
         missing: by_git
             .then(|| "git's own list of files, which setuptools-scm asks for".to_owned()),
         incomplete: match (situation.source_incomplete, by_git) {
