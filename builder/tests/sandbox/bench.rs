@@ -16,16 +16,22 @@ use countersign_attest::origin::Origin;
 use countersign_attest::time::Timestamp;
 use countersign_builder::child::{self, CallError, ReplayCall, ReplayRequest, ReplaySink};
 use countersign_builder::environment::version_command;
-use countersign_builder::outcome::{EnvironmentFound, IdMode, Outcome};
+use countersign_builder::outcome::{Ended, EnvironmentFound, IdMode, Outcome};
 use countersign_builder::plan::{
     Candidate, EnvironmentSpec, Limits, Network, Plan, PlanSource, SCHEMA, Settings, SourceForm,
     Step, Valued,
 };
 use countersign_builder::sandbox::Profile;
+use countersign_builder::sandbox::wall::Wall;
 use countersign_builder::tree;
+
+use crate::controls::{self, Shown};
 
 /// The payload's name inside, by which a search path finds this binary.
 pub(crate) const PAYLOAD: &str = "payload";
+
+/// The name of the program of hostile acts, inside and outside.
+pub(crate) const HOSTILE: &str = "hostile";
 
 /// What the stand-in for a mirror says.
 pub(crate) const MIRROR_WORD: &[u8] = b"the mirror";
@@ -39,6 +45,8 @@ pub(crate) struct Bench {
     pub(crate) binary: PathBuf,
     /// A folder of ours on the host, in which only this process may look.
     pub(crate) scratch: tempfile::TempDir,
+    /// What was shown of hostile acts.
+    pub(crate) shown: Shown,
     toolchain: String,
 }
 
@@ -90,13 +98,56 @@ impl Bench {
         fs::create_dir_all(toolchain.join("bin")).expect("mkdir");
         let payload = toolchain.join("bin").join(PAYLOAD);
         fs::copy(&binary, &payload).expect("copying this binary");
-        for path in [&toolchain, &toolchain.join("bin"), &payload] {
+        let hostile = compile_hostile(scratch.path(), &toolchain.join("bin"));
+        for path in [&toolchain, &toolchain.join("bin"), &payload, &hostile] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
         }
         Self {
             toolchain: toolchain.to_str().expect("a path in UTF-8").to_owned(),
             binary,
             scratch,
+            shown: Shown::default(),
+        }
+    }
+
+    /// Runs an act of the hostile payload outside.
+    pub(crate) fn hostile_outside(&self, act: &[&str]) -> Result<(), String> {
+        let output = Command::new(Path::new(&self.toolchain).join("bin").join(HOSTILE))
+            .args(act)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .map_err(|e| e.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Err(format!("{said} ({})", output.status))
+    }
+
+    /// Runs an act of the hostile payload inside, in a sandbox that lacks a wall where one is named.
+    /// The inner `Err` is what the act met.
+    pub(crate) fn hostile(
+        &self,
+        act: &[&str],
+        without: Option<Wall>,
+        change: impl FnOnce(&mut ReplayRequest),
+    ) -> Result<Result<(), String>, String> {
+        let mut argv = vec![HOSTILE];
+        argv.extend(act);
+        let binary = match without {
+            None => self.binary.clone(),
+            Some(wall) => controls::binary_without(self, wall)?,
+        };
+        let tree = self.tree();
+        let replayed = self
+            .replay_by(&binary, tree.path(), &[&argv], change, &mut |_| ())
+            .map_err(shown)?;
+        let log = replayed.log.trim().to_owned();
+        match replayed.outcome.ended {
+            Ended::Completed => Ok(Ok(())),
+            Ended::Exited { code: 2, .. } => Err(format!("{act:?}: {log}")),
+            Ended::Exited { .. } => Ok(Err(log)),
+            other => Ok(Err(format!("{log} {other:?}"))),
         }
     }
 
@@ -142,10 +193,8 @@ impl Bench {
         argv.extend(arguments);
         let replayed = self.replay(&[&argv], |_| ())?;
         Ok(match replayed.outcome.ended {
-            countersign_builder::outcome::Ended::Completed => Ok(()),
-            countersign_builder::outcome::Ended::Exited { code: 1, .. } => {
-                Err(replayed.log.trim().to_owned())
-            }
+            Ended::Completed => Ok(()),
+            Ended::Exited { code: 1, .. } => Err(replayed.log.trim().to_owned()),
             other => return Err(format!("ended with {other:?}: {}", replayed.log)),
         })
     }
@@ -189,6 +238,18 @@ impl Bench {
         change: impl FnOnce(&mut ReplayRequest),
         on_log: &mut dyn FnMut(&[u8]),
     ) -> Result<Replayed, CallError> {
+        self.replay_by(&self.binary, tree, steps, change, on_log)
+    }
+
+    /// The same with another binary as the builder child.
+    fn replay_by(
+        &self,
+        binary: &Path,
+        tree: &Path,
+        steps: &[&[&str]],
+        change: impl FnOnce(&mut ReplayRequest),
+        on_log: &mut dyn FnMut(&[u8]),
+    ) -> Result<Replayed, CallError> {
         let tree = File::open(tree).expect("opening a tree");
         let tree_sha256 = tree::digest(tree.as_fd())
             .expect("the digest of a tree")
@@ -201,7 +262,7 @@ impl Bench {
             on_log,
         };
         let call = ReplayCall {
-            binary: &self.binary,
+            binary,
             plan: Sha256::of(&request.plan.to_bytes()),
             request: &request,
             tree: tree.as_fd(),
@@ -292,6 +353,24 @@ pub(crate) fn host_ids(mode: IdMode) -> (u32, u32) {
         }
     };
     (first, first + 1000)
+}
+
+/// Compiles the payload of hostile acts, which needs system calls that no safe library has.
+fn compile_hostile(scratch: &Path, folder: &Path) -> PathBuf {
+    let (source, program) = (scratch.join("payload.c"), folder.join(HOSTILE));
+    fs::write(&source, include_str!("payload.c")).expect("write");
+    let compiled = Command::new("cc")
+        .args(["-O1", "-w", "-o"])
+        .arg(&program)
+        .arg(&source)
+        .output()
+        .expect("a C compiler: install gcc or clang with `cc` in PATH");
+    assert!(
+        compiled.status.success(),
+        "compiling payload.c: {}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+    program
 }
 
 /// Declares outputs.

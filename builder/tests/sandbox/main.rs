@@ -9,6 +9,7 @@ mod bench;
 mod calls;
 mod confinement;
 mod controls;
+mod hostile;
 mod isolation;
 mod lifetime;
 mod limits;
@@ -61,8 +62,11 @@ fn all(filter: &str) -> ExitCode {
         confinement::CASES,
         calls::CASES,
     ]
-    .concat()
-    .into_iter()
+    .iter()
+    .chain(hostile::CASES)
+    .copied()
+    .flatten()
+    .copied()
     .filter(|(name, _)| name.contains(filter))
     .collect();
     println!("{} cases", cases.len());
@@ -76,6 +80,7 @@ fn all(filter: &str) -> ExitCode {
             }
         }
     }
+    bench.shown.print();
     println!("{} passed, {failed} failed", cases.len() - failed);
     if failed == 0 && !cases.is_empty() {
         ExitCode::SUCCESS

@@ -209,6 +209,7 @@ static int act(const char *name) {
 #define IS(text) (!strcmp(name, text))
   /* files */
   if (IS("read")) return read_one(word(2));
+  if (IS("open-read")) return open_as(word(2), O_RDONLY);
   if (IS("open-write")) return open_as(word(2), O_WRONLY);
   if (IS("open-both")) return open_as(word(2), O_RDWR);
   if (IS("create")) return told(file(word(2)), word(2));
@@ -279,7 +280,7 @@ static int act(const char *name) {
     return told(mount(0, word(2), 0, MS_REMOUNT | MS_BIND, 0), "remount");
   }
   if (IS("own-fsopen")) return own(CLONE_NEWNS), told(syscall(SYS_fsopen, "tmpfs", 0), "fsopen");
-  if (IS("own-open-tree")) return own(CLONE_NEWNS), told(syscall(SYS_open_tree, AT_FDCWD, "/", 1), "open_tree");
+  if (IS("own-open-tree")) return own(CLONE_NEWNS), told(syscall(SYS_open_tree, AT_FDCWD, "/", 0x8001), "open_tree");
   if (IS("own-chroot")) return own(0), told(chroot("/tmp"), "chroot");
   if (IS("own-pivot-root")) {
     own(CLONE_NEWNS);
@@ -290,8 +291,8 @@ static int act(const char *name) {
   if (IS("own-hostname")) return own(CLONE_NEWUTS), told(sethostname("evil", 4), "sethostname");
   if (IS("setuid-0")) return own(0), told(setuid(0), "setuid");
   /* processes */
-  if (IS("ptrace")) return told(ptrace(PTRACE_ATTACH, number(2), 0, 0), "ptrace");
-  if (IS("ptrace-child")) return told(ptrace(PTRACE_ATTACH, waiting_child(), 0, 0), "ptrace");
+  if (IS("ptrace")) return told(ptrace(PTRACE_SEIZE, number(2), 0, 0), "ptrace");
+  if (IS("ptrace-child")) return told(ptrace(PTRACE_SEIZE, waiting_child(), 0, 0), "ptrace");
   if (IS("vm-write")) {
     static char here[8];
     struct iovec local = {here, 8}, remote = {here, 8};
