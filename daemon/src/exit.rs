@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     NotMet,
     /// A fault of ours: try again.
     Fault,
+    /// A command of the caller's own ended so (`sandbox run`); its code is passed on.
+    Command(u8),
 }
 
 impl Exit {
@@ -29,6 +31,7 @@ impl Exit {
             Self::Undecided => 3,
             Self::NotMet => 4,
             Self::Fault => 5,
+            Self::Command(code) => code,
         }
     }
 

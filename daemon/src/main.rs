@@ -30,6 +30,7 @@ mod signer;
 mod signers;
 
 mod pipeline;
+mod sandboxed;
 mod service;
 mod store;
 mod workshop;

@@ -28,6 +28,7 @@ use countersign_builder::recipe::encoding::{self, Trial, TrialResult};
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
 use countersign_builder::sandbox::Profile;
+use countersign_builder::sandbox::variation::Explored;
 use countersign_builder::tree;
 use tokio::sync::OnceCell;
 
@@ -43,6 +44,7 @@ mod record;
 pub(crate) mod replay;
 mod source;
 mod values;
+mod vary;
 
 use replay::{RebuiltFile, Replay};
 pub(crate) use values::{ArtifactResult, Findings, Resolved, Task};
@@ -69,10 +71,16 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
         let alone = known_published.len() == 1;
         artifacts.push(one_artifact(workshop, task, &resolved, artifact, alone, &mut bench).await?);
     }
+    if task.vary {
+        for result in &mut artifacts {
+            vary_plan(workshop, task, &resolved, result, &mut bench).await?;
+        }
+    }
     Ok(Findings {
         release: resolved.release,
         artifacts,
         plans: bench.plans,
+        explored: bench.explored,
         known_published,
         _replays: bench.replays,
     })
@@ -89,6 +97,8 @@ struct Bench {
     records: BTreeMap<Sha256, record::Record>,
     plans: BTreeMap<Sha256, Plan>,
     replays: BTreeMap<Sha256, Vec<Replay>>,
+    /// What varying has shown, by plan.
+    explored: BTreeMap<Sha256, Explored>,
 }
 
 /// The loop over candidates for one artifact.
@@ -146,6 +156,37 @@ async fn one_artifact(
     Ok(result)
 }
 
+/// Varies the plan that decided about an artifact, where its first build ended well.
+async fn vary_plan(
+    workshop: &Workshop,
+    task: &Task,
+    resolved: &Resolved,
+    result: &mut ArtifactResult,
+    bench: &mut Bench,
+) -> Result<(), Trouble> {
+    let Some(digest) = result.plan else {
+        return Ok(()); // nothing was built
+    };
+    let (plan, replays) = (bench.plans.get(&digest), bench.replays.get(&digest));
+    let first = replays.and_then(|replays| replays.first());
+    let (Some(plan), Some(first)) = (plan, first) else {
+        return Ok(());
+    };
+    let explored = match bench.explored.get(&digest) {
+        Some(known) => known.clone(),
+        None if first.outcome.ended != Ended::Completed => return Ok(()),
+        None => {
+            let tools = wanted_tools(task, &plan.candidate.recipe);
+            let capabilities = workshop.capabilities(&tools).await?;
+            let first = &first.outcome;
+            vary::vary(workshop, resolved, plan, digest, first, &capabilities).await?
+        }
+    };
+    result.variations.clone_from(&explored.variations);
+    bench.explored.insert(digest, explored);
+    Ok(())
+}
+
 /// The result of an artifact before anything is tried, which is the whole of it where the tag moved.
 fn untried(
     workshop: &Workshop,
@@ -176,6 +217,7 @@ fn untried(
         differences: None,
         attempts: Vec::new(),
         encoders: Vec::new(),
+        variations: Vec::new(),
     }
 }
 

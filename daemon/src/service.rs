@@ -339,6 +339,7 @@ impl Service {
             hints: repository.hints.clone(),
             plan: None,
             moved_from: release.moved_from,
+            vary: false,
         };
         let findings = pipeline::run(&self.workshop, &task).await?;
         Ok((release, findings))

@@ -53,6 +53,11 @@ pub(crate) enum Step<'a> {
     },
     /// Looking inside two files.
     Comparing,
+    /// Building with other values of what must not matter.
+    Varying {
+        /// Which build, from 1.
+        build: usize,
+    },
 }
 
 /// Called with each step.

@@ -126,6 +126,7 @@ fn verdict(facts: &Facts) -> Result<(Subject, VerdictPredicate), Contradiction> 
         assisted_by: facts.assisted_by.clone(),
         comparison: facts.comparison.clone(),
         build: facts.build.as_ref().map(build_field).transpose()?,
+        variations: facts.variations.clone(),
     };
     let subject = Subject {
         name: facts.published.file_name.clone(),

@@ -74,6 +74,9 @@ pub enum Contradiction {
     /// Nobody knows where the values of the plan came from.
     #[error("the verdict {0} without the origins of the plan's values")]
     OriginsMissing(Verdict),
+    /// Something was varied and nothing was built.
+    #[error("variations without a build")]
+    VariationsUnexpected,
     /// Something was fetched by a build that had no network.
     #[error("build.inputs of a build without a network")]
     InputsUnexpected,

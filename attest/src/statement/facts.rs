@@ -43,6 +43,33 @@ pub struct Facts {
     /// SHA-256 of every published file known for this release, so that no provenance is issued for
     /// bytes we do not vouch for. The artifact itself counts without being listed.
     pub known_published: Vec<Sha256>,
+    /// What came of varying what must not matter, beyond the two builds of every verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variations: Vec<Variation>,
+}
+
+/// A setting that must not matter, and what came of another value of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variation {
+    /// The variation's name.
+    pub name: String,
+    /// The normalised value, then the other.
+    pub values: [String; 2],
+    /// What came of it.
+    pub outcome: Effect,
+}
+
+/// What came of a variation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Effect {
+    /// The outputs were the same.
+    Stable,
+    /// The outputs were others because of it.
+    Unstable,
+    /// It was not tried: the rebuilder's machine has no other value.
+    Void,
 }
 
 /// Which statement is wanted.

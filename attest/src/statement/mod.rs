@@ -18,8 +18,8 @@ pub(crate) mod tests;
 pub use compose::{Custody, MAX_STATEMENT_BYTES, companion, compose};
 pub use contradiction::Contradiction;
 pub use facts::{
-    Assist, Build, Comparison, Enforcement, Exit, Facts, IdMode, Input, KeyIsolation, Kind,
+    Assist, Build, Comparison, Effect, Enforcement, Exit, Facts, IdMode, Input, KeyIsolation, Kind,
     LimitKind, Log, Means, MemberChange, MemberDifference, Network, Normalization, PlanRef,
-    Published, Rebuilder, Rebuilt, Run, SignatureState, Source, Stage, Tool,
+    Published, Rebuilder, Rebuilt, Run, SignatureState, Source, Stage, Tool, Variation,
 };
 pub use parse::{BuildStatement, Statement, StatementError, VerdictStatement};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{
     Assist, Comparison, Enforcement, Exit, IdMode, Network, Rebuilder, SignatureState, Stage,
+    Variation,
 };
 use crate::digest::{GitOid, Sha256, Sha512};
 use crate::time::Timestamp;
@@ -101,6 +102,9 @@ pub struct VerdictPredicate {
     /// How it was built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildField>,
+    /// What came of varying what must not matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variations: Vec<Variation>,
 }
 
 /// Where the source came from.

@@ -42,7 +42,13 @@ pub(super) fn check(
     check_reason(predicate)?;
     check_assisted_by(predicate)?;
     check_bytes(predicate)?;
-    check_comparison(predicate)
+    check_comparison(predicate)?;
+    // what was varied is a build
+    let built = predicate.build.is_some();
+    refuse_if(
+        !built && !predicate.variations.is_empty(),
+        Contradiction::VariationsUnexpected,
+    )
 }
 
 /// Checks what only the signer knows: where the values of the plan came from.

@@ -121,6 +121,7 @@ fn base() -> Facts {
         }),
         origins: vec![Origin::Source, Origin::Operator],
         known_published: Vec::new(),
+        variations: Vec::new(),
     }
 }
 
@@ -317,6 +318,35 @@ fn what_replays_were_served_is_golden_and_among_the_dependencies() {
         parse(control.as_bytes()),
         Err(StatementError::Contradiction(_))
     ));
+}
+
+#[test]
+fn variations_stand_in_the_verdict_and_only_where_something_was_built() {
+    let mut facts = facts(Verdict::Reproduced);
+    let none = String::from_utf8(composed(&facts)).unwrap();
+    assert!(!none.contains("variations"));
+    for (name, outcome) in [
+        ("umask", Effect::Stable),
+        ("locale", Effect::Void),
+        ("file-order", Effect::Unstable),
+    ] {
+        facts.variations.push(Variation {
+            name: name.into(),
+            values: ["one".into(), "other".into()],
+            outcome,
+        });
+    }
+    let bytes = composed(&facts);
+    golden("statements/variations.json", &bytes);
+    let Statement::Verdict(read) = parse(&bytes).unwrap() else {
+        panic!("a verdict read as something else");
+    };
+    assert_eq!(read.predicate.variations, facts.variations);
+    facts.variations[0].values[1] = "\u{1b}[31m".into();
+    assert!(compose(&facts, Custody::Operator).is_err());
+    facts.variations[0].values[1] = "other".into();
+    facts.build = None;
+    assert!(compose(&facts, Custody::Operator).is_err());
 }
 
 #[test]

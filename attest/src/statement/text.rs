@@ -48,6 +48,12 @@ pub(super) fn check_verdict(predicate: &VerdictPredicate) -> Result<(), Contradi
             plain("build.worker", worker)?;
         }
     }
+    for variation in &predicate.variations {
+        plain("variations.name", &variation.name)?;
+        for value in &variation.values {
+            plain("variations.values", value)?;
+        }
+    }
     Ok(())
 }
 

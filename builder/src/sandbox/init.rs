@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::personality::{self, Persona};
 use nix::sys::prctl;
 use nix::sys::resource::Resource;
@@ -189,9 +189,6 @@ fn settle(spec: &Spec) -> Result<u64, SandboxError> {
             confine::limit(resource, value)?;
         }
     }
-    if let Some(cpus) = profile.cpus {
-        run_on(cpus)?;
-    }
     sys::set_niceness(profile.niceness).doing("setting the niceness")?;
     let mut persona = personality::get().doing("reading the personality")?;
     persona.set(Persona::ADDR_NO_RANDOMIZE, !profile.random_addresses);
@@ -202,23 +199,6 @@ fn settle(spec: &Spec) -> Result<u64, SandboxError> {
         landlock::restrict_where_possible(&[Place::Path(Path::new("/"))], &write)?;
     }
     Ok(u64::from(persona.bits().cast_unsigned()))
-}
-
-/// Leaves the first `count` of the processors that this process may run on.
-fn run_on(count: u32) -> Result<(), SandboxError> {
-    let this = Pid::from_raw(0);
-    let mut allowed = sched_getaffinity(this).doing("asking for processors")?;
-    let mut left = count.max(1);
-    for cpu in 0..CpuSet::count() {
-        if allowed.is_set(cpu).unwrap_or(false) {
-            if left == 0 {
-                allowed.unset(cpu).doing("choosing processors")?;
-            } else {
-                left -= 1;
-            }
-        }
-    }
-    sched_setaffinity(this, &allowed).doing("choosing processors")
 }
 
 fn run_steps(spec: &Spec, personality: u64, channel: &mut Channel) -> Result<Ended, SandboxError> {

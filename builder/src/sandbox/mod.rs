@@ -8,6 +8,7 @@
 pub mod confine;
 pub mod process;
 pub mod profile;
+pub mod variation;
 pub mod wall;
 
 pub(crate) mod launch;

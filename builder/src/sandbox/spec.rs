@@ -48,7 +48,10 @@ impl Spec {
             subdir: candidate.subdir.clone(),
             steps: steps(candidate),
             variables,
-            limits: candidate.limits,
+            limits: Limits {
+                cpus: fewer(candidate.limits.cpus, profile.cpus),
+                ..candidate.limits
+            },
             id_base: request.id_base,
             id_slots: request.id_slots,
             network: candidate.network,
@@ -89,6 +92,11 @@ impl Spec {
     pub(crate) fn search_path(&self) -> &str {
         self.variables.get("PATH").map_or("", String::as_str)
     }
+}
+
+/// The smaller limit of two, either of which may be none.
+fn fewer(a: Option<u32>, b: Option<u32>) -> Option<u32> {
+    a.into_iter().chain(b).min()
 }
 
 fn steps(candidate: &Candidate) -> Vec<Vec<String>> {

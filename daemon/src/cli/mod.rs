@@ -21,6 +21,7 @@ mod key;
 mod output;
 mod rebuild;
 mod release;
+mod sandbox;
 mod status;
 mod verify;
 
@@ -75,6 +76,9 @@ enum Command {
     Compare(compare::CompareArguments),
     /// Says what an attestation says of a file.
     Verify(verify::VerifyArguments),
+    /// Runs a command in the sandbox that builds get.
+    #[command(subcommand)]
+    Sandbox(sandbox::SandboxCommand),
     /// Makes, shows and imports keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -122,6 +126,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Rebuild(arguments) => wait_for(rebuild::run(*arguments, format)),
         Command::Compare(arguments) => compare::run(&arguments, format),
         Command::Verify(arguments) => verify::run(&arguments, format),
+        Command::Sandbox(command) => sandbox::run(&command),
         Command::Key(command) => key::run(&command, &config, format),
     }
 }

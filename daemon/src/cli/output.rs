@@ -7,6 +7,7 @@
 
 use std::io::{self, Write};
 
+use countersign_attest::escape::printable;
 use serde::Serialize;
 
 use super::Format;
@@ -41,6 +42,37 @@ pub(super) fn trouble(format: Format, trouble: &Trouble) {
     }
 }
 
+/// Makes a stranger's bytes, which come in pieces, fit for a terminal: all but line ends and tabs is escaped.
+#[derive(Debug, Default)]
+pub(super) struct Escaper {
+    /// The beginning of a character whose rest has not come yet.
+    carried: Vec<u8>,
+}
+
+impl Escaper {
+    /// The next piece, as far as its characters are whole.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
+        self.carried.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&self.carried) {
+            Ok(text) => text.len(),
+            // what can still become a character waits; what cannot is shown as what it is
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => self.carried.len(),
+        };
+        let rest = self.carried.split_off(whole);
+        let text = String::from_utf8_lossy(&self.carried).into_owned();
+        self.carried = rest;
+        let mut shown = String::with_capacity(text.len());
+        for part in text.split_inclusive(['\n', '\t']) {
+            let blank = part.ends_with(['\n', '\t']);
+            let (plain, end) = part.split_at(part.len() - usize::from(blank)); // both are one byte
+            shown.push_str(&printable(plain));
+            shown.push_str(end);
+        }
+        shown
+    }
+}
+
 fn write(bytes: &[u8]) -> Result<(), Trouble> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -49,5 +81,25 @@ fn write(bytes: &[u8]) -> Result<(), Trouble> {
             anyhow::Error::new(error).context("writing to standard output"),
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Escaper;
+
+    #[test]
+    fn what_strangers_wrote_cannot_drive_a_terminal() {
+        for (pieces, shown) in [
+            (&[&b"a\tb\nc"[..]][..], "a\tb\nc"),
+            (&[b"\x1b]52;c;", b"eA==\x07"], "\\u{1b}]52;c;eA==\\u{7}"),
+            (&[b"\xc3", b"\xa9!"], "é!"),
+            (&[b"\xe2\x80", b"\xae"], "\\u{202e}"),
+            (&[b"\xff", b"x\r\n"], "\u{fffd}x\\u{d}\n"),
+        ] {
+            let mut escaper = Escaper::default();
+            let told: String = pieces.iter().map(|piece| escaper.push(piece)).collect();
+            assert_eq!(told, shown, "{pieces:?}");
+        }
     }
 }

@@ -29,6 +29,7 @@ use crate::watch::location::{Location, LocationRules};
 use crate::workshop::{Progress, Step, Workshop};
 
 mod logs;
+mod vary;
 
 /// The rebuilder of a one-shot command: nobody in particular.
 const ONE_SHOT: &str = "urn:countersign:one-shot";
@@ -60,6 +61,10 @@ pub(super) struct RebuildArguments {
     /// Shows what was tried and why.
     #[arg(long)]
     explain: bool,
+    /// Builds again with other values of what must not matter (path, time zone, locale, file order, …), and
+    /// names those that the build notices.
+    #[arg(long)]
+    vary: bool,
     /// Where attestations, plans and, unless reproduced, the rebuilt files go.
     #[arg(long, default_value = "countersign-out", value_name = "DIR")]
     out: PathBuf,
@@ -231,6 +236,7 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
         hints,
         plan: arguments.plan.as_deref().map(load_plan).transpose()?,
         moved_from: None,
+        vary: arguments.vary,
     })
 }
 
@@ -255,6 +261,8 @@ struct Report {
     release: ReportRelease,
     artifacts: Vec<ReportArtifact>,
     attempts: Vec<ReportAttempt>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    variations: Vec<vary::ReportVariations>,
 }
 
 #[derive(Debug, Serialize)]
@@ -356,6 +364,7 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
         },
         artifacts,
         attempts: attempts(findings),
+        variations: vary::report(findings),
     })
 }
 
@@ -501,6 +510,7 @@ fn text(
             let _ = writeln!(text, "  {kind:<12} {format:<9} {path}");
         }
     }
+    vary::show(&mut text, findings);
     if arguments.explain {
         explain(&mut text, findings);
     }
@@ -569,6 +579,7 @@ fn reporter(bar: indicatif::ProgressBar) -> Progress {
             Step::Recording => "building, to see what it fetches".to_owned(),
             Step::Building { run } => format!("building, run {} of 2", run + 1),
             Step::Comparing => "comparing".to_owned(),
+            Step::Varying { build } => format!("building with other settings, build {build}"),
         });
     })
 }

@@ -56,6 +56,7 @@ pub(crate) fn of(
         build: attempted.map(|(attempt, plan)| build(result, attempt, plan)),
         origins: attempted.map_or_else(Vec::new, |(_, plan)| plan.origins()),
         known_published: known_published.to_vec(),
+        variations: result.variations.clone(),
     };
     let mut all = vec![verdict.clone()];
     if let Some(kind) = attest::companion(&verdict) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::statement::Variation;
 use countersign_attest::time::Timestamp;
 use countersign_builder::compare::{Comparison, Tree};
 use countersign_builder::judge::Judgement;
@@ -10,6 +11,7 @@ use countersign_builder::plan::Plan;
 use countersign_builder::recipe::encoding::Trial;
 use countersign_builder::recipe::{Attempt, Hints};
 use countersign_builder::release::{Published, Release};
+use countersign_builder::sandbox::variation::Explored;
 use countersign_builder::tree::TreeDigest;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -41,6 +43,8 @@ pub(crate) struct Task {
     pub plan: Option<Plan>,
     /// The object that the tag named before, where nobody has acknowledged the change.
     pub moved_from: Option<GitOid>,
+    /// Whether to find out what a build notices of what must not matter.
+    pub vary: bool,
 }
 
 /// A tag, resolved, with its tree on disk.
@@ -91,6 +95,9 @@ pub(crate) struct ArtifactResult {
     /// What the second step came to; empty where nothing called for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub encoders: Vec<Trial>,
+    /// What came of varying what must not matter, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variations: Vec<Variation>,
 }
 
 /// Everything that a task came to.
@@ -102,6 +109,8 @@ pub(crate) struct Findings {
     pub artifacts: Vec<ArtifactResult>,
     /// Every plan that ran.
     pub plans: BTreeMap<Sha256, Plan>,
+    /// What varying has shown, by plan, where that was asked for.
+    pub explored: BTreeMap<Sha256, Explored>,
     /// SHA-256 of every published file of the release.
     pub known_published: Vec<Sha256>,
     /// What was built, on disk until the findings are gone.
