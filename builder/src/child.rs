@@ -68,7 +68,7 @@ pub struct ReplayRequest {
     pub tools: Vec<ToolVersion>,
     /// Folders with toolchains beside `/usr`, each seen read-only as `/toolchains/N`.
     pub toolchains: Vec<String>,
-    /// The values of settings that must not matter.
+    /// The values of settings that must not matter, with what the plan sets.
     pub profile: Profile,
     /// First host id of the ranges to map, when started by root.
     pub id_base: u32,

@@ -176,7 +176,7 @@ async fn vary_plan(
         Some(known) => known.clone(),
         None if first.outcome.ended != Ended::Completed => return Ok(()),
         None => {
-            let tools = wanted_tools(task, &plan.candidate.recipe);
+            let tools = wanted_tools(task, &plan.candidate.recipe, &result.attempts);
             let capabilities = workshop.capabilities(&tools).await?;
             let first = &first.outcome;
             vary::vary(workshop, resolved, plan, digest, first, &capabilities).await?
@@ -436,7 +436,8 @@ async fn replay_twice<'a>(
         Entry::Vacant(vacant) => vacant,
     };
     let mut replays = Vec::new();
-    let profiles = [Profile::first(), Profile::second(&plan.candidate.settings)];
+    let settings = &plan.candidate.settings;
+    let profiles = [Profile::first().with(settings), Profile::second(settings)];
     for (run, profile) in profiles.into_iter().enumerate() {
         workshop.progress(Step::Building { run });
         let replay =

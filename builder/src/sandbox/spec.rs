@@ -36,14 +36,14 @@ impl Spec {
     pub(crate) fn of_replay(request: &ReplayRequest) -> Self {
         let candidate = &request.plan.candidate;
         let epoch = request.plan.source.epoch.unix_seconds();
-        let profile = request.profile.clone().with(&candidate.settings);
-        let mut variables = fixed_variables(&profile, request.toolchains.len(), epoch);
+        let profile = &request.profile;
+        let mut variables = fixed_variables(profile, request.toolchains.len(), epoch);
         for (name, value) in &candidate.variables {
             variables.insert(name.clone(), value.value.clone());
         }
         Self {
             file_time: epoch.saturating_add(profile.file_time_shift_seconds),
-            profile,
+            profile: profile.clone(),
             toolchains: request.toolchains.clone(),
             subdir: candidate.subdir.clone(),
             steps: steps(candidate),

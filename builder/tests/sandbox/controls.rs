@@ -4,10 +4,10 @@
 //! protection removed**; where neither is safe, or the kernel lacks the call, the refusal alone is asserted
 //! and counted as **no control**, with the reason. No control arm changes the host's state.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use countersign_builder::child;
 use countersign_builder::sandbox::wall::Wall;
@@ -40,18 +40,18 @@ pub(crate) enum Control {
 
 /// What was shown in this run, by the number of the hostile case.
 #[derive(Debug, Default)]
-pub(crate) struct Shown(RefCell<BTreeMap<u32, Vec<(String, Control)>>>);
+pub(crate) struct Shown(Mutex<BTreeMap<u32, Vec<(String, Control)>>>);
 
 impl Shown {
     /// Records that an act of a case was refused, and how it was shown to be able.
     pub(crate) fn tell(&self, number: u32, act: impl Into<String>, control: Control) {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.0.lock().expect("no thread panics with it");
         all.entry(number).or_default().push((act.into(), control));
     }
 
     /// Prints the three counts, and each act without a control.
     pub(crate) fn print(&self) {
-        let all = self.0.borrow();
+        let all = self.0.lock().expect("no thread panics with it");
         let acts: Vec<_> = all.values().flatten().collect();
         let count = |wanted: fn(&Control) -> bool| acts.iter().filter(|(_, c)| wanted(c)).count();
         println!(

@@ -76,7 +76,7 @@ pub(super) async fn record(
     let build = Build {
         plan: draft,
         digest,
-        profile: Profile::first(),
+        profile: Profile::first().with(&draft.candidate.settings),
         call: child::record,
         mirror: Some(workshop.mirror_setup(Mode::Record(upstreams))),
     };

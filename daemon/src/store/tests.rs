@@ -171,6 +171,7 @@ fn judged(about: StoredRelease, verdict: Verdict, kinds: &[Kind]) -> Judged {
         differences: None,
         attempts: Vec::new(),
         encoders: Vec::new(),
+        variations: Vec::new(),
     };
     let facts: Facts = serde_json::from_str(FACTS).unwrap();
     let drafts = kinds.iter().map(|&kind| Draft {
