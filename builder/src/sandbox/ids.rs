@@ -13,7 +13,6 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::prctl;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Gid, Uid, User, getegid, geteuid, setgroups, setresgid, setresuid};
 
@@ -245,10 +244,9 @@ pub(crate) fn become_inner_root(mode: IdMode) -> Result<(), SandboxError> {
 }
 
 /// Enters a second user and mount namespace: from there all mounts made so far are locked, and no
-/// third user namespace can be made. The build user exists in it under `build_id`.
+/// third user namespace can be made. The build user exists in it under `build_id`. The process must be
+/// dumpable, else its `/proc/self` is not its own.
 pub(crate) fn nest(mode: IdMode, build_id: u32) -> Result<(), SandboxError> {
-    // /proc/self belongs to nobody we are unless the process can be debugged; no stranger runs yet
-    prctl::set_dumpable(true).doing("opening /proc/self for the second mapping")?;
     fs::write("/proc/sys/user/max_user_namespaces", "1").doing("bounding user namespaces")?;
     let second = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     match mode {

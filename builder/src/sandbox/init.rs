@@ -130,6 +130,8 @@ fn live(start: Start<'_>, channel: &mut Channel) -> Result<(), SandboxError> {
     };
     mounts::enter_new_root(spec, mode, trees)?;
     clock::restart(spec.profile.uptime_seconds)?;
+    // when the machine itself runs out of memory, a build goes first
+    fs::write("/proc/self/oom_score_adj", "500").doing("offering to the out-of-memory killer")?;
     ids::nest(mode, spec.profile.user_id)?;
     let null = File::open("/dev/null").doing("opening /dev/null")?;
     dup2_stdin(&null).doing("closing the way to the host")?;

@@ -21,6 +21,7 @@ pub(crate) mod cpus;
 pub(crate) mod ids;
 pub(crate) mod init;
 pub(crate) mod mounts;
+pub(crate) mod proc;
 pub(crate) mod sample;
 pub(crate) mod source;
 pub(crate) mod watch;

@@ -22,13 +22,13 @@ use crate::plan::{Limits, Network};
 
 use super::fault::{Doing, SandboxError};
 use super::spec::Spec;
-use super::sys;
-use super::wall::Wall;
+use super::{proc, sys};
 
 /// Where the new root is put together. What the host has there is covered, in this mount namespace.
 const NEW_ROOT: &str = "/tmp";
 
-const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+pub(super) const READ_ONLY: u64 =
+    libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
 /// Room on the root file system for what is not the build's.
 const OWN_BYTES: u64 = 256 << 10;
@@ -54,39 +54,18 @@ const DEVICES: [(&str, u64, u64); 5] = [
     ("urandom", 1, 9),
 ];
 
-/// Files of /proc that tell about the kernel or other people's builds, or act on the machine.
-const MASKED: [&str; 16] = [
-    "kallsyms",
-    "timer_list",
-    "keys",
-    "key-users",
-    "sysrq-trigger",
-    "kcore",
-    "kmsg",
-    "sched_debug",
-    "latency_stats",
-    "kpagecount",
-    "kpageflags",
-    "kpagecgroup",
-    "vmallocinfo",
-    "slabinfo",
-    "iomem",
-    "ioports",
-];
-
 /// Makes the root file system and moves this process into it.
 pub(crate) fn enter_new_root(
     spec: &Spec,
     mode: IdMode,
     trees: Vec<(String, OwnedFd)>,
 ) -> Result<(), SandboxError> {
-    let null = device("null", 1, 3)?;
     root_file_system(&spec.limits)?;
     for (target, tree) in trees {
         attach(&target, &tree)?;
     }
     settings(spec)?;
-    proc(spec, &null)?;
+    proc::make(spec, &inside("/proc"), &inside("/etc/proc"))?;
     devices()?;
     work_space(spec, mode)?;
     sethostname(&spec.profile.host_name).doing("setting the host name")?;
@@ -207,34 +186,6 @@ fn settings(spec: &Spec) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn proc(spec: &Spec, null: &OwnedFd) -> Result<(), SandboxError> {
-    let target = inside("/proc");
-    fs::create_dir(&target).doing("making /proc")?;
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let remedy = "the /proc of this machine must not be partly covered: in a container, unmask it";
-    mount(
-        Some("proc"),
-        target.as_str(),
-        Some("proc"),
-        flags,
-        None::<&str>,
-    )
-    .doing_or("mounting /proc", remedy)?;
-    if !spec.stands(Wall::ProcMasks) {
-        return Ok(());
-    }
-    for name in MASKED {
-        let path = format!("{target}/{name}");
-        if Path::new(&path).exists() {
-            let what = format!("masking /proc/{name}");
-            let mask = sys::open_tree(null.as_raw_fd(), c"", false).doing(&what)?;
-            sys::set_mount(mask.as_fd(), READ_ONLY, false).doing(&what)?; // NODEV: EACCES to all
-            cover(&path, &mask, &what)?;
-        }
-    }
-    Ok(())
-}
-
 fn devices() -> Result<(), SandboxError> {
     let target = inside("/dev");
     fs::create_dir(&target).doing("making /dev")?;
@@ -318,7 +269,7 @@ fn work_space(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
     }
 }
 
-fn folder(path: &str) -> Result<OwnedFd, SandboxError> {
+pub(super) fn folder(path: &str) -> Result<OwnedFd, SandboxError> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty()).doing(&format!("opening {path}"))
 }

@@ -2,7 +2,9 @@
 //!
 //! Not an allow list: builds are too varied. Known numbers are allowed but for the named ones;
 //! numbers above [`NEWEST_REVIEWED`] do not exist, so that every kernel shows the same set to
-//! configure scripts; another architecture's entry points kill.
+//! configure scripts. Another architecture's entry points kill, so a program of 32 bits (i386, by
+//! `int 0x80` or as a program of its own) does not run: filters that know one architecture cannot hold
+//! another's numbers. x32 lies above the newest number and does not exist.
 
 use std::io;
 
@@ -27,6 +29,7 @@ pub(crate) fn build(personality: u64) -> Result<(), SandboxError> {
     let mut refused = kernel_surface();
     refused.extend(whole(&[libc::SYS_chroot]));
     refused.extend(special_modes()?);
+    refused.extend(special_creation()?);
     refused.push((libc::SYS_clone, new_namespaces()?));
     refused.push((libc::SYS_ioctl, terminal_injection()?));
     refused.push((libc::SYS_socket, foreign_sockets()?));
@@ -37,7 +40,8 @@ pub(crate) fn build(personality: u64) -> Result<(), SandboxError> {
     refused.push((libc::SYS_personality, vec![rule(other.into())?]));
     apply(&[
         errno(refused, libc::EPERM)?,
-        errno(whole(&[libc::SYS_clone3]), libc::ENOSYS)?, // its flags are behind a pointer
+        // what they ask for is behind a pointer
+        errno(whole(&[libc::SYS_clone3, libc::SYS_openat2]), libc::ENOSYS)?,
         errno(whole(&ATTRIBUTES), libc::ENOTSUP)?,
         numbers()?,
     ])
@@ -120,6 +124,7 @@ fn kernel_surface() -> Rules {
         libc::SYS_swapoff,
         libc::SYS_acct,
         libc::SYS_quotactl,
+        libc::SYS_quotactl_fd,
         libc::SYS_syslog,
         libc::SYS_name_to_handle_at,
         libc::SYS_open_by_handle_at,
@@ -136,6 +141,39 @@ fn kernel_surface() -> Rules {
     #[cfg(target_arch = "x86_64")]
     rules.extend(whole(&[libc::SYS_ioperm, libc::SYS_iopl]));
     rules
+}
+
+/// Files that are made with a set-user-id or set-group-id bit.
+fn special_creation() -> Result<Rules, SandboxError> {
+    let (create, unnamed) = (libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY);
+    let mut rules = Rules::new();
+    for (number, flags, mode) in [
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, Some(1), 2),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_creat, None, 1),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_mknod, None, 1),
+        (libc::SYS_openat, Some(2), 3),
+        (libc::SYS_mknodat, None, 2),
+    ] {
+        let mut each = Vec::new();
+        for bit in [u64::from(libc::S_ISUID), u64::from(libc::S_ISGID)] {
+            let special = when(mode, SeccompCmpOp::MaskedEq(bit), bit)?;
+            let Some(flags) = flags else {
+                each.push(rule(vec![special])?);
+                continue;
+            };
+            // the mode of an open that makes nothing is whatever lay there
+            for makes in [create, unnamed] {
+                let makes = u64::from(makes.cast_unsigned());
+                let making = when(flags, SeccompCmpOp::MaskedEq(makes), makes)?;
+                each.push(rule(vec![making, special.clone()])?);
+            }
+        }
+        rules.push((number, each));
+    }
+    Ok(rules)
 }
 
 /// `chmod` and its kin with a set-user-id or set-group-id bit.

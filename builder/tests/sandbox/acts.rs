@@ -44,6 +44,13 @@ pub(crate) fn act(arguments: &[String]) -> Result<(), String> {
             .mode(0o755)
             .open(word(1))
             .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o4755))),
+        "open-suid" => OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o4755)
+            .open(word(1))
+            .map(drop),
         "connect" => TcpStream::connect(word(1)).map(drop),
         "connect-unix" => UnixStream::connect(word(1)).map(drop),
         "connect-abstract" => {

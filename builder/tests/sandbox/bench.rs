@@ -334,10 +334,16 @@ impl Bench {
             tools: Vec::new(),
             toolchains: vec![self.toolchain.clone()],
             profile: Profile::first(),
-            id_base: 1_000_000,
+            id_base: id_base(),
             id_slots: 16,
         }
     }
+}
+
+/// The first host id of this run's sandboxes: another run at the same time has others.
+fn id_base() -> u32 {
+    let slots = 16 * 65_536;
+    1_000_000 + std::process::id() % 256 * slots
 }
 
 /// The host's id of what is root inside, and of the build user.
@@ -345,7 +351,7 @@ pub(crate) fn host_ids(mode: IdMode) -> (u32, u32) {
     let own = nix::unistd::geteuid();
     let first = match mode {
         IdMode::SingleId => return (own.as_raw(), own.as_raw()),
-        IdMode::RootRange => 1_000_000,
+        IdMode::RootRange => id_base(),
         IdMode::UserRange => {
             let lent = fs::read_to_string("/etc/subuid").expect("/etc/subuid");
             let first = lent.lines().next().and_then(|line| line.split(':').nth(1));

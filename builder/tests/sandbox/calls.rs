@@ -38,8 +38,8 @@ fn remedies(bench: &Bench) -> Result<(), String> {
         ensure!(problems.contains(part), "{part:?} is not in {problems:?}");
     }
     ensure!(
-        !problems.contains("openat2"),
-        "openat2 works there: {problems}"
+        !problems.contains("file access rules"),
+        "landlock works there: {problems}"
     );
     Ok(())
 }

@@ -275,8 +275,12 @@ fn mounts(bench: &Bench) -> Result<(), String> {
 fn set_user_id(bench: &Bench) -> Result<(), String> {
     let file = bench.scratch.path().join("suid");
     let path = file.to_str().unwrap_or_default();
-    refused_only(bench, &["create-suid", "/build/suid"], "not permitted")?;
-    bench.outside(&["create-suid", path])?;
+    for act in ["create-suid", "open-suid"] {
+        refused_only(bench, &[act, "/build/suid"], "not permitted")?;
+        bench.outside(&[act, path])?;
+    }
+    // the same bits where nothing is made are whatever lay there: no matter
+    bench.inside(&["read", "/build/source/a"])??;
     let _ = fs::remove_file(&file);
     // a program of the host with the bit does not get what the bit promises
     let seen = bench.script(
@@ -342,6 +346,35 @@ fn proc(bench: &Bench) -> Result<(), String> {
             Err(error) => ensure!(error.contains("denied"), "{path}: {error}"),
         }
     }
+    // what is the machine's says the same everywhere, and none of it can be changed
+    let seen = bench.script(
+        "grep -c ^processor /proc/cpuinfo; nproc; cat /proc/sys/kernel/osrelease /proc/uptime; \
+         grep -h 'model name' /proc/cpuinfo | sort -u; awk '{print $1, $2}' /proc/meminfo | head -n 1; \
+         cat /proc/sys/kernel/random/boot_id; grep -c . /proc/cmdline; ls /proc/acpi /proc/fs /proc/irq; \
+         chmod 777 /proc/cpuinfo; echo x > /proc/uptime; echo $(cat /proc/uptime)",
+        |_| (),
+    )?;
+    let lines: Vec<&str> = seen.log.lines().collect();
+    ensure!(lines.first() == lines.get(1), "processors: {lines:?}");
+    for line in [
+        "6.1.0",
+        "0.00 0.00",
+        "model name\t: normalised x86-64-v2 processor",
+        "MemTotal: 8388608",
+        "00000000-0000-4000-8000-000000000000",
+    ] {
+        ensure!(
+            lines.contains(&line) || !cfg!(target_arch = "x86_64"),
+            "no {line:?} in {lines:?}"
+        );
+    }
+    ensure!(seen.log.contains("Read-only file system"), "{lines:?}");
+    ensure!(lines.last() == Some(&"0.00 0.00"), "{lines:?}");
+    let host = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    ensure!(
+        !seen.log.contains(host.trim()),
+        "control arm: the host's own boot id"
+    );
     let seen = bench.script("ls /proc | grep -c '^[0-9]'", |_| ())?.log;
     let count: u32 = seen.trim().parse().unwrap_or(u32::MAX);
     ensure!(count < 10, "{count} processes are in view");
