@@ -12,7 +12,8 @@ pub enum Origin {
     Registry,
     /// The operator of this rebuilder, or its environment.
     Operator,
-    /// Copied from the published artifact under test: `reproduced` is then impossible.
+    /// Copied from the published artifact under test, or another release of its package:
+    /// `reproduced` is then impossible.
     Artifact,
 }
 
@@ -32,4 +33,6 @@ pub enum AssistKind {
     Commit,
     /// Other container metadata, such as a header string.
     Metadata,
+    /// What a registry has of another release of the same package: the build needs itself.
+    OwnRelease,
 }

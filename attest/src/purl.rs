@@ -60,11 +60,42 @@ impl Purl {
         &self.version
     }
 
+    /// Whether a typed request of a build (`registry:kind/name`, then perhaps more after a slash) is for
+    /// this package, in whichever version. Names are compared as loosely as the loosest registry does.
+    #[must_use]
+    pub fn is_requested_by(&self, request: &str) -> bool {
+        let Some((registry, rest)) = request.split_once(':') else {
+            return false;
+        };
+        let own: Vec<String> = self
+            .namespace
+            .iter()
+            .flat_map(|namespace| namespace.split('/'))
+            .chain([self.name.as_str()])
+            .map(loosely)
+            .collect();
+        let mut asked = rest.split('/').skip(1).map(loosely);
+        registry == self.kind && own.iter().all(|part| asked.next().as_ref() == Some(part))
+    }
+
     /// The canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Lower case, and every run of `-`, `_` and `.` is one dash.
+fn loosely(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars().map(|c| c.to_ascii_lowercase()) {
+        match c {
+            '-' | '_' | '.' if out.ends_with('-') => {}
+            '-' | '_' | '.' => out.push('-'),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 impl FromStr for Purl {
@@ -146,6 +177,26 @@ mod tests {
             ("npm", Some("@babel"), "core")
         );
         assert_eq!(purl.version(), "7.0.0");
+    }
+
+    #[test]
+    fn requests_are_for_the_package_or_for_another() {
+        for (purl, request, own) in [
+            ("pkg:cargo/Foo_Bar@1.0.0", "cargo:index/foo-bar", true),
+            ("pkg:cargo/Foo_Bar@1.0.0", "cargo:file/Foo_Bar/0.9.0", true),
+            ("pkg:cargo/foo@1.0.0", "cargo:index/foo-bar", false),
+            ("pkg:cargo/foo@1.0.0", "pypi:index/foo", false),
+            ("pkg:cargo/foo@1.0.0", "cargo:config", false),
+            ("pkg:cargo/foo@1.0.0", "cargo:file/bar/foo", false),
+            ("pkg:cargo/foo@1.0.0", "foo", false),
+            ("pkg:pypi/a.b@1", "pypi:file/a-b/a_b-0.tar.gz", true),
+            ("pkg:npm/%40babel/core@7", "npm:index/@babel/core", true),
+            ("pkg:npm/%40babel/core@7", "npm:index/@other/core", false),
+            ("pkg:npm/core@7", "npm:index/@babel/core", false),
+        ] {
+            let parsed: Purl = purl.parse().unwrap();
+            assert_eq!(parsed.is_requested_by(request), own, "{purl} {request}");
+        }
     }
 
     #[test]

@@ -156,7 +156,7 @@ reasons! {
     NoRecipe = "no-recipe" for Indeterminate,
     /// The plan needs a tool or a version that this machine does not have.
     ToolchainUnavailable = "toolchain-unavailable" for Indeterminate,
-    /// What decides the build was copied from the artifact under test.
+    /// What decides the build was copied from the artifact under test, or from another release of its package.
     InputsChosenByArtifact = "inputs-chosen-by-artifact" for Indeterminate,
 }
 

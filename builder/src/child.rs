@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use countersign_attest::digest::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::ReadLimits;
@@ -22,7 +23,9 @@ mod call;
 mod process;
 mod serve;
 
-pub use call::{CallError, ReplayCall, ReplaySink, compare, inspect, probe, record, replay};
+pub use call::{
+    CallError, ReplayCall, ReplaySink, compare, inspect, probe, record, replay, unpack,
+};
 pub use serve::{serve, serve_without};
 
 /// The argument that makes the binary a builder child.
@@ -48,6 +51,11 @@ pub enum Request {
         /// The published file's name, which decides nothing but the words.
         file_name: String,
         /// What the comparison may use.
+        limits: ReadLimits,
+    },
+    /// Digests what is in a compressed file. Descriptor: the file. Answered by [`Answer::Unpacked`].
+    Unpack {
+        /// What reading may use.
         limits: ReadLimits,
     },
     /// Says what this machine can do, by doing it. Answered by [`Answer::Capabilities`].
@@ -109,6 +117,11 @@ pub enum Answer {
     },
     /// See [`Request::Compare`].
     Compared(Box<Compared>),
+    /// See [`Request::Unpack`]. It only ever refuses something, so a child's word is enough.
+    Unpacked {
+        /// The digest; `None` where the file is not compressed or cannot be read.
+        inside: Option<Sha256>,
+    },
     /// See [`Request::Probe`].
     Capabilities(Box<Capabilities>),
     /// The child could not do its work: our trouble, nothing about the release.

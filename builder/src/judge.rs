@@ -305,4 +305,4 @@ pub const fn because(reason: Reason, detail: Option<String>) -> Judgement {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,10 @@
 //! An [`Outcome`] is about the release. Whatever is our own trouble (a full disk, a kernel feature
 //! that is missing) is a fault and never becomes an outcome.
 
+use std::collections::BTreeSet;
+
 use countersign_attest::digest::{Digests, Sha256};
+use countersign_attest::escape::printable;
 pub use countersign_attest::statement::{Enforcement, LimitKind, Means};
 use countersign_attest::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,63 @@ pub struct Outcome {
     pub outputs: Vec<OutputFile>,
     /// What it ran in.
     pub environment: EnvironmentFound,
+    /// What it asked the mirror for and did not get; the host's record, like the digests.
+    #[serde(default, skip_serializing_if = "Misses::is_empty")]
+    pub misses: Misses,
+}
+
+/// Requests without an answer: what does not exist, was not there yet, is refused, or in a replay is not
+/// among the plan's inputs. Written by strangers, but for those that are of the mirror's grammar.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Misses {
+    /// The first of them, sorted, each once and printable.
+    pub listed: Vec<String>,
+    /// How many more there are.
+    pub unlisted: u64,
+}
+
+impl Misses {
+    /// Most that are listed.
+    pub const MOST: usize = 100;
+    /// Most characters of one that are kept.
+    pub const LONGEST: usize = 200;
+
+    /// Takes requests in order, within the limits.
+    #[must_use]
+    pub fn of(requests: &[String]) -> Self {
+        let listed = requests.iter().take(Self::MOST).map(|request| {
+            let end = request.floor_char_boundary(Self::LONGEST);
+            let (start, rest) = request.split_at(end);
+            let cut = if rest.is_empty() { "" } else { "…" };
+            format!("{}{cut}", printable(start))
+        });
+        Self {
+            listed: listed.collect(),
+            unlisted: requests.len().saturating_sub(Self::MOST) as u64,
+        }
+    }
+
+    /// What any of several runs missed.
+    #[must_use]
+    pub fn of_all<'a>(runs: impl IntoIterator<Item = &'a Self>) -> Self {
+        let (mut listed, mut unlisted) = (BTreeSet::new(), 0);
+        for run in runs {
+            listed.extend(run.listed.iter().cloned());
+            unlisted = run.unlisted.max(unlisted);
+        }
+        let more = listed.len().saturating_sub(Self::MOST) as u64;
+        Self {
+            listed: listed.into_iter().take(Self::MOST).collect(),
+            unlisted: unlisted.saturating_add(more),
+        }
+    }
+
+    /// Whether every request had its answer.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.listed.is_empty() && self.unlisted == 0
+    }
 }
 
 /// How the steps of a plan ended.
@@ -138,4 +198,32 @@ pub enum IdMode {
     UserRange,
     /// Started by an ordinary user: that one id.
     SingleId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misses_are_bounded_and_printable() {
+        assert!(Misses::of(&[]).is_empty());
+        let long = "é".repeat(Misses::LONGEST);
+        let mut requests = vec!["/\u{1b}[2J\u{202e}".to_owned(), long];
+        let misses = Misses::of(&requests);
+        assert_eq!(misses.listed[0], printable("/\u{1b}[2J\u{202e}"));
+        assert!(!misses.listed[0].contains(char::is_control));
+        assert_eq!(misses.listed[1].chars().count(), Misses::LONGEST / 2 + 1);
+        requests.resize(Misses::MOST + 7, "cargo:index/x".to_owned());
+        let misses = Misses::of(&requests);
+        assert_eq!((misses.listed.len(), misses.unlisted), (Misses::MOST, 7));
+        assert!(!misses.is_empty());
+        let other = Misses::of(&["a".to_owned()]);
+        let all = Misses::of_all([&misses, &other, &misses]);
+        let [one, two, three, four] = all.listed.as_slice() else {
+            panic!("each once: {:?}", all.listed);
+        };
+        assert_eq!((&**two, &**three), ("a", "cargo:index/x"));
+        assert_eq!([one, four], [&misses.listed[0], &misses.listed[1]]);
+        assert_eq!(all.unlisted, 7);
+    }
 }

@@ -70,6 +70,10 @@ pub struct Candidate {
     /// The moment as of which registries answer; there exactly where the network is `mirror`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
+    /// Whether registries show other versions of the package itself (self-hosting). What is then served of
+    /// them counts as copied from the artifact, so that the verdict is `assisted` at best.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_releases: bool,
     /// If content differs, this is why that says nothing about the release.
     pub incomplete: Option<Reason>,
     /// What is missing, for people, where `incomplete` says that something is.
@@ -170,6 +174,8 @@ pub struct PlanInput {
     pub sha256: Sha256,
     /// Its length.
     pub size_bytes: u64,
+    /// Who chose it: a registry, or the package under test, of which it is another release.
+    pub origin: Origin,
 }
 
 /// What a build runs in.
@@ -343,10 +349,25 @@ impl Plan {
             .chain(candidate.outputs.iter().map(|o| o.origin))
             .chain(tools.iter().map(|t| t.origin))
             .chain(candidate.settings.origins())
+            .chain(self.inputs.iter().map(|i| i.origin))
             .collect();
         origins.sort_unstable();
         origins.dedup();
         origins
+    }
+}
+
+impl Plan {
+    /// All that was copied from the artifact under test and may be: what the candidate says, and each
+    /// input that is of another release of the package itself.
+    #[must_use]
+    pub fn assists(&self) -> Vec<Assist> {
+        let own = self.inputs.iter().filter(|i| i.origin == Origin::Artifact);
+        let own = own.map(|input| Assist {
+            kind: AssistKind::OwnRelease,
+            sha256: input.sha256,
+        });
+        self.candidate.assists.iter().copied().chain(own).collect()
     }
 }
 
@@ -420,6 +441,7 @@ mod tests {
             request: request.to_owned(),
             sha256: Sha256::of(request.as_bytes()),
             size_bytes: 7,
+            origin: Origin::Registry,
         };
         Plan {
             schema: SCHEMA.into(),
@@ -443,6 +465,7 @@ mod tests {
                 limits: Limits::default(),
                 network: Network::Mirror,
                 as_of: Some(Timestamp::EPOCH),
+                own_releases: false,
                 incomplete: None,
                 missing: None,
                 assists: Vec::new(),

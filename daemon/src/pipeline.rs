@@ -33,7 +33,6 @@ use countersign_builder::tree;
 use tokio::sync::OnceCell;
 
 use crate::crash;
-use crate::mirror::UnderTest;
 use crate::trouble::Trouble;
 use crate::watch::{WatchError, tags};
 use crate::workshop::{Step, Workshop};
@@ -63,7 +62,7 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
     let published = publish(workshop, task, &mut resolved).await?;
     let known_published: Vec<Sha256> = published.iter().map(|p| p.sha256).collect();
     let mut bench = Bench {
-        under_test: record::under_test(&published),
+        published: published.clone(),
         ..Bench::default()
     };
     let mut artifacts = Vec::new();
@@ -91,10 +90,12 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
 struct Bench {
     /// What inspection found, in the order of the artifacts.
     inspected: Vec<Evidence>,
-    /// What no build of this task may be served.
-    under_test: UnderTest,
-    /// What record runs were served, by the digest of the plan without inputs.
-    records: BTreeMap<Sha256, record::Record>,
+    /// Everything that was published for the release.
+    published: Vec<Published>,
+    /// Digests of what is in that; taken when a build first wants the mirror.
+    insides: OnceCell<Vec<Sha256>>,
+    /// What record runs were served, by the package under test and the digest of the plan without inputs.
+    records: BTreeMap<(Option<String>, Sha256), record::Record>,
     plans: BTreeMap<Sha256, Plan>,
     replays: BTreeMap<Sha256, Vec<Replay>>,
     /// What varying has shown, by plan.
@@ -145,7 +146,16 @@ async fn one_artifact(
         };
         source::prepare(workshop, resolved, candidate.source_form).await?;
         let draft = plan(task, resolved, candidate)?;
-        let plan = pin_inputs(workshop, task, resolved, draft, &capabilities, bench).await?;
+        let plan = pin_inputs(
+            workshop,
+            task,
+            resolved,
+            draft,
+            &result.published,
+            &capabilities,
+            bench,
+        )
+        .await?;
         let replays = replay_twice(workshop, resolved, &plan, &capabilities, bench).await?;
         let tried =
             judge_replays(workshop, resolved, &plan, replays, &result.published, alone).await?;
@@ -362,6 +372,7 @@ async fn pin_inputs(
     task: &Task,
     resolved: &Resolved,
     mut plan: Plan,
+    artifact: &Published,
     capabilities: &Capabilities,
     bench: &mut Bench,
 ) -> Result<Plan, Trouble> {
@@ -369,20 +380,34 @@ async fn pin_inputs(
         Network::None => return Ok(plan),
         Network::Mirror => {}
     }
+    let insides = || record::insides(workshop, &bench.published);
+    let insides = bench.insides.get_or_try_init(insides).await?;
+    let own = plan.candidate.own_releases;
+    let under_test = record::under_test(&bench.published, insides, artifact, own);
     if task.plan.is_some() {
-        record::gather(workshop, &plan, &bench.under_test).await?;
+        record::check_origins(&plan, artifact)?;
+        record::gather(workshop, &plan, under_test).await?;
         return Ok(plan);
     }
     let draft = Sha256::of(&plan.to_bytes());
-    if let Some(record) = bench.records.get(&draft) {
+    let key = (record::package(artifact), draft);
+    if let Some(record) = bench.records.get(&key) {
         record.pin(&mut plan);
         return Ok(plan);
     }
     workshop.progress(Step::Recording);
-    let under_test = &bench.under_test;
-    let record = record::record(workshop, resolved, &plan, draft, under_test, capabilities).await?;
+    let record = record::record(
+        workshop,
+        resolved,
+        &plan,
+        draft,
+        artifact,
+        under_test,
+        capabilities,
+    )
+    .await?;
     record.pin(&mut plan);
-    bench.records.insert(draft, record);
+    bench.records.insert(key, record);
     Ok(plan)
 }
 
@@ -486,7 +511,7 @@ async fn judge_replays(
     });
     let outcomes: Vec<Outcome> = replays.iter().map(|r| r.outcome.clone()).collect();
     let digests: Vec<Digests> = rebuilt.iter().map(|file| file.digests).collect();
-    let kinds: Vec<AssistKind> = plan.candidate.assists.iter().map(|a| a.kind).collect();
+    let kinds: Vec<AssistKind> = plan.assists().iter().map(|assist| assist.kind).collect();
     let judgement = judge::judge(&Case {
         published,
         plan,

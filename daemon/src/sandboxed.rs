@@ -111,6 +111,7 @@ fn plan(command: &Sandboxed, tree_sha256: Sha256) -> Plan {
             limits: command.limits,
             network: Network::None,
             as_of: None,
+            own_releases: false,
             incomplete: None,
             missing: None,
             assists: Vec::new(),

@@ -238,14 +238,19 @@ fn a_missing_toolchain_is_named() {
 
 /// A crate with a dependency, and a registry that has both. The lock is not in git.
 fn with_dependency(world: &World) -> (Registry, Vec<u8>) {
+    with(world, ("below", "1.0.0"), "[dependencies]\nbelow = \"1\"\n")
+}
+
+/// A crate with these sections, and a registry that has it and what it depends on.
+fn with(world: &World, below: (&str, &str), sections: &str) -> (Registry, Vec<u8>) {
     let registry = Registry::start().expect("a registry");
     let early = |lines: &mut Vec<Value>| lines[0]["pubtime"] = "2024-01-01T00:00:00Z".into();
-    registry.publish_crate("below", "1.0.0", b"never fetched", Some(PUBLISHED));
-    registry.edit_crate("below", early);
+    registry.publish_crate(below.0, below.1, b"never fetched", Some(PUBLISHED));
+    registry.edit_crate(below.0, early);
     let repository = world.repository("source");
     repository.write(
         "Cargo.toml",
-        "[package]\nname = \"above\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"d\"\n[dependencies]\nbelow = \"1\"\n",
+        format!("[package]\nname = \"above\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"d\"\n{sections}"),
     );
     repository.write("src/lib.rs", "pub fn f() {}\n");
     repository.write(".gitignore", "Cargo.lock\n");
@@ -270,6 +275,10 @@ fn with_dependency(world: &World) -> (Registry, Vec<u8>) {
 }
 
 fn rebuild_above(world: &World, registry: &Registry, more: &[&str]) -> Ran {
+    rebuild_as(world, registry, "json", more)
+}
+
+fn rebuild_as(world: &World, registry: &Registry, format: &str, more: &[&str]) -> Ran {
     let index = format!("{}index/", registry.url());
     let mut arguments = vec![
         "rebuild",
@@ -282,7 +291,7 @@ fn rebuild_above(world: &World, registry: &Registry, more: &[&str]) -> Ran {
         "--cargo-index",
         &index,
         "--format",
-        "json",
+        format,
     ];
     arguments.extend(more);
     world.run(arguments)
@@ -343,4 +352,35 @@ fn a_lock_that_only_the_publisher_had_makes_it_assisted() {
         .expect(1)
         .json();
     assert_eq!(json["artifacts"][0]["verdict"], "differs", "{json:#}");
+}
+
+/// A crate that needs an older version of itself: the mirror serves it nothing of its own name, and once
+/// it does, that is said.
+#[test]
+fn a_crate_that_needs_itself_is_assisted() {
+    let world = World::new();
+    let itself = "[dev-dependencies]\nold = { package = \"above\", version = \"0.9\" }\n";
+    let (registry, _) = with(&world, ("above", "0.9.0"), itself);
+    let json = rebuild_above(&world, &registry, &[]).expect(1).json();
+    let artifact = &json["artifacts"][0];
+    assert_eq!(artifact["verdict"], "assisted", "{json:#}");
+    assert_eq!(artifact["assisted_by"], json!(["own-release"]), "{json:#}");
+    let attempts = json["attempts"].as_array().expect("attempts");
+    let own = |attempt: &&Value| attempt["candidate"]["own_releases"] == true;
+    let (with, without): (Vec<&Value>, Vec<&Value>) = attempts.iter().partition(own);
+    assert!(!with.is_empty() && !without.is_empty(), "{json:#}");
+    for attempt in with {
+        assert_eq!(attempt["outcome"]["how"], "completed", "{json:#}");
+    }
+    for attempt in without {
+        assert_eq!(attempt["outcome"]["how"], "exited", "{json:#}");
+        assert_eq!(
+            attempt["misses"]["listed"],
+            json!(["cargo:index/above"]),
+            "{json:#}"
+        );
+    }
+    let text = rebuild_as(&world, &registry, "text", &["--explain"]);
+    let text = text.expect(1).stdout;
+    assert!(text.contains("not served: cargo:index/above"), "{text}");
 }

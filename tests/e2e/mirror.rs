@@ -223,22 +223,33 @@ fn payload(base64: &str) -> Value {
 #[test]
 fn what_came_later_or_is_under_test_is_not_there() {
     let registry = registry();
-    for (path, published) in [
+    let crate_two = "cargo:file/depend/2.0.0";
+    for (path, published, missed) in [
         // younger than the moment
-        ("/cargo/dl/depend/2.0.0/download", "published/out"),
-        ("/pypi/files/depend/depend-2.0.tar.gz", "published/out"),
+        (
+            "/cargo/dl/depend/2.0.0/download",
+            "published/out",
+            crate_two,
+        ),
+        (
+            "/pypi/files/depend/depend-2.0.tar.gz",
+            "published/out",
+            "pypi:file/depend/depend-2.0.tar.gz",
+        ),
         // its own published file, by its digest
         (
             "/pypi/files/depend/depend-1.0.tar.gz",
             "published/depend-1.0.tar.gz",
+            "pypi:file/depend/depend-1.0.tar.gz",
         ),
         (
             "/cargo/dl/depend/1.0.0/download",
             "published/depend-1.0.0.crate",
+            "cargo:file/depend/1.0.0",
         ),
         // outside the grammar
-        ("/npm/depend", "published/out"),
-        ("http://other.example/", "published/out"),
+        ("/gem/depend", "published/out", "/gem/depend"),
+        ("http://other.example/", "published/out", "(refused: 400)"),
     ] {
         let world = world(&format!("fetch {path} dist/out"));
         world.write("published/out", "whatever\n");
@@ -251,6 +262,8 @@ fn what_came_later_or_is_under_test_is_not_there() {
             "{path}: {json:#}"
         );
         assert_eq!(artifact(&json)["reason"], "step-failed", "{path}: {json:#}");
+        let misses = &json["attempts"][0]["misses"];
+        assert_eq!(misses["listed"], serde_json::json!([missed]), "{json:#}");
     }
     // the control arm: the same request where something else is under test
     let world = world("fetch /pypi/files/depend/depend-1.0.tar.gz dist/out");

@@ -176,21 +176,23 @@ fn a_file_is_found_in_a_browser_and_goes_nowhere() {
     let served = served();
     let page = served.shown(&served.url("/by-digest"));
     assert!(page.contains("<div id=\"drop\">"), "shown by the script");
-    let choose = |file: &Path| {
+    let give = |how: &str, file: &Path| {
         let mut command = Command::new("node");
-        command.arg(interop("drop.mjs"));
+        command.arg(interop("drop.mjs")).arg(how);
         command.arg(served.url("/by-digest")).arg(file);
         command.arg(chromium()).args(served.arguments());
         ran(&mut command).expect(0).json()
     };
     let known = served.world.write("renamed.bin", "lib\n");
     let unknown = served.world.write("unknown.bin", "lob\n");
-    for (file, content, text) in [
-        (known, "lib\n", "v1.0.0"),
-        (unknown, "lob\n", "Nothing here matches"),
+    for (how, file, content, text) in [
+        ("choose", &known, "lib\n", "v1.0.0"),
+        ("choose", &unknown, "lob\n", "Nothing here matches"),
+        ("drop", &known, "lib\n", "v1.0.0"),
+        ("drop", &unknown, "lob\n", "Nothing here matches"),
     ] {
         let path = format!("/?q=sha256:{}", Sha256::of(content.as_bytes()));
-        let led = choose(&file);
+        let led = give(how, file);
         assert_eq!(led["url"], served.url(&path));
         assert!(led["text"].as_str().expect("text").contains(text), "{led}");
         let requests = led["requests"].as_array().expect("a list");
@@ -210,6 +212,10 @@ fn a_file_is_found_in_a_browser_and_goes_nowhere() {
         });
         assert_eq!(further.count(), 0, "{led:#}");
     }
+    let two = give("drop-two", &known);
+    assert_eq!(two["url"], served.url("/by-digest"), "{two:#}");
+    let text = two["text"].as_str().expect("text");
+    assert!(text.contains("One file at a time"), "{two:#}");
 }
 
 #[test]

@@ -86,6 +86,19 @@ pub enum Contradiction {
     /// A rebuilt file was handed to the build as an input.
     #[error("the verdict {0} on a file that the build was served")]
     Fetched(Verdict),
+    /// A build was served something of the very package that it is about, which the verdict does not say.
+    #[error(
+        "the verdict {verdict} on a build that was served {request}, which is of the same package"
+    )]
+    OwnRelease {
+        /// The verdict.
+        verdict: Verdict,
+        /// The input.
+        request: String,
+    },
+    /// An input of the same package is named, and no such input was served.
+    #[error("assistedBy names another release of the package that the build was not served")]
+    OwnReleaseUnserved,
     /// `assisted` without saying what was copied.
     #[error("the verdict assisted without saying what was copied")]
     AssistMissing,

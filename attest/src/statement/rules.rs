@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Build, Exit, LimitKind, Network};
+use super::facts::{Assist, Build, Exit, LimitKind, Network};
 use super::predicate::{DigestSet, Subject, TagKind, VerdictPredicate};
 use super::text;
 use super::types;
 use crate::digest::Sha256;
-use crate::origin::Origin;
+use crate::origin::{AssistKind, Origin};
 use crate::purl::Purl;
 use crate::verdict::{Reason, Verdict};
 
@@ -89,6 +89,7 @@ pub(super) fn check_inputs(
     for input in &build.inputs {
         text::plain("build.inputs", &input.request)?;
     }
+    check_own_releases(verdict, build, predicate)?;
     let is_input = |digest: Sha256| build.inputs.iter().any(|input| input.sha256 == digest);
     let fetched = predicate
         .rebuilt
@@ -102,6 +103,48 @@ pub(super) fn check_inputs(
             Ok(())
         }
     }
+}
+
+/// What a registry has under the name of the package under test decides nothing in silence: a good verdict
+/// on a build that was served some of it is `assisted`, and names each input (ATTESTATION section 3.2).
+fn check_own_releases(
+    verdict: Verdict,
+    build: &Build,
+    predicate: &VerdictPredicate,
+) -> Result<(), Contradiction> {
+    let purl = predicate.published.purl.as_deref();
+    let purl = purl.map(str::parse::<Purl>).transpose();
+    let purl = purl.map_err(Contradiction::Purl)?;
+    let named = || {
+        let own = |a: &&Assist| a.kind == AssistKind::OwnRelease;
+        predicate.assisted_by.iter().filter(own)
+    };
+    for input in &build.inputs {
+        let own = purl
+            .as_ref()
+            .is_some_and(|purl| purl.is_requested_by(&input.request));
+        let said = named().any(|assist| assist.sha256 == input.sha256);
+        match verdict {
+            Verdict::Reproduced | Verdict::Assisted | Verdict::Equivalent if own && !said => {
+                return Err(Contradiction::OwnRelease {
+                    verdict,
+                    request: input.request.clone(),
+                });
+            }
+            Verdict::Reproduced
+            | Verdict::Assisted
+            | Verdict::Equivalent
+            | Verdict::Differs
+            | Verdict::Unstable
+            | Verdict::BuildFailed
+            | Verdict::Indeterminate => {}
+        }
+    }
+    let served = |assist: &Assist| {
+        let mut inputs = build.inputs.iter();
+        inputs.any(|input| input.sha256 == assist.sha256)
+    };
+    refuse_if(!named().all(served), Contradiction::OwnReleaseUnserved)
 }
 
 /// Every rebuilt file has a run of its own that ended well, and whatever was built was pinned.

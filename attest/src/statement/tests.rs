@@ -384,6 +384,41 @@ fn inputs_that_contradict_the_rest_are_refused() {
     }
 }
 
+#[test]
+fn what_was_served_of_the_package_itself_is_said_or_refused() {
+    let own = |verdict: Verdict, said: bool| {
+        let mut facts = with_inputs(verdict);
+        facts.published.purl = Some("pkg:cargo/Dep_A@2.0.0".into());
+        let input = Input {
+            request: "cargo:index/dep-a".into(),
+            sha256: Sha256::of(b"own"),
+            size_bytes: 3,
+        };
+        let build = facts.build.as_mut().unwrap();
+        build.inputs.push(input.clone());
+        build.inputs.sort_by(|a, b| a.request.cmp(&b.request));
+        if said {
+            facts.assisted_by.push(Assist {
+                kind: AssistKind::OwnRelease,
+                sha256: input.sha256,
+            });
+        }
+        compose(&facts, Custody::Operator)
+    };
+    for verdict in [Verdict::Reproduced, Verdict::Equivalent, Verdict::Assisted] {
+        let error = own(verdict, false).unwrap_err().to_string();
+        assert!(error.contains("cargo:index/dep-a"), "{error}");
+    }
+    assert!(own(Verdict::Assisted, true).is_ok());
+    assert!(own(Verdict::Reproduced, true).is_err());
+    assert!(own(Verdict::BuildFailed, false).is_ok());
+    // nothing of the kind was served
+    let mut facts = facts(Verdict::Assisted);
+    facts.assisted_by[0].kind = AssistKind::OwnRelease;
+    let error = compose(&facts, Custody::Operator).unwrap_err().to_string();
+    assert!(error.contains("was not served"), "{error}");
+}
+
 type Change = fn(&mut Facts);
 
 fn refusal(verdict: Verdict, change: Change) -> String {

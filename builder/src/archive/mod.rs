@@ -22,6 +22,7 @@ mod source;
 pub mod tar;
 mod tar_header;
 mod tar_pax;
+pub mod unpacked;
 mod walk;
 mod wanted;
 mod xz;

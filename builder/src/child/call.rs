@@ -21,7 +21,7 @@ use crate::archive::ReadLimits;
 use crate::channel::{Channel, ChannelError, Frame};
 use crate::compare::Compared;
 use crate::environment::Capabilities;
-use crate::outcome::{Ended, EnvironmentFound, LogRecord, Outcome, OutputFile};
+use crate::outcome::{Ended, EnvironmentFound, LogRecord, Misses, Outcome, OutputFile};
 use crate::plan::{Network, is_inside};
 use crate::recipe::{Evidence, InspectRequest};
 
@@ -186,6 +186,7 @@ fn run(
         let finished_on = (call.clock)();
         let (ended, outputs) = take(child, call.request, sink)?;
         Ok(Outcome {
+            misses: Misses::default(),
             plan: call.plan,
             started_on,
             finished_on,
@@ -219,6 +220,7 @@ fn receive_listener(child: &mut Channel) -> Result<TcpListener, CallError> {
             | Answer::Output { .. }
             | Answer::Finished { .. }
             | Answer::Compared(_)
+            | Answer::Unpacked { .. }
             | Answer::Capabilities(_),
             _,
         ) => Err(protocol("another answer than a listener")),
@@ -274,6 +276,7 @@ fn take_outputs(
             | Answer::Ended { .. }
             | Answer::Evidence(_)
             | Answer::Compared(_)
+            | Answer::Unpacked { .. }
             | Answer::Capabilities(_)
             | Answer::Fault { .. } => return Err(protocol("another answer than an output")),
         };
@@ -348,6 +351,25 @@ pub fn compare(
             return Err(protocol("another answer than a comparison"));
         };
         Ok(*compared)
+    })
+}
+
+/// Digests what is in a compressed file, in a parsing child. The file is read from its start.
+///
+/// # Errors
+/// When it unpacks to more than `limits` allow, the child fails or `deadline` passes.
+pub fn unpack(
+    binary: &Path,
+    file: &File,
+    limits: ReadLimits,
+    deadline: Duration,
+) -> Result<Option<Sha256>, CallError> {
+    with_child(binary, deadline, &AtomicBool::new(false), |child| {
+        child.send_with_fds(&Request::Unpack { limits }, &[file.as_fd()])?;
+        let Answer::Unpacked { inside } = receive(child)? else {
+            return Err(protocol("another answer than a digest"));
+        };
+        Ok(inside)
     })
 }
 

@@ -92,6 +92,13 @@ fn answer(channel: &mut Channel, without: Option<Wall>) -> Result<(), ServeError
             let compared = crate::compare::compare(published, rebuilt, &limits);
             channel.send(&Answer::Compared(Box::new(compared)))?;
         }
+        Request::Unpack { limits } => {
+            let file = File::from(next()?);
+            confine_parser(&[])?;
+            let inside = crate::archive::unpacked::digest(file, &limits)
+                .map_err(|error| ServeError::Inspect(in_one_line(&error)))?;
+            channel.send(&Answer::Unpacked { inside })?;
+        }
         Request::Record(request) => {
             let spec = spec(&request, without)?;
             build(&request, &spec, &next()?, Product::Nothing, channel)?;

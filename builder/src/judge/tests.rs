@@ -5,7 +5,7 @@ use countersign_attest::time::Timestamp;
 
 use super::*;
 use crate::compare::Applied;
-use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord};
+use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord, Misses};
 use crate::plan::{
     Candidate, EnvironmentSpec, Limits, Network, PlanSource, SCHEMA, Settings, SourceForm, Step,
     Valued,
@@ -38,8 +38,10 @@ impl Facts {
     }
 }
 
-fn outcome(ended: Ended) -> Outcome {
+/// A run that ended so and left nothing.
+pub(crate) fn outcome(ended: Ended) -> Outcome {
     Outcome {
+        misses: Misses::default(),
         plan: Sha256::of(b"plan"),
         started_on: Timestamp::EPOCH,
         finished_on: Timestamp::EPOCH,
@@ -85,6 +87,7 @@ fn plan(origin: Origin) -> Plan {
             limits: Limits::default(),
             network: Network::None,
             as_of: None,
+            own_releases: false,
             incomplete: None,
             missing: None,
             assists: Vec::new(),

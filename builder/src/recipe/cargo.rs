@@ -253,6 +253,7 @@ fn candidate(
             Network::None => None,
             Network::Mirror => Some(as_of(situation)),
         },
+        own_releases: false,
         incomplete: if situation.source_incomplete {
             Some(Reason::SourceIncomplete)
         } else {

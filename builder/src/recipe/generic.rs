@@ -89,6 +89,7 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
             (Network::Mirror, AsOf::Commit) => Some(release.commit_time),
             (Network::Mirror, AsOf::At(moment)) => Some(moment),
         },
+        own_releases: false,
         incomplete: situation
             .source_incomplete
             .then_some(Reason::SourceIncomplete),

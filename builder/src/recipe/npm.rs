@@ -112,6 +112,7 @@ fn candidate(situation: &Situation<'_>, evidence: &NpmEvidence) -> Result<Candid
         limits: situation.hints.limits,
         network: Network::None,
         as_of: None,
+        own_releases: false,
         incomplete: incomplete(situation, evidence),
         missing: None,
         assists: Vec::new(),

@@ -13,6 +13,7 @@ use countersign_fixtures::archives::{TarEntry, gzip, tar};
 use super::npm::{NpmEvidence, PublishedManifest};
 use super::*;
 use crate::environment::FoundTool;
+use crate::outcome::{Ended, Misses};
 use crate::plan::{Plan, PlanSource, SCHEMA};
 use crate::release::Stage;
 
@@ -201,6 +202,53 @@ fn one_candidate_each_and_then_enough() {
             encoding: None,
         });
         assert_eq!(facts.next(recipe), Next::Enough);
+    }
+}
+
+#[test]
+fn another_release_of_the_package_itself_is_a_last_resort() {
+    let attempt = |candidate: Candidate, misses: &[&str], verdict| {
+        let requests: Vec<String> = misses.iter().map(|&miss| miss.to_owned()).collect();
+        Attempt {
+            candidate,
+            plan: Sha256::of(b"plan"),
+            outcomes: vec![Outcome {
+                misses: Misses::of(&requests),
+                ..crate::judge::tests::outcome(Ended::Exited { step: 0, code: 1 })
+            }],
+            verdict,
+            encoding: None,
+        }
+    };
+    let own = ["npm:index/@a/b", "npm:index/other"];
+    for (misses, verdict, again) in [
+        (&own[..], Verdict::BuildFailed, true),
+        (&own, Verdict::Equivalent, true),
+        (&own, Verdict::Reproduced, false),
+        (&own, Verdict::Assisted, false),
+        (&own[1..], Verdict::BuildFailed, false),
+        (&["npm:index/b"], Verdict::BuildFailed, false),
+        (&[], Verdict::BuildFailed, false),
+    ] {
+        let mut facts = npm(|_| {});
+        let first = facts.candidate("npm");
+        assert!(!first.own_releases);
+        facts.attempts.push(attempt(first.clone(), misses, verdict));
+        if !again {
+            assert_eq!(facts.next("npm"), Next::Enough, "{misses:?} {verdict}");
+            continue;
+        }
+        let second = facts.candidate("npm");
+        let expect = Candidate {
+            own_releases: true,
+            ..first
+        };
+        assert_eq!(second, expect);
+        // once, whatever it comes to
+        facts
+            .attempts
+            .push(attempt(second, misses, Verdict::BuildFailed));
+        assert_eq!(facts.next("npm"), Next::Enough, "{misses:?} {verdict}");
     }
 }
 

@@ -323,6 +323,7 @@ impl Bench {
                     },
                     network: Network::None,
                     as_of: None,
+                    own_releases: false,
                     incomplete: None,
                     missing: None,
                     assists: Vec::new(),

@@ -169,6 +169,8 @@ pub(crate) fn release(id: i64) -> ReleaseView {
                 "/api/v1/releases/{id}/differences/sha256:{}",
                 published.sha256
             )),
+            missed: vec!["npm:index/right".into()],
+            missed_unlisted: 2,
             rebuilt: vec![Sha256::of(b"rebuilt"), Sha256::of(b"rebuilt")],
             plan: Some(Sha256::of(b"{}\n")),
             decided_on: Some(on(60)),

@@ -158,6 +158,10 @@ pub(crate) struct ArtifactView {
     pub(crate) members_unlisted: u64,
     /// Where what differs is served as a tree, relative to this service.
     pub(crate) difference_url: Option<String>,
+    /// What our builds asked the mirror for and did not get; strangers may have written it.
+    pub(crate) missed: Vec<String>,
+    /// How many more of that there is.
+    pub(crate) missed_unlisted: u64,
     /// What our builds made.
     pub(crate) rebuilt: Vec<Sha256>,
     /// The plan that was replayed.

@@ -10,8 +10,9 @@ use countersign_attest::digest::Sha256;
 use countersign_attest::escape::printable;
 use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::Comparison;
+use countersign_builder::outcome::Misses;
 use countersign_builder::plan::{Candidate, Plan};
-use countersign_builder::recipe::{self, Hints};
+use countersign_builder::recipe::{self, Attempt, Hints};
 use serde::Serialize;
 
 use super::{Exit, Format, output};
@@ -305,6 +306,8 @@ struct ReportAttempt {
     candidate: Candidate,
     plan: String,
     outcome: countersign_builder::outcome::Ended,
+    #[serde(skip_serializing_if = "Misses::is_empty")]
+    misses: Misses,
     seconds: f64,
 }
 
@@ -439,6 +442,7 @@ fn attempts(findings: &Findings) -> Vec<ReportAttempt> {
                 candidate: attempt.candidate.clone(),
                 plan: format!("sha256:{}", attempt.plan),
                 outcome: outcome.ended.clone(),
+                misses: outcome.misses.clone(),
                 seconds: outcome.duration_ms as f64 / 1000.0,
             };
             attempt.outcomes.iter().map(one).collect()
@@ -491,6 +495,10 @@ fn text(
             artifact.verdict,
             Verdict::BuildFailed | Verdict::Unstable | Verdict::Indeterminate
         ) {
+            let decided = |attempt: &&Attempt| Some(attempt.plan) == result.plan;
+            if let Some(attempt) = result.attempts.iter().find(decided) {
+                missed(&mut text, &attempt.misses());
+            }
             logs::show(&mut text, workshop, result, &arguments.out)?;
         }
         let _ = writeln!(text, "  published sha256:{}", artifact.published.sha256);
@@ -530,6 +538,15 @@ fn text(
     Ok(text)
 }
 
+fn missed(text: &mut String, misses: &Misses) {
+    for request in &misses.listed {
+        let _ = writeln!(text, "  asked for and not served: {}", printable(request));
+    }
+    if misses.unlisted > 0 {
+        let _ = writeln!(text, "  and {} more", misses.unlisted);
+    }
+}
+
 /// What was tried, with each step as it was run.
 fn explain(text: &mut String, findings: &Findings) {
     for result in &findings.artifacts {
@@ -555,6 +572,7 @@ fn explain(text: &mut String, findings: &Findings) {
                     outcome.log.size_bytes,
                     outcome.log.sha256
                 );
+                missed(text, &outcome.misses);
             }
         }
     }

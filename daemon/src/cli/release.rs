@@ -238,6 +238,12 @@ fn show_artifact(text: &mut String, artifact: &ArtifactView) {
     if artifact.members_unlisted > 0 {
         let _ = writeln!(text, "  and {} more", artifact.members_unlisted);
     }
+    for request in &artifact.missed {
+        let _ = writeln!(text, "  asked for and not served: {}", printable(request));
+    }
+    if artifact.missed_unlisted > 0 {
+        let _ = writeln!(text, "  and {} more", artifact.missed_unlisted);
+    }
     let _ = writeln!(text, "  published   sha256:{}", artifact.sha256);
     for digest in &artifact.rebuilt {
         let _ = writeln!(text, "  rebuilt     sha256:{digest}");

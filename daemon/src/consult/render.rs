@@ -190,6 +190,7 @@ const fn assist_words(kind: AssistKind) -> &'static str {
         AssistKind::Owners => "owner names or ids of members",
         AssistKind::Commit => "the commit",
         AssistKind::Metadata => "other container metadata",
+        AssistKind::OwnRelease => "another release of the same package, which the build needs",
     }
 }
 

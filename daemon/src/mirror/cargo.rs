@@ -205,20 +205,25 @@ mod tests {
     #[test]
     fn what_is_under_test_is_not_there() {
         let mut tested = UnderTest::default();
-        tested.add_package("cargo", "DEP", "1.0.1");
+        tested.add_version("cargo", "DEP", "1.0.1");
         assert_eq!(
             versions("2025-01-01T00:00:00Z", &tested),
             ["1.0.0", "2.0.0"]
         );
         let mut tested = UnderTest::default();
-        tested.digests.push(Sha256::of(b"2.0.0"));
+        tested.add_digest(Sha256::of(b"2.0.0"));
         assert_eq!(
             versions("2025-01-01T00:00:00Z", &tested),
             ["1.0.0", "1.0.1"]
         );
+        let mut tested = UnderTest::default();
+        tested.add_name("cargo", "DEP");
+        assert!(versions("2025-01-01T00:00:00Z", &tested).is_empty());
         let mut other = UnderTest::default();
-        other.add_package("pypi", "dep", "1.0.1");
-        other.add_package("cargo", "dep-2", "1.0.1");
+        other.add_version("pypi", "dep", "1.0.1");
+        other.add_version("cargo", "dep-2", "1.0.1");
+        other.add_name("pypi", "dep");
+        other.add_name("cargo", "dep-2");
         assert_eq!(versions("2025-01-01T00:00:00Z", &other).len(), 3);
     }
 

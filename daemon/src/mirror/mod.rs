@@ -92,22 +92,35 @@ pub(crate) struct Upstreams {
 /// What is compared: a build that could fetch it would prove nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct UnderTest {
-    /// Ecosystem, name and version, as [`Self::add_package`] writes them.
-    packages: BTreeSet<(String, String, String)>,
-    /// Digests of published files.
-    pub digests: Vec<Sha256>,
+    /// Ecosystem and name of packages of which no version is served.
+    names: BTreeSet<(String, String)>,
+    /// Ecosystem, name and version, as [`Self::add_version`] writes them.
+    versions: BTreeSet<(String, String, String)>,
+    /// Digests of published files, and of what is in them where they are compressed.
+    digests: BTreeSet<Sha256>,
 }
 
 impl UnderTest {
-    /// Adds all files of one version of a package. Ecosystems are those of package URLs; of one that
-    /// the mirror does not serve nothing need be refused.
-    pub(crate) fn add_package(&mut self, ecosystem: &str, name: &str, version: &str) {
+    /// Adds every version of a package. Ecosystems are those of package URLs; of one that the mirror
+    /// does not serve nothing need be refused.
+    pub(crate) fn add_name(&mut self, ecosystem: &str, name: &str) {
+        let name = request::normalized(name);
+        self.names.insert((ecosystem.to_owned(), name));
+    }
+
+    /// Adds all files of one version of a package.
+    pub(crate) fn add_version(&mut self, ecosystem: &str, name: &str, version: &str) {
         let version = match ecosystem {
             "pypi" => pypi::version_key(version),
             _ => without_build(version),
         };
-        self.packages
+        self.versions
             .insert((ecosystem.to_owned(), request::normalized(name), version));
+    }
+
+    /// Adds a file, by its digest or by that of what is in it.
+    pub(crate) fn add_digest(&mut self, sha256: Sha256) {
+        self.digests.insert(sha256);
     }
 
     fn has_crate(&self, name: &str, version: &str) -> bool {
@@ -124,8 +137,13 @@ impl UnderTest {
     }
 
     fn has(&self, ecosystem: &str, name: &str, version: String) -> bool {
-        let package = (ecosystem.to_owned(), request::normalized(name), version);
-        self.packages.contains(&package)
+        let (ecosystem, name) = (ecosystem.to_owned(), request::normalized(name));
+        let named = (ecosystem, name);
+        if self.names.contains(&named) {
+            return true;
+        }
+        let (ecosystem, name) = named;
+        self.versions.contains(&(ecosystem, name, version))
     }
 
     fn has_digest(&self, sha256: &Sha256) -> bool {

@@ -476,7 +476,7 @@ mod tests {
     fn what_is_under_test_or_unverifiable_is_not_there() {
         let bytes = document(VERSIONS).to_string().into_bytes();
         let mut tested = UnderTest::default();
-        tested.add_package("npm", "@s/dep", "2.0.0");
+        tested.add_version("npm", "@s/dep", "2.0.0");
         let package = Package::read("@s/dep", &bytes, &tested).unwrap();
         assert!(package.version("2.0.0").is_none() && package.version("1.0.0").is_some());
 

@@ -356,14 +356,17 @@ mod tests {
     #[test]
     fn every_file_of_the_version_under_test_is_not_there() {
         let mut tested = UnderTest::default();
-        tested.add_package("pypi", "Dep.X", "1.0.0.0");
+        tested.add_version("pypi", "Dep.X", "1.0.0.0");
         assert_eq!(
             names(&read("2025-01-01T00:00:00Z", &tested)),
             ["dep_x-2.0-py3-none-any.whl"]
         );
         let mut tested = UnderTest::default();
-        tested.digests.push(Sha256::of(b"dep.x-1.0.tar.gz"));
+        tested.add_digest(Sha256::of(b"dep.x-1.0.tar.gz"));
         assert_eq!(read("2025-01-01T00:00:00Z", &tested).files.len(), 2);
+        let mut tested = UnderTest::default();
+        tested.add_name("pypi", "Dep.X");
+        assert!(read("2025-01-01T00:00:00Z", &tested).is_empty());
     }
 
     #[test]

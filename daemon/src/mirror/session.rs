@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_attest::digest::Sha256;
+use countersign_attest::origin::Origin;
+use countersign_builder::archive::{ArchiveError, ReadLimits, unpacked};
 use countersign_builder::plan::PlanInput;
 use tokio::sync::OnceCell;
 
@@ -132,6 +134,7 @@ impl Session {
             request: request.clone(),
             sha256: kept.sha256,
             size_bytes: kept.size_bytes,
+            origin: Origin::Registry,
         };
         Report {
             inputs: ledger.served.iter().map(input).collect(),
@@ -187,6 +190,53 @@ impl Session {
     }
 
     async fn fetch(&self, registries: &Registries, request: &Request) -> Result<Body, MirrorError> {
+        let body = self.ask(registries, request).await?;
+        match (request, body) {
+            (Request::CargoFile(..) | Request::NpmFile(..) | Request::PypiFile(..), Some(kept)) => {
+                let fine = self.is_other(registries, kept).await?;
+                Ok(fine.then_some(kept))
+            }
+            (
+                Request::CargoConfig
+                | Request::CargoIndex(_)
+                | Request::NpmIndex(_)
+                | Request::PypiIndex(_)
+                | Request::CargoFile(..)
+                | Request::NpmFile(..)
+                | Request::PypiFile(..),
+                body,
+            ) => Ok(body),
+        }
+    }
+
+    /// Whether what is in a file is not under test, however the file is compressed.
+    async fn is_other(&self, registries: &Registries, kept: Kept) -> Result<bool, MirrorError> {
+        let (blobs, budget) = (self.blobs.clone(), self.budgets.bytes);
+        let limits = ReadLimits {
+            total_bytes: budget,
+            ..ReadLimits::default()
+        };
+        let file = blobs.file(&kept.sha256)?;
+        match blocking(move || unpacked::digest(file, &limits)).await {
+            Ok(inner) => {
+                let tested = inner.is_some_and(|inner| registries.under_test.has_digest(&inner));
+                Ok(!tested && !registries.under_test.has_digest(&kept.sha256))
+            }
+            Err(ArchiveError::Io(error)) => Err(BlobError::Input(error).into()),
+            Err(
+                ArchiveError::Limit { .. }
+                | ArchiveError::Truncated(_)
+                | ArchiveError::Malformed { .. }
+                | ArchiveError::Unsupported { .. },
+            ) => Err(MirrorError::Budget {
+                what: "bytes of one file, unpacked",
+                limit: budget,
+                key: "bytes",
+            }),
+        }
+    }
+
+    async fn ask(&self, registries: &Registries, request: &Request) -> Result<Body, MirrorError> {
         match request {
             Request::CargoConfig => {
                 registries.cargo(request)?; // a registry that nobody knows has no configuration

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use countersign_attest::origin::Origin;
+use countersign_fixtures::archives::gzip;
 use countersign_fixtures::registries::{Answer as Upstream, Registry};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -316,11 +318,12 @@ async fn what_is_under_test_is_refused() {
     ];
     for change in [
         (|tested: &mut UnderTest| {
-            tested.add_package("cargo", "Depend", "1.0.0+build");
-            tested.add_package("pypi", "DEPEND", "v1");
+            tested.add_version("cargo", "Depend", "1.0.0+build");
+            tested.add_version("pypi", "DEPEND", "v1");
         }) as fn(&mut UnderTest),
         |tested| {
-            tested.digests = vec![Sha256::of(b"crate one"), Sha256::of(b"python one")];
+            tested.add_digest(Sha256::of(b"crate one"));
+            tested.add_digest(Sha256::of(b"python one"));
         },
     ] {
         let door = Door::with(registry(), |upstreams, _| {
@@ -346,6 +349,65 @@ async fn what_is_under_test_is_refused() {
             200
         );
     }
+}
+
+#[tokio::test]
+async fn no_version_of_the_package_under_test_is_served() {
+    let door = Door::with(registry(), |upstreams, _| {
+        upstreams.as_of = "2024-08-01T00:00:00Z".parse().unwrap();
+        upstreams.under_test.add_name("cargo", "Depend");
+        upstreams.under_test.add_name("pypi", "DEPEND");
+    });
+    let door = door.await;
+    door.registry
+        .publish_crate("depend-2", "1.0.0", b"another", OLD);
+    for path in [
+        "/cargo/index/de/pe/depend",
+        "/cargo/dl/depend/1.0.0/download",
+        "/cargo/dl/depend/2.0.0/download",
+        "/pypi/simple/depend/",
+        "/pypi/files/depend/depend-1.0.tar.gz",
+        "/pypi/files/depend/depend-2.0.tar.gz",
+    ] {
+        assert_eq!(door.get(path).await.status, 404, "{path}");
+    }
+    assert_eq!(door.report().unanswered.len(), 6);
+    let other = door.get("/cargo/dl/depend-2/1.0.0/download").await;
+    assert_eq!(other.body, b"another");
+}
+
+#[tokio::test]
+async fn what_is_under_test_is_refused_however_it_is_compressed() {
+    let payload = b"what was published";
+    let (start, end) = payload.split_at(8);
+    let paths = [
+        "/cargo/dl/again/1.0.0/download",
+        "/pypi/files/again/again-1.0.tar.gz",
+    ];
+    for (tested, status) in [(&payload[..], 404), (b"something else", 200)] {
+        let door = Door::with(registry(), |upstreams, _| {
+            upstreams.under_test.add_digest(Sha256::of(tested));
+        });
+        let door = door.await;
+        door.registry
+            .publish_crate("again", "1.0.0", &gzip(payload), OLD);
+        let in_two = [gzip(start), gzip(end)].concat();
+        door.registry
+            .publish_pypi("again", "again-1.0.tar.gz", &in_two, OLD);
+        for path in paths {
+            assert_eq!(door.get(path).await.status, status, "{path}");
+        }
+        let report = door.report();
+        assert_eq!(report.unanswered.len(), if status == 404 { 2 } else { 0 });
+        assert!(report.trouble.is_none());
+    }
+    // a bomb is over the budget, and nobody can say what is in it
+    let door = Door::with(registry(), |_, budgets| budgets.bytes = 4096);
+    let door = door.await;
+    let bomb = gzip(&[0; 9000]);
+    door.registry.publish_crate("again", "1.0.0", &bomb, OLD);
+    assert_eq!(door.get(paths[0]).await.status, 429);
+    assert_eq!(door.trouble(), TroubleKind::Budget);
 }
 
 #[tokio::test]
@@ -701,6 +763,7 @@ async fn gathering_says_what_is_lacking() {
         request: request.to_owned(),
         sha256: Sha256::of(bytes),
         size_bytes: bytes.len() as u64,
+        origin: Origin::Registry,
     };
     let inputs = [
         wanted("cargo:file/depend/1.0.0", b"crate one"),
@@ -820,7 +883,7 @@ async fn npm_tarballs_that_are_not_what_was_declared_are_not_served() {
     let tested = Door::with(npm_registry(), |upstreams, _| {
         upstreams
             .under_test
-            .add_package("npm", "@s/depend", "1.0.0");
+            .add_version("npm", "@s/depend", "1.0.0");
     });
     let tested = tested.await;
     assert_eq!(tested.get("/npm/@s/depend").await.status, 404);

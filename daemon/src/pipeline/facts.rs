@@ -41,7 +41,7 @@ pub(crate) fn of(
         published: published(result),
         rebuilt: rebuilt(result),
         assisted_by: match result.judgement.verdict {
-            Verdict::Assisted => attempted.map_or_else(Vec::new, |(attempt, _)| assists(attempt)),
+            Verdict::Assisted => attempted.map_or_else(Vec::new, |(_, plan)| assists(plan)),
             Verdict::Reproduced
             | Verdict::Equivalent
             | Verdict::Differs
@@ -65,8 +65,8 @@ pub(crate) fn of(
     all
 }
 
-fn assists(attempt: &Attempt) -> Vec<attest::Assist> {
-    let copied = attempt.candidate.assists.iter();
+fn assists(plan: &Plan) -> Vec<attest::Assist> {
+    let copied = plan.assists().into_iter();
     copied
         .map(|assist| attest::Assist {
             kind: assist.kind,

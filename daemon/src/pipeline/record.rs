@@ -1,8 +1,10 @@
 //! `Candidate -> inputs`: a record run, whose only product is what the mirror served.
 
 use countersign_attest::digest::Sha256;
+use countersign_attest::origin::Origin;
 use countersign_attest::purl::Purl;
 use countersign_attest::verdict::Reason;
+use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
 use countersign_builder::environment::Capabilities;
 use countersign_builder::plan::{EnvironmentSpec, Plan, PlanInput};
@@ -10,25 +12,72 @@ use countersign_builder::release::Published;
 use countersign_builder::sandbox::Profile;
 
 use super::replay::{self, Build};
-use super::{Resolved, blocking};
+use super::{PARSE_TIME, Resolved, blocking, child_fault};
 use crate::mirror::{Mirror, Mode, UnderTest, Upstreams};
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
 
-/// What no build of a release may be served: every published file of it by its digest, and every file
-/// of the packages' versions that they are.
-pub(super) fn under_test(published: &[Published]) -> UnderTest {
+/// What a build for one artifact may not be served: every version of the package that it is of, the
+/// versions and files of everything else of the release, by their digests and by the digests of what is
+/// in them. `inside` are the latter.
+///
+/// A candidate that needs other versions of its own package is shown them: what it is then served taints.
+pub(super) fn under_test(
+    published: &[Published],
+    inside: &[Sha256],
+    artifact: &Published,
+    own_releases: bool,
+) -> UnderTest {
     let mut tested = UnderTest::default();
-    for artifact in published {
-        tested.digests.push(artifact.sha256);
-        let purl = artifact.purl.as_deref().map(str::parse::<Purl>);
-        if let Some(Ok(purl)) = purl {
-            tested.add_package(purl.kind(), purl.name(), purl.version());
+    for other in published {
+        tested.add_digest(other.sha256);
+        if let Some(purl) = purl(other) {
+            tested.add_version(purl.kind(), &full_name(&purl), purl.version());
         }
     }
-    tested.digests.sort_unstable();
-    tested.digests.dedup();
+    for sha256 in inside {
+        tested.add_digest(*sha256);
+    }
+    match purl(artifact) {
+        Some(purl) if !own_releases => tested.add_name(purl.kind(), &full_name(&purl)),
+        Some(_) | None => {}
+    }
     tested
+}
+
+fn purl(published: &Published) -> Option<Purl> {
+    published.purl.as_deref()?.parse().ok()
+}
+
+/// The package that an artifact is of, in whichever version: builds of one are kept from other things
+/// than builds of another.
+pub(super) fn package(artifact: &Published) -> Option<String> {
+    let purl = purl(artifact)?;
+    Some(format!("{}/{}", purl.kind(), full_name(&purl)))
+}
+
+/// The name with its namespace, as registries have it.
+fn full_name(purl: &Purl) -> String {
+    let namespace = purl.namespace().map(|namespace| format!("{namespace}/"));
+    format!("{}{}", namespace.unwrap_or_default(), purl.name())
+}
+
+/// Digests of what is in the published files, where they are compressed and here.
+pub(super) async fn insides(
+    workshop: &Workshop,
+    published: &[Published],
+) -> Result<Vec<Sha256>, Trouble> {
+    let mut insides = Vec::new();
+    for artifact in published {
+        let Some(file) = workshop.stored(artifact)? else {
+            continue;
+        };
+        let binary = workshop.binary().to_owned();
+        let limits = ReadLimits::default();
+        let found = blocking(move || child::unpack(&binary, &file, limits, PARSE_TIME)).await?;
+        insides.extend(found.map_err(child_fault)?);
+    }
+    Ok(insides)
 }
 
 /// What a record run found.
@@ -69,7 +118,8 @@ pub(super) async fn record(
     resolved: &Resolved,
     draft: &Plan,
     digest: Sha256,
-    under_test: &UnderTest,
+    artifact: &Published,
+    under_test: UnderTest,
     capabilities: &Capabilities,
 ) -> Result<Record, Trouble> {
     let upstreams = upstreams(workshop, draft, under_test).await?;
@@ -87,13 +137,40 @@ pub(super) async fn record(
     for request in &report.unanswered {
         tracing::debug!(%request, "a record run asked for what is not there");
     }
-    match report.trouble {
+    if let Some(told) = report.trouble {
         // what the build made of our trouble says nothing about the release
-        Some(told) => Err(told.into()),
-        None => Ok(Record {
-            inputs: report.inputs,
-            undated: report.undated,
-        }),
+        return Err(told.into());
+    }
+    let mut inputs = report.inputs;
+    for input in &mut inputs {
+        input.origin = origin(&input.request, artifact);
+    }
+    Ok(Record {
+        inputs,
+        undated: report.undated,
+    })
+}
+
+/// Who chose an input: the registry, or the package under test, of which it is.
+fn origin(request: &str, artifact: &Published) -> Origin {
+    match purl(artifact) {
+        Some(purl) if purl.is_requested_by(request) => Origin::Artifact,
+        Some(_) | None => Origin::Registry,
+    }
+}
+
+/// Refuses a plan that says otherwise of its inputs than we would.
+pub(super) fn check_origins(plan: &Plan, artifact: &Published) -> Result<(), Trouble> {
+    let mut inputs = plan.inputs.iter();
+    match inputs.find(|input| input.origin != origin(&input.request, artifact)) {
+        None => Ok(()),
+        Some(input) => Err(Trouble::refused(
+            "plan-origins",
+            anyhow::anyhow!(
+                "the plan says that {} came from another origin than it can have come from",
+                input.request
+            ),
+        )),
     }
 }
 
@@ -104,7 +181,7 @@ pub(super) async fn record(
 pub(super) async fn gather(
     workshop: &Workshop,
     plan: &Plan,
-    under_test: &UnderTest,
+    under_test: UnderTest,
 ) -> Result<(), Trouble> {
     let setup = workshop.mirror_setup(Mode::Gather {
         upstreams: upstreams(workshop, plan, under_test).await?,
@@ -132,7 +209,7 @@ pub(super) async fn gather(
 async fn upstreams(
     workshop: &Workshop,
     plan: &Plan,
-    under_test: &UnderTest,
+    under_test: UnderTest,
 ) -> Result<Upstreams, Trouble> {
     // Candidate::check has seen to it
     let as_of = plan
@@ -145,5 +222,5 @@ async fn upstreams(
         .into_iter()
         .filter(|client| has(client));
     workshop.discover(clients).await?;
-    Ok(workshop.upstreams(as_of, under_test.clone()).await)
+    Ok(workshop.upstreams(as_of, under_test).await)
 }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use countersign_attest::digest::{Digests, Sha256};
 use countersign_builder::child::{self, ReplayCall, ReplayRequest, ReplaySink};
 use countersign_builder::environment::Capabilities;
-use countersign_builder::outcome::{EnvironmentFound, Outcome};
+use countersign_builder::outcome::{EnvironmentFound, Misses, Outcome};
 use countersign_builder::plan::{EnvironmentSpec, Network, Plan};
 use countersign_builder::sandbox::{ID_BASE, ID_SLOTS, Profile};
 use serde::{Deserialize, Serialize};
@@ -84,14 +84,12 @@ pub(super) async fn replay(
         call: child::replay,
         mirror: setup,
     };
-    let ran = run(workshop, resolved, build, capabilities).await?;
+    let mut ran = run(workshop, resolved, build, capabilities).await?;
     if let Some(report) = ran.report {
-        for request in &report.unanswered {
-            tracing::info!(plan = %digest, %request, "a replay asked for what its plan does not have");
-        }
         if let Some(told) = report.trouble {
             return Err(told.into());
         }
+        ran.outcome.misses = Misses::of(&report.unanswered);
     }
     workshop.keep(ran.log)?;
     Ok(Replay {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use countersign_attest::digest::{AnyDigest, Sha256};
 use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::Comparison;
+use countersign_builder::recipe::Attempt;
 use countersign_builder::release::{Published, Release};
 use serde::Serialize;
 use sqlx::Row;
@@ -510,6 +511,8 @@ fn unchecked(published: Published) -> ArtifactView {
         members: Vec::new(),
         members_unlisted: 0,
         difference_url: None,
+        missed: Vec::new(),
+        missed_unlisted: 0,
         rebuilt: Vec::new(),
         plan: None,
         decided_on: None,
@@ -519,6 +522,11 @@ fn unchecked(published: Published) -> ArtifactView {
 }
 
 fn add_result(view: &mut ArtifactView, result: ArtifactResult) {
+    let decided = |attempt: &&Attempt| Some(attempt.plan) == result.plan;
+    if let Some(attempt) = result.attempts.iter().find(decided) {
+        let misses = attempt.misses();
+        (view.missed, view.missed_unlisted) = (misses.listed, misses.unlisted);
+    }
     view.verdict = Some(result.judgement.verdict);
     view.reason = result.judgement.reason;
     view.detail = result.judgement.detail;

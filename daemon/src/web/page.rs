@@ -263,6 +263,7 @@ const fn assist(kind: AssistKind) -> &'static str {
         AssistKind::Owners => "owners of members",
         AssistKind::Commit => "the commit",
         AssistKind::Metadata => "other metadata of the container",
+        AssistKind::OwnRelease => "another release of the same package",
     }
 }
 

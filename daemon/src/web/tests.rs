@@ -63,6 +63,8 @@ async fn a_page_says_who_when_from_which_commit_and_how_to_check() {
             "package/index.js",
             "other content",
             "and 3 more",
+            "npm:index/right",
+            "and 2 more",
             &format!(
                 "countersign verify left-1.2.3.tgz --key {}.pem --attestation sha256-{envelope}.json",
                 key.id
@@ -108,6 +110,7 @@ fn hostile(text: &str) -> ReleaseView {
     artifact.download_location = Some(text());
     artifact.detail = Some(text());
     artifact.members[0].name = text();
+    artifact.missed[0] = text();
     artifact.normalizations[0].id = text();
     release.rebuilds[0].ended = Some(text());
     release.rebuilds[0].recipe = Some(text());

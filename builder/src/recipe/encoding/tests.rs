@@ -7,7 +7,7 @@ use super::super::tests::{Facts, npm, plan};
 use super::*;
 use crate::environment::FoundTool;
 use crate::outcome::{
-    Ended, Enforcement, EnvironmentFound, IdMode, LogRecord, Outcome, OutputFile,
+    Ended, Enforcement, EnvironmentFound, IdMode, LogRecord, Misses, Outcome, OutputFile,
 };
 use crate::plan::Limits;
 
@@ -33,6 +33,7 @@ fn outcome(outputs: &[(&str, &str)]) -> Outcome {
         }
     };
     Outcome {
+        misses: Misses::default(),
         plan: Sha256::of(b"plan"),
         started_on: Timestamp::EPOCH,
         finished_on: Timestamp::EPOCH,

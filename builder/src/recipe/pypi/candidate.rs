@@ -131,6 +131,7 @@ pub(super) fn make(
         },
         missing: by_git
             .then(|| "git's own list of files, which setuptools-scm asks for".to_owned()),
+        own_releases: false,
         incomplete: match (situation.source_incomplete, by_git) {
             (true, _) => Some(Reason::SourceIncomplete),
             (false, true) => Some(Reason::BuildStepUnsupported),

@@ -204,6 +204,7 @@ fn the_plan_is_what_strangers_were_given() {
             request: "pypi:index/flit-core".to_owned(),
             sha256: Sha256::of(b"index"),
             size_bytes: 5,
+            origin: Origin::Registry,
         }],
     };
     let bytes = plan.to_bytes();
