@@ -17,7 +17,7 @@ use countersign_attest::origin::AssistKind;
 use countersign_attest::verdict::Reason;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
-use countersign_builder::compare::{Compared, Comparison, Tree};
+use countersign_builder::compare::{Compared, Comparison, Tree, causes};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
@@ -224,6 +224,7 @@ fn untried(
         plan_bytes: 0,
         rebuilt: Vec::new(),
         comparison: None,
+        causes: Vec::new(),
         differences: None,
         attempts: Vec::new(),
         encoders: Vec::new(),
@@ -251,6 +252,7 @@ fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
         result.judgement = tried.judgement;
         result.rebuilt = tried.rebuilt;
         result.comparison = tried.comparison;
+        result.causes = tried.causes;
         result.differences = tried.differences;
         result.plan = Some(digest);
         result.tree_sha256 = plan.source.tree_sha256;
@@ -482,6 +484,7 @@ struct Tried {
     judgement: Judgement,
     rebuilt: Vec<RebuiltFile>,
     comparison: Option<Comparison>,
+    causes: Vec<String>,
     differences: Option<Tree>,
     outcomes: Vec<Outcome>,
 }
@@ -528,6 +531,10 @@ async fn judge_replays(
     Ok(Tried {
         judgement,
         rebuilt,
+        causes: comparison.as_ref().map_or_else(Vec::new, |comparison| {
+            let list = causes::causes(comparison, &resolved.digest.files);
+            list.iter().map(ToString::to_string).collect()
+        }),
         comparison,
         differences,
         outcomes,
@@ -564,16 +571,23 @@ async fn compare(
     .map_err(child_fault)
 }
 
-/// What a comparison found, a line each, for people and for the contract's `causes`.
+/// What a comparison found, a line each, for people and for the contract's `causes`: as `weighed`
+/// against the source, where that was done.
 #[must_use]
-pub(crate) fn causes(comparison: &Comparison) -> Vec<String> {
+pub(crate) fn causes(comparison: &Comparison, weighed: &[String]) -> Vec<String> {
     match comparison {
         Comparison::Equivalent { .. } => Vec::new(),
         Comparison::Different { members, unlisted } => {
-            let mut lines: Vec<String> = members
-                .iter()
-                .map(|m| format!("{}: {}", m.what.word(), m.name))
-                .collect();
+            let plain = || {
+                let lines = members.iter();
+                lines
+                    .map(|m| format!("{}: {}", m.what.word(), m.name))
+                    .collect()
+            };
+            let mut lines: Vec<String> = match weighed {
+                [] => plain(),
+                weighed => weighed.to_vec(),
+            };
             if *unlisted > 0 {
                 lines.push(format!("and {unlisted} more"));
             }

@@ -23,7 +23,7 @@ pub(super) fn container(reader: &mut dyn Read, walk: &Walk<'_>) -> Result<Contai
 fn stream(source: &mut Source<'_>, walk: &Walk<'_>) -> Result<Member, ArchiveError> {
     let mut decoder = BzDecoder::new(Digesting::new(source));
     let content = compressed::decode(&mut decoder, walk, "damaged bzip2 stream")?;
-    let (_, digest) = decoder.into_inner().finish();
+    let digest = decoder.into_inner().finish();
     let details = vec![Detail::new(Field::Bzip2Stream, digest.as_bytes())];
     Ok(compressed::payload(content, details))
 }

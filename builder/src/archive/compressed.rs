@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use countersign_attest::digest::Hasher;
+use countersign_attest::digest::Sha256Hasher;
 
 use super::source::Source;
 use super::walk::{Place, Walk, content};
@@ -64,7 +64,7 @@ pub(super) fn trailing(
     source: &mut Source<'_>,
     walk: &Walk<'_>,
 ) -> Result<Option<Detail>, ArchiveError> {
-    let mut hasher = Hasher::new();
+    let (mut hasher, mut count) = (Sha256Hasher::new(), 0u64);
     loop {
         let bytes = source.fill_buf()?;
         let length = bytes.len();
@@ -73,11 +73,11 @@ pub(super) fn trailing(
         }
         walk.budget().content(length as u64)?;
         hasher.update(bytes);
+        count += length as u64;
         source.consume(length);
     }
-    let rest = hasher.finish();
-    let text = format!("bytes {} {}", rest.size_bytes, rest.sha256);
-    Ok((rest.size_bytes > 0).then(|| Detail::new(Field::End, text.as_bytes())))
+    let text = format!("bytes {count} {}", hasher.finish());
+    Ok((count > 0).then(|| Detail::new(Field::End, text.as_bytes())))
 }
 
 /// The payload of a stream, with what the stream says of it.

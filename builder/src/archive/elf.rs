@@ -9,7 +9,7 @@
 use std::io::{BufRead, Read};
 use std::ops::Range;
 
-use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::digest::{Sha256, Sha256Hasher};
 
 use super::source::Source;
 use super::walk::Walk;
@@ -69,7 +69,7 @@ const HEAD: usize = 1 << 16;
 
 /// All bytes but those set apart, on their way to a digest.
 struct Rest {
-    hasher: Hasher,
+    hasher: Sha256Hasher,
     /// Bytes that went to the digest.
     passed: u64,
     /// The last bytes, not digested yet.
@@ -80,7 +80,7 @@ struct Rest {
 impl Rest {
     fn new(masked: Option<Range<usize>>) -> Self {
         Self {
-            hasher: Hasher::new(),
+            hasher: Sha256Hasher::new(),
             passed: 0,
             held: Vec::new(),
             masked,
@@ -165,7 +165,7 @@ impl Rest {
             link.fill(0);
         }
         self.pass(usize::MAX);
-        self.hasher.finish().sha256
+        self.hasher.finish()
     }
 }
 

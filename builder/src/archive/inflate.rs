@@ -4,7 +4,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::digest::{Sha256, Sha256Hasher};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::ArchiveError;
@@ -13,7 +13,7 @@ use super::ArchiveError;
 pub(super) struct Inflate<B> {
     inner: B,
     state: Decompress,
-    compressed: Hasher,
+    compressed: Sha256Hasher,
     ended: bool,
 }
 
@@ -22,7 +22,7 @@ impl<B: BufRead> Inflate<B> {
         Self {
             inner,
             state: Decompress::new(false),
-            compressed: Hasher::new(),
+            compressed: Sha256Hasher::new(),
             ended: false,
         }
     }
@@ -34,7 +34,7 @@ impl<B: BufRead> Inflate<B> {
 
     /// Digest of the compressed bytes, to say whether two streams are the same.
     pub(super) fn digest(self) -> Sha256 {
-        self.compressed.finish().sha256
+        self.compressed.finish()
     }
 }
 

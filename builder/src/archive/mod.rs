@@ -32,6 +32,8 @@ mod zip_records;
 mod zstd;
 
 #[cfg(test)]
+mod nested_tests;
+#[cfg(test)]
 mod tests;
 
 pub use container::{Container, Content, Inner, Kind, Member, Oddity, Unread};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Container, Kind, Member, Oddity, escape};
+use super::{Container, Format, Kind, Member, Oddity, escape};
 
 /// What is odd about the names of a container, taken together.
 #[must_use]
@@ -13,6 +13,7 @@ pub fn of_container(container: &Container) -> Vec<Oddity> {
     if container.format.is_compression() {
         return list;
     }
+    list.extend(layout(container));
     let mut exact: HashMap<&[u8], u32> = HashMap::new();
     let mut folded: HashMap<String, &[u8]> = HashMap::new();
     for member in &container.members {
@@ -29,6 +30,37 @@ pub fn of_container(container: &Container) -> Vec<Oddity> {
         }
     }
     list
+}
+
+/// What is odd about the members that a package format names, all of them and in what order.
+fn layout(container: &Container) -> Option<Oddity> {
+    let names: Vec<&[u8]> = container.members.iter().map(|m| &*m.name).collect();
+    let has = |name: &[u8]| names.contains(&name);
+    let compressed = |name: &[u8], stem: &[u8]| {
+        let ending = name.strip_prefix(stem);
+        ending.is_some_and(|e| matches!(e, b"" | b".gz" | b".xz" | b".zst" | b".bz2" | b".lzma"))
+    };
+    let (what, fits) = match container.format {
+        // deb(5)
+        Format::Ar if has(b"debian-binary") => {
+            let fits = matches!(names[..], [b"debian-binary", control, data]
+                if compressed(control, b"control.tar") && compressed(data, b"data.tar"));
+            ("not what a Debian package consists of", fits)
+        }
+        // rubygems: three members, or two in old ones, and signatures beside them
+        Format::Tar if has(b"metadata.gz") && has(b"data.tar.gz") => {
+            let known = |name: &&[u8]| {
+                let name = name.strip_suffix(b".sig").unwrap_or(name);
+                matches!(name, b"metadata.gz" | b"data.tar.gz" | b"checksums.yaml.gz")
+            };
+            ("not what a gem consists of", names.iter().all(known))
+        }
+        _ => return None,
+    };
+    (!fits).then(|| Oddity {
+        what: FindingKind::Layout,
+        detail: what.to_owned(),
+    })
 }
 
 /// What is odd about one member.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::digest::{Sha256, Sha256Hasher};
 
 use super::ArchiveError;
 
@@ -108,21 +108,20 @@ impl BufRead for Source<'_> {
 /// Digests what a decoder takes from below it.
 pub(super) struct Digesting<'s, 'r> {
     source: &'s mut Source<'r>,
-    hasher: Hasher,
+    hasher: Sha256Hasher,
 }
 
 impl<'s, 'r> Digesting<'s, 'r> {
     pub(super) fn new(source: &'s mut Source<'r>) -> Self {
         Self {
             source,
-            hasher: Hasher::new(),
+            hasher: Sha256Hasher::new(),
         }
     }
 
-    /// Number and digest of the bytes that were taken.
-    pub(super) fn finish(self) -> (u64, Sha256) {
-        let digests = self.hasher.finish();
-        (digests.size_bytes, digests.sha256)
+    /// Digest of the bytes that were taken.
+    pub(super) fn finish(self) -> Sha256 {
+        self.hasher.finish()
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::io::{BufRead, Read};
 
-use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::digest::{Sha256, Sha256Hasher};
 
 use super::source::Source;
 use super::tar_header::{self as header, BLOCK, Block};
@@ -376,21 +376,20 @@ impl Walker<'_, '_> {
     /// Reads all after the first zero block, which is counted too. Members that stand there are seen
     /// by readers that ignore zeros: they count as bytes that must be equal.
     fn end(&mut self) -> Result<Detail, ArchiveError> {
-        let mut hasher = Hasher::new();
+        let (mut hasher, mut length) = (Sha256Hasher::new(), BLOCK as u64);
         let mut zeros = true;
         loop {
             let bytes = self.source.fill_buf()?;
-            let length = bytes.len();
-            if length == 0 {
+            let taken = bytes.len();
+            if taken == 0 {
                 break;
             }
-            self.walk.budget().content(length as u64)?;
+            self.walk.budget().content(taken as u64)?;
             zeros &= bytes.iter().all(|byte| *byte == 0);
             hasher.update(bytes);
-            self.source.consume(length);
+            length = length.saturating_add(taken as u64);
+            self.source.consume(taken);
         }
-        let digests = hasher.finish();
-        let length = digests.size_bytes.saturating_add(BLOCK as u64);
         let text = if zeros {
             let text = format!("zeros {length}");
             // two blocks end a tar, and zeros fill its last record: not one block more
@@ -400,7 +399,7 @@ impl Walker<'_, '_> {
             }
             text
         } else {
-            format!("bytes {length} {}", digests.sha256)
+            format!("bytes {length} {}", hasher.finish())
         };
         Ok(Detail::new(Field::End, text.as_bytes()))
     }

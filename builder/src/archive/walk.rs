@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 
-use countersign_attest::digest::Hasher;
+use countersign_attest::digest::Sha256Hasher;
 
 use super::limits::Budget;
 use super::{
@@ -205,7 +205,7 @@ pub(super) fn content(
 struct Intake<'i, 'w> {
     walk: &'i Walk<'w>,
     reader: &'i mut dyn Read,
-    hasher: Hasher,
+    hasher: Sha256Hasher,
     size: u64,
     block: Option<Vec<u8>>,
     blocks: Vec<u64>,
@@ -234,7 +234,7 @@ impl<'i, 'w> Intake<'i, 'w> {
             text: (file && (look.keep)(name)).then(Vec::new),
             walk,
             reader,
-            hasher: Hasher::new(),
+            hasher: Sha256Hasher::new(),
             size: 0,
             block: Some(Vec::new()),
             blocks: Vec::new(),
@@ -302,10 +302,9 @@ impl<'i, 'w> Intake<'i, 'w> {
         if let Some(text) = &self.text {
             self.walk.budget().metadata(text.len() as u64)?;
         }
-        let digests = self.hasher.finish();
         Ok(Content {
-            size_bytes: digests.size_bytes,
-            sha256: digests.sha256,
+            size_bytes: self.size,
+            sha256: self.hasher.finish(),
             blocks: self.blocks,
             inner,
             text: self.text.map(Into::into),

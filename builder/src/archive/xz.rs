@@ -27,7 +27,7 @@ fn stream(source: &mut Source<'_>, walk: &Walk<'_>) -> Result<Member, ArchiveErr
     let limit = u32::try_from(kilobytes).unwrap_or(u32::MAX - 1);
     let mut decoder = XzReader::new_mem_limit(Digesting::new(source), false, limit);
     let content = compressed::decode(&mut decoder, walk, "damaged xz stream")?;
-    let (_, digest) = decoder.into_inner().finish();
+    let digest = decoder.into_inner().finish();
     let details = vec![Detail::new(Field::XzStream, digest.as_bytes())];
     Ok(compressed::payload(content, details))
 }

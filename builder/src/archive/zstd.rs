@@ -43,7 +43,7 @@ fn stream(source: &mut Source<'_>, walk: &Walk<'_>) -> Result<Member, ArchiveErr
             b"zstd frame",
         ));
     }
-    let (_, digest) = below.finish();
+    let digest = below.finish();
     let details = vec![Detail::new(Field::ZstdFrame, digest.as_bytes())];
     Ok(compressed::payload(content, details))
 }

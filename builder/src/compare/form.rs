@@ -10,7 +10,7 @@
 //! pairs of field word and value, sorted by field, without the fields that are taken out. Members
 //! stand in the order of the archive, or by name where the order is taken out and is free.
 
-use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::digest::{Sha256, Sha256Hasher};
 
 use super::normalization::{Normalization, Rule, texts};
 use super::order;
@@ -29,7 +29,7 @@ pub fn normalized_digest(content: &Content, without: &[&Normalization]) -> Sha25
         }
     }
     let mut form = Form {
-        hasher: Hasher::new(),
+        hasher: Sha256Hasher::new(),
         without,
         fields,
         sorts,
@@ -40,7 +40,7 @@ pub fn normalized_digest(content: &Content, without: &[&Normalization]) -> Sha25
         form.bytes(normalization.id.as_bytes());
     }
     form.content(content);
-    form.hasher.finish().sha256
+    form.hasher.finish()
 }
 
 /// The text of a member without what the rule that is about it takes out; `None` where there is none.
@@ -54,7 +54,7 @@ pub(super) fn canonical_text(
 }
 
 struct Form<'a> {
-    hasher: Hasher,
+    hasher: Sha256Hasher,
     without: &'a [&'a Normalization],
     fields: Vec<Field>,
     sorts: bool,

@@ -19,9 +19,11 @@ use crate::archive::{self, ArchiveError, BlockKey, Content, Format, Inner, ReadL
 pub use form::normalized_digest;
 pub use tree::{Compared, Tree};
 
+mod apk_signature;
 mod archive_owners;
 mod archive_times;
 mod bzip2_encoding;
+pub mod causes;
 mod elf_build_id;
 mod elf_debug_link;
 pub mod encoding;
@@ -37,6 +39,7 @@ mod pax_bookkeeping;
 mod tally;
 mod tar_padding;
 pub mod tree;
+mod wheel_record;
 mod windows;
 mod xz_encoding;
 mod zip_compression;
@@ -47,6 +50,8 @@ use encoding::Encoding;
 
 #[cfg(test)]
 mod mutants;
+#[cfg(test)]
+mod registry_tests;
 #[cfg(test)]
 mod tests;
 
@@ -138,12 +143,14 @@ fn failed(side: Side, message: String) -> Comparison {
 }
 
 impl Comparison {
-    /// Sorts differences by name, and lists as many as wanted.
+    /// Sorts differences by name, and lists as many as wanted: those that weigh most, so that a
+    /// thousand harmless ones do not hide a file that only the published side has.
     fn different(mut members: Vec<MemberDifference>, limits: &ReadLimits) -> Self {
-        members.sort_by(|a, b| a.name.cmp(&b.name)); // stable: kinds of one member keep their order
+        members.sort_by_key(|member| member.what.weight());
         let listed = usize::try_from(limits.listed).unwrap_or(usize::MAX);
         let unlisted = members.len().saturating_sub(listed) as u64;
         members.truncate(listed);
+        members.sort_by(|a, b| a.name.cmp(&b.name)); // stable: kinds of one member keep their order
         Self::Different { members, unlisted }
     }
 }
@@ -322,6 +329,19 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
+    /// The order in which differences are listed where not all can be.
+    const fn weight(self) -> u8 {
+        match self {
+            Self::OnlyPublished => 0,
+            Self::Type => 1,
+            Self::Mode => 2,
+            Self::Content => 3,
+            Self::OnlyRebuilt => 4,
+            Self::Order => 5,
+            Self::Container => 6,
+        }
+    }
+
     /// The word as statements and JSON carry it.
     #[must_use]
     pub const fn word(self) -> &'static str {

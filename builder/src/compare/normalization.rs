@@ -9,9 +9,9 @@
 use crate::archive::{Container, Field};
 
 use super::{
-    archive_owners, archive_times, bzip2_encoding, elf_build_id, elf_debug_link, gzip_deflate,
-    gzip_header, member_order, pax_bookkeeping, tar_padding, xz_encoding, zip_compression,
-    zip_maker, zstd_encoding,
+    apk_signature, archive_owners, archive_times, bzip2_encoding, elf_build_id, elf_debug_link,
+    gzip_deflate, gzip_header, member_order, pax_bookkeeping, tar_padding, wheel_record,
+    xz_encoding, zip_compression, zip_maker, zstd_encoding,
 };
 
 /// A named value that says what is taken out.
@@ -62,6 +62,8 @@ pub const REGISTRY: &[&Normalization] = &[
     &zip_maker::V1,
     &elf_build_id::V1,
     &elf_debug_link::V1,
+    &apk_signature::V1,
+    &wheel_record::V1,
 ];
 
 /// Ids that statements may carry and that are given to nothing new, with what they hid.

@@ -1,15 +1,22 @@
 //! Findings of both sides, merged: what is odd, and who has it.
 
-use super::Side;
 use super::tree::{Finding, FindingSide};
+use super::{Side, wheel_record};
 use crate::archive::{self, Container, FindingKind, Member, Oddity, Unread};
 
 /// What is odd about two containers.
 pub(super) fn container_findings(published: &Container, rebuilt: &Container) -> Vec<Finding> {
-    merge(
-        archive::of_container(published),
-        archive::of_container(rebuilt),
-    )
+    merge(of(published), of(rebuilt))
+}
+
+fn of(container: &Container) -> Vec<Oddity> {
+    let mut list = archive::of_container(container);
+    let lines = wheel_record::untrue(container).into_iter();
+    list.extend(lines.take(MOST).map(|detail| Oddity {
+        what: FindingKind::Bookkeeping,
+        detail,
+    }));
+    list
 }
 
 /// What is odd about a member on each side that has it.

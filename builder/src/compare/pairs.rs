@@ -5,6 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use countersign_attest::digest::Sha256;
+
 use super::form::canonical_text;
 use super::tally::Tally;
 use super::tree::{Facts, Node, NodeKind, State};
@@ -97,7 +99,7 @@ impl Pairs {
             (Inner::Container(x), Inner::Container(y)) if x.format == y.format => {
                 node.format = Some(x.format.word().to_owned());
                 let before = (self.differences.len(), self.tally.total());
-                self.containers(x, y, place, node);
+                self.containers((x, y), (a, b), place, node);
                 let unseen = self.undetermined.is_none() && self.failed.is_none();
                 if unseen && before == (self.differences.len(), self.tally.total()) {
                     // a place that no walker looks at: that is no equivalence
@@ -147,18 +149,26 @@ impl Pairs {
         ));
     }
 
-    fn containers(&mut self, a: &Container, b: &Container, place: Place<'_>, node: &mut Node) {
+    fn containers(
+        &mut self,
+        (a, b): (&Container, &Container),
+        contents: (&Content, &Content),
+        place: Place<'_>,
+        node: &mut Node,
+    ) {
         node.findings.extend(odd::container_findings(a, b));
         let name = place.itself("file");
         let seen = self.tally.details(&a.details, &b.details, &name);
         node.normalizations.extend(seen.normalizations());
         node.metadata.extend(seen.metadata);
         if seen.uncovered {
-            let (what, name) = match a.format {
-                Format::Elf => (DifferenceKind::Content, name),
-                _ => (DifferenceKind::Container, place.beside(around(a.format))),
-            };
-            self.differ(what, name, None, None, node);
+            if a.format == Format::Elf {
+                let (what, (a, b)) = (DifferenceKind::Content, contents);
+                self.differ(what, name, Some(a), Some(b), node);
+            } else {
+                let name = place.beside(around(a.format));
+                self.differ(DifferenceKind::Container, name, None, None, node);
+            }
         }
         if a.format.is_compression() {
             self.streams(a, b, place, node);
@@ -352,7 +362,7 @@ impl Pairs {
             node.differs.push(what);
         }
         self.differences.push(MemberDifference {
-            name,
+            name: shorten(name),
             what,
             published: published.map(|content| content.sha256),
             rebuilt: rebuilt.map(|content| content.sha256),
@@ -436,6 +446,20 @@ impl Matched {
         }
     }
 }
+
+/// Cuts a name that would not fit into a statement, and tells it from others that begin alike: nothing
+/// that [`escape`] writes has an ellipsis.
+pub(super) fn shorten(name: String) -> String {
+    match name.get(..NAME_BYTES) {
+        Some(start) if name.len() > NAME_BYTES => {
+            format!("{start}…{}", Sha256::of(name.as_bytes()))
+        }
+        Some(_) | None => name,
+    }
+}
+
+/// Longest name of a member in a comparison.
+const NAME_BYTES: usize = 1024;
 
 /// What a container has that is no member.
 const fn around(format: Format) -> &'static str {

@@ -4,6 +4,7 @@ use crate::archive::{Detail, Field};
 
 use super::Applied;
 use super::normalization::{Normalization, REGISTRY, Rule};
+use super::pairs::shorten;
 use super::tree::MetadataDifference;
 
 /// How much each normalization had to take out so far.
@@ -125,7 +126,7 @@ impl Tally {
         }
         member.clone_into(&mut count.last);
         if count.members.len() < listed {
-            count.members.push(member.to_owned());
+            count.members.push(shorten(member.to_owned()));
         } else {
             count.unlisted += 1;
         }

@@ -170,7 +170,9 @@ fn report(
         }
         _ => Vec::new(),
     };
-    let causes = comparison.map(pipeline::causes).unwrap_or_default();
+    let causes = comparison
+        .map(|c| pipeline::causes(c, &[]))
+        .unwrap_or_default();
     let tree = compared.and_then(|compared| compared.tree);
     let report = Report {
         published,

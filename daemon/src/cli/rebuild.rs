@@ -399,7 +399,7 @@ fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> Re
             normalizations.iter().map(|n| n.id.clone()).collect(),
             Vec::new(),
         ),
-        Some(comparison) => (Vec::new(), pipeline::causes(comparison)),
+        Some(comparison) => (Vec::new(), pipeline::causes(comparison, &result.causes)),
         None => (Vec::new(), Vec::new()),
     };
     causes.extend(pipeline::encoders(&result.encoders));

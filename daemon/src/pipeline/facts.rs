@@ -8,7 +8,7 @@ use countersign_attest::statement::{
     Rebuilt, Run, SignatureState, Source, Tool,
 };
 use countersign_attest::verdict::Verdict;
-use countersign_builder::compare::{Comparison, DifferenceKind};
+use countersign_builder::compare::{Applied, Comparison, DifferenceKind};
 use countersign_builder::outcome::{Ended, IdMode, Outcome};
 use countersign_builder::plan::{Limits, Plan, PlanInput};
 use countersign_builder::recipe::Attempt;
@@ -140,12 +140,12 @@ fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest
             },
             Verdict::Equivalent,
         ) => {
-            let scope = &result.published.file_name;
+            let file = &result.published.file_name;
             let normalizations = normalizations
                 .iter()
                 .map(|applied| Normalization {
                     id: applied.id.clone(),
-                    scope: scope.clone(),
+                    scope: scope(applied, file),
                     changed_published: applied.changed_published,
                     changed_rebuilt: applied.changed_rebuilt,
                 })
@@ -169,6 +169,7 @@ fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest
             Some(attest::Comparison {
                 differing_members,
                 unlisted_members: *unlisted,
+                causes: result.causes.clone(),
                 ..empty
             })
         }
@@ -180,6 +181,14 @@ fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest
             | Comparison::Failed { .. },
             _,
         ) => None,
+    }
+}
+
+/// What a normalization was applied to: the member, where it is one alone, or the whole file.
+fn scope(applied: &Applied, file: &str) -> String {
+    match (&applied.members[..], applied.members_unlisted) {
+        ([member], 0) if !member.starts_with('(') => member.clone(),
+        _ => file.to_owned(),
     }
 }
 

@@ -87,6 +87,9 @@ pub(crate) struct ArtifactResult {
     pub rebuilt: Vec<RebuiltFile>,
     /// What looking inside gave, where bytes differ.
     pub comparison: Option<Comparison>,
+    /// Why the two differ, the heaviest cause first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
     /// The same as a tree of members, for people: it decides nothing and is not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differences: Option<Tree>,

@@ -168,6 +168,7 @@ fn judged(about: StoredRelease, verdict: Verdict, kinds: &[Kind]) -> Judged {
         plan_bytes: 0,
         rebuilt: Vec::new(),
         comparison: None,
+        causes: Vec::new(),
         differences: None,
         attempts: Vec::new(),
         encoders: Vec::new(),
