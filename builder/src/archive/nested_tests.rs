@@ -241,7 +241,7 @@ fn oddities_are_told() {
         (set_id, Some(FindingKind::SetId)),
         (sparse, Some(FindingKind::Sparse)),
     ] {
-        let container = walked(&tar(&[entry.clone()]));
+        let container = walked(&tar(std::slice::from_ref(&entry)));
         let found = of_member(&container.members[0]);
         assert_eq!(found.first().map(|o| o.what), expect, "{entry:?}");
         assert!(found.len() <= 1);

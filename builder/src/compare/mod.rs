@@ -30,6 +30,7 @@ pub mod encoding;
 mod form;
 mod gzip_deflate;
 mod gzip_header;
+mod jar_manifest;
 mod member_order;
 pub mod normalization;
 mod odd;

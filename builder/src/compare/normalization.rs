@@ -10,8 +10,8 @@ use crate::archive::{Container, Field};
 
 use super::{
     apk_signature, archive_owners, archive_times, bzip2_encoding, elf_build_id, elf_debug_link,
-    gzip_deflate, gzip_header, member_order, pax_bookkeeping, tar_padding, wheel_record,
-    xz_encoding, zip_compression, zip_maker, zstd_encoding,
+    gzip_deflate, gzip_header, jar_manifest, member_order, pax_bookkeeping, tar_padding,
+    wheel_record, xz_encoding, zip_compression, zip_maker, zstd_encoding,
 };
 
 /// A named value that says what is taken out.
@@ -64,6 +64,7 @@ pub const REGISTRY: &[&Normalization] = &[
     &elf_debug_link::V1,
     &apk_signature::V1,
     &wheel_record::V1,
+    &jar_manifest::V1,
 ];
 
 /// Ids that statements may carry and that are given to nothing new, with what they hid.

@@ -51,6 +51,13 @@ fn record(lines: &str) -> Vec<u8> {
     )
 }
 
+fn jar(manifest: &str) -> Vec<u8> {
+    zip(
+        &[ZipEntry::file("META-INF/MANIFEST.MF", manifest.as_bytes())],
+        b"",
+    )
+}
+
 fn elf(change: impl FnOnce(&mut Elf)) -> Vec<u8> {
     let mut elf = Elf::new([1; 20], "0123456789.debu", [1, 2, 3, 4]);
     change(&mut elf);
@@ -227,6 +234,19 @@ fn content_cases() -> Vec<Cases> {
                 record(&format!("{a}\n{b}\n{own}\n{a}\n")),
             ],
         },
+        Cases {
+            id: "jar-manifest/v1",
+            equal: [
+                jar("Manifest-Version: 1.0\r\nCreated-By: 17 (one)\r\nMain-Class: a.B\r\n\r\n"),
+                jar("Manifest-Version: 1.0\nBuilt-By: bob\nMain-Class: a\n .B\n\n"),
+            ],
+            different: jar("Manifest-Version: 1.0\nMain-Class: a.Evil\n\n"),
+            hostile: vec![
+                jar("Manifest-Version: 1.0\nMain-Class: a.B\nClass-Path: evil.jar\n\n"),
+                jar("Manifest-Version: 1.0\nMain-Class: a.B\n\nName: a/\nCreated-By: hidden\n\n"),
+                jar("Manifest-Version: 1.0\nMain-Class: a.B\nCreated-By: x\n\0\n"),
+            ],
+        },
     ]
 }
 
@@ -260,15 +280,11 @@ fn what_a_normalization_names_is_equal_and_it_is_the_smallest_set() {
         assert!(ids.contains(&cases.id), "{}: {ids:?}", cases.id);
         let set: Vec<_> = ids.iter().map(|id| named(id).unwrap()).collect();
         assert_eq!(normalized_digest(&a, &set), normalized_digest(&b, &set));
-        for without in 0..set.len() {
+        for (without, id) in ids.iter().enumerate() {
             let mut fewer = set.clone();
             fewer.remove(without);
             let digests = [&a, &b].map(|side| normalized_digest(side, &fewer));
-            assert_ne!(
-                digests[0], digests[1],
-                "{}: {} is not needed",
-                cases.id, ids[without]
-            );
+            assert_ne!(digests[0], digests[1], "{}: {} is not needed", cases.id, id);
         }
     }
 }
