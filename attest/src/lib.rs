@@ -9,6 +9,7 @@
 pub mod digest;
 pub mod escape;
 pub mod json;
+pub mod merkle;
 pub mod origin;
 pub mod time;
 pub mod verdict;
@@ -19,6 +20,9 @@ pub mod purl;
 pub mod statement;
 
 pub mod dsse;
+
+pub mod decide;
+pub mod policy;
 
 pub mod bundle;
 pub mod link;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use packageurl::PackageUrl;
+use serde::{Deserialize, Serialize};
 
 /// Longest package URL that is looked at, in bytes.
 const MAX_BYTES: usize = 2048;
@@ -26,7 +27,8 @@ pub enum PurlError {
 }
 
 /// A package URL with a version, in canonical form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Purl {
     text: String,
     kind: String,
@@ -135,6 +137,19 @@ impl FromStr for Purl {
             name: purl.name().to_owned(),
             version: version.to_owned(),
         })
+    }
+}
+
+impl TryFrom<String> for Purl {
+    type Error = PurlError;
+    fn try_from(text: String) -> Result<Self, PurlError> {
+        text.parse()
+    }
+}
+
+impl From<Purl> for String {
+    fn from(purl: Purl) -> Self {
+        purl.text
     }
 }
 

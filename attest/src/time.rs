@@ -41,6 +41,17 @@ impl Timestamp {
         self.0
     }
 
+    /// Reads a day (`2026-01-31`, its first second) or a moment.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn from_day_or_time(text: &str) -> Result<Self, ParseTimestampError> {
+        match text.len() {
+            10 => format!("{text}T00:00:00Z").parse(),
+            _ => text.parse(),
+        }
+    }
+
     /// The moment `seconds` later, or the last representable one.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
@@ -94,6 +105,13 @@ mod tests {
         }
         assert!(Timestamp::from_unix_seconds(253_402_300_800).is_err());
         assert!("yesterday".parse::<Timestamp>().is_err());
+        assert_eq!(
+            Timestamp::from_day_or_time("2023-11-14"),
+            "2023-11-14T00:00:00Z".parse()
+        );
+        for bad in ["2023-02-30", "2023-11-1", "tomorrow!!"] {
+            assert!(Timestamp::from_day_or_time(bad).is_err(), "{bad}");
+        }
         assert_eq!(
             "2023-11-14T23:13:20+01:00"
                 .parse::<Timestamp>()

@@ -4,13 +4,15 @@
 //! one place that stores it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::digest::{Sha256, hex};
+use crate::digest::{Sha256, hex, unhex};
 
 mod pem;
 #[cfg(test)]
@@ -86,9 +88,16 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// A public key: 32 bytes. Two keys are one key exactly when these bytes are equal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A public key: 32 bytes. Two keys are one key exactly when these bytes are equal. As text it is
+/// `ed25519:` and 64 hexadecimal characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicKey([u8; 32]);
+
+/// The text is not a public key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a public key is written ed25519: and 64 characters of lower-case hexadecimal")]
+pub struct ParsePublicKeyError;
 
 impl PublicKey {
     /// Takes the raw bytes.
@@ -153,8 +162,37 @@ impl PublicKey {
     }
 }
 
-impl fmt::Debug for PublicKey {
+impl FromStr for PublicKey {
+    type Err = ParsePublicKeyError;
+    fn from_str(text: &str) -> Result<Self, ParsePublicKeyError> {
+        text.strip_prefix("ed25519:")
+            .and_then(unhex)
+            .and_then(|bytes| Self::from_slice(&bytes))
+            .ok_or(ParsePublicKeyError)
+    }
+}
+
+impl TryFrom<String> for PublicKey {
+    type Error = ParsePublicKeyError;
+    fn try_from(text: String) -> Result<Self, ParsePublicKeyError> {
+        text.parse()
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> Self {
+        key.to_string()
+    }
+}
+
+impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ed25519:{}", hex(&self.0))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
