@@ -219,26 +219,38 @@ pub fn ran(command: &mut Command) -> Ran {
 #[must_use]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("COUNTERSIGN_BINARY") {
-            return path.into();
-        }
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .expect("the workspace");
-        let mut build = Command::new(cargo);
-        build
-            .current_dir(root)
-            .args(["build", "-q", "--locked", "-p", "countersign"]);
-        let built = ran(&mut build);
-        assert_eq!(built.code, Some(0), "building the binary: {}", built.stderr);
-        let target = std::env::current_exe().expect("this test");
-        // target/debug/deps/e2e-… -> target/debug/countersign
-        let folder = target
-            .parent()
-            .and_then(Path::parent)
-            .expect("the target folder");
-        folder.join("countersign")
+    BINARY.get_or_init(|| match std::env::var_os("COUNTERSIGN_BINARY") {
+        Some(path) => path.into(),
+        None => built("countersign"),
     })
+}
+
+/// The verifier without the daemon, built on first use.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn verifier() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| built("countersign-verify"))
+}
+
+fn built(package: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace");
+    let mut build = Command::new(cargo);
+    build
+        .current_dir(root)
+        .args(["build", "-q", "--locked", "-p", package]);
+    let built = ran(&mut build);
+    assert_eq!(built.code, Some(0), "building {package}: {}", built.stderr);
+    let target = std::env::current_exe().expect("this test");
+    // target/debug/deps/e2e-… -> target/debug/countersign
+    let folder = target
+        .parent()
+        .and_then(Path::parent)
+        .expect("the target folder");
+    folder.join(package)
 }

@@ -144,6 +144,23 @@ impl Sha256 {
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
+
+    /// Digests everything that `reader` yields.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut hasher = Sha256Hasher::new();
+        let mut buffer = vec![0u8; 1 << 17];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(read) => hasher.update(&buffer[..read]), // read <= buffer.len() by the contract of Read
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// Takes a SHA-256 alone of bytes that pass by, for those who need no other digest of them.
@@ -297,6 +314,8 @@ mod tests {
         other.update(b"d");
         assert_eq!(alone.finish(), digests.sha256);
         assert_eq!(other.finish(), Sha256::of(b"ad"));
+        let sha256 = Sha256::of_reader(&b"abc"[..]);
+        assert_eq!(sha256.ok(), Some(digests.sha256));
     }
 
     #[test]

@@ -126,6 +126,52 @@ pub(crate) struct EnvelopeSignature {
     sig: String,
 }
 
+/// What an envelope says of itself, to somebody who trusts nobody yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedClaim {
+    /// The rebuilder that the payload names, where it names one.
+    pub rebuilder: Option<String>,
+    /// The key that each signature names.
+    pub key_ids: Vec<Option<String>>,
+}
+
+/// Reads who is named in an envelope, or in a bundle around one. Nothing is verified, so nothing of it
+/// may decide anything: it tells a user whom to ask about.
+///
+/// # Errors
+/// When it is no envelope.
+pub fn unverified_claim(document: &[u8], limits: &Limits) -> Result<UnverifiedClaim, OpenError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Bundle {
+            #[serde(rename = "dsseEnvelope")]
+            envelope: Envelope,
+        },
+        Bare(Envelope),
+    }
+    let either: Either = json::from_slice(document, &limits.json).map_err(OpenError::Envelope)?;
+    let (Either::Bundle { envelope } | Either::Bare(envelope)) = either;
+    if envelope.signatures.len() > limits.signatures {
+        return Err(OpenError::TooManySignatures {
+            found: envelope.signatures.len(),
+            limit: limits.signatures,
+        });
+    }
+    let payload = base64_of_either_alphabet(&envelope.payload).ok_or(OpenError::Base64)?;
+    let payload: serde_json::Value =
+        json::from_slice(&payload, &limits.json).map_err(OpenError::Envelope)?;
+    let named = [
+        "/predicate/rebuilder/id",
+        "/predicate/runDetails/builder/id",
+    ];
+    let named = named.iter().find_map(|at| payload.pointer(at)?.as_str());
+    Ok(UnverifiedClaim {
+        rebuilder: named.map(str::to_owned),
+        key_ids: envelope.signatures.into_iter().map(|s| s.keyid).collect(),
+    })
+}
+
 /// The bytes that are signed: DSSE v1 section PAE.
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {

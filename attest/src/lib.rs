@@ -25,4 +25,5 @@ pub mod decide;
 pub mod policy;
 
 pub mod bundle;
+#[cfg(feature = "links")]
 pub mod link;

@@ -11,7 +11,6 @@ use crate::trouble::Trouble;
 
 mod clock;
 mod crash;
-mod exit;
 mod identity;
 mod trouble;
 

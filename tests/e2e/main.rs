@@ -22,5 +22,6 @@ mod serve;
 mod start;
 mod third_party;
 mod tidy;
+mod trust;
 mod verdicts;
 mod watching;

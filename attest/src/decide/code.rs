@@ -110,8 +110,6 @@ codes! {
     Uncounted {
         /// No key of the policy signed it.
         UnknownKey = "unknown-key",
-        /// Keys of several operators signed it, so it is nobody's own finding.
-        SeveralOperators = "several-operators",
         /// Its operator is not one whom the rule asks.
         NotAsked = "not-asked",
         /// It is older than its key.

@@ -35,7 +35,8 @@ pub(super) struct Verdict<'a> {
 /// A statement that does not count, and why.
 pub(super) type Ignored = BTreeMap<Sha256, Uncounted>;
 
-/// Sorts testimonies by operator.
+/// Sorts testimonies by operator. A statement that several operators signed is the word of each: who
+/// signs what another found is as little to be believed as who writes it anew.
 pub(super) fn hear<'a>(
     policy: &'a Policy,
     question: &'a Question,
@@ -46,27 +47,43 @@ pub(super) fn hear<'a>(
         let Some(first) = copies.first() else {
             continue;
         };
-        match attribute(policy, question.now, &copies) {
-            Err(why) => {
-                ignored.insert(first.statement, why);
-            }
-            Ok((operator, place, time)) => {
-                let heard = heard.entry(operator).or_default();
-                match &first.said {
-                    Said::Withdrawn(said) => {
-                        heard.withdrawn.insert(said.withdraws);
-                    }
-                    Said::Verdict(said) => heard.verdicts.push(Verdict {
-                        statement: first.statement,
-                        said,
-                        index: place.map(|place| place.index),
-                        time,
-                    }),
+        let mut owners: BTreeMap<&str, (&Operator, Vec<&OperatorKey>)> = BTreeMap::new();
+        let signers: BTreeSet<_> = copies.iter().flat_map(|copy| &copy.signers).collect();
+        for (name, operator, terms) in signers.iter().filter_map(|key| policy.owner(key)) {
+            let (_, keys) = owners.entry(name).or_insert((operator, Vec::new()));
+            keys.push(terms);
+        }
+        let mut why = owners.is_empty().then_some(Uncounted::UnknownKey);
+        for (name, (operator, keys)) in owners {
+            match attribute(operator, &keys, question.now, &copies) {
+                Err(error) => why = Some(error),
+                Ok((place, time)) => {
+                    let heard = heard.entry(name).or_default();
+                    heard.take(first, place, time);
                 }
             }
         }
+        if let Some(why) = why {
+            ignored.insert(first.statement, why);
+        }
     }
     (heard, ignored)
+}
+
+impl<'a> Heard<'a> {
+    fn take(&mut self, testimony: &'a Testimony, place: Option<&Place>, time: Timestamp) {
+        match &testimony.said {
+            Said::Withdrawn(said) => {
+                self.withdrawn.insert(said.withdraws);
+            }
+            Said::Verdict(said) => self.verdicts.push(Verdict {
+                statement: testimony.statement,
+                said,
+                index: place.map(|place| place.index),
+                time,
+            }),
+        }
+    }
 }
 
 /// The copies of each statement, in the order of the statements' digests.
@@ -81,20 +98,13 @@ fn by_statement(testimonies: &[Testimony]) -> Vec<Vec<&Testimony>> {
     copies.into_values().collect()
 }
 
-/// Whose a statement is, its place in that operator's log, and when it was made.
+/// A statement's place in an operator's own log, and when it was made; or why it is not the operator's.
 fn attribute<'a>(
-    policy: &'a Policy,
+    operator: &Operator,
+    keys: &[&OperatorKey],
     now: Timestamp,
     copies: &[&'a Testimony],
-) -> Result<(&'a str, Option<&'a Place>, Timestamp), Uncounted> {
-    let signers: BTreeSet<_> = copies.iter().flat_map(|copy| &copy.signers).collect();
-    let owners: Vec<_> = signers.iter().filter_map(|key| policy.owner(key)).collect();
-    let Some((name, operator, _)) = owners.first() else {
-        return Err(Uncounted::UnknownKey);
-    };
-    if owners.iter().any(|(other, ..)| other != name) {
-        return Err(Uncounted::SeveralOperators);
-    }
+) -> Result<(Option<&'a Place>, Timestamp), Uncounted> {
     // a place in somebody else's log says nothing of this operator
     let log = operator.log.as_ref().map(ToString::to_string);
     let places = copies.iter().filter_map(|copy| copy.place.as_ref());
@@ -106,9 +116,9 @@ fn attribute<'a>(
     let decided_on = decided_on.ok_or(Uncounted::UnknownKey)?;
     let time = time(now, decided_on, place)?;
     let mut why = Uncounted::UnknownKey;
-    for (_, _, terms) in &owners {
+    for terms in keys {
         match under_terms(now, operator, terms, &places, time) {
-            Ok(()) => return Ok((name, place, time)),
+            Ok(()) => return Ok((place, time)),
             Err(error) => why = error,
         }
     }

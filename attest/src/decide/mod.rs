@@ -78,6 +78,11 @@ pub fn decide(policy: &Policy, question: &Question) -> Decision {
     let rule = policy.rule(question.subject.purl.as_ref());
     let (heard, mut ignored) = hear::hear(policy, question);
     let stands = stand::stand(policy, rule, question, &heard, &mut ignored);
+    // what one of its signers may not say can still be another's word
+    ignored.retain(|statement, _| {
+        let mut deciding = stands.values().filter(|stand| stand.why.is_none());
+        !deciding.any(|stand| stand.statement == Some(*statement))
+    });
     let count = Count::of(policy, rule, question, &stands);
     let (full, grounds) = row(rule, question, &count);
     let (mut outcome, mut reasons) = as_far_as_known(rule, &count, full, grounds.clone());

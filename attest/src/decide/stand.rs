@@ -111,8 +111,10 @@ fn one(
     ignored: &mut Ignored,
 ) -> Stand {
     let subject = &question.subject;
-    let (on_these, on_others): (Vec<Verdict<'_>>, Vec<Verdict<'_>>) =
-        heard.verdicts.iter().partition(|v| subject.is(v.said));
+    let (on_these, on_others): (Vec<Verdict<'_>>, Vec<Verdict<'_>>) = heard
+        .verdicts
+        .iter()
+        .partition(|v| subject.is(v.said.sha256, v.said.sha512));
     for other in &on_others {
         ignored.insert(other.statement, Uncounted::OtherBytes);
     }
@@ -260,7 +262,7 @@ fn names_of(subject: &Asked, rule: &Rule, heard: &BTreeMap<&str, Heard<'_>>) -> 
     let verdicts = asked.flat_map(|(_, heard)| &heard.verdicts);
     let these: Vec<&VerdictSaid> = verdicts
         .map(|v| v.said)
-        .filter(|said| subject.is(said) && mismatch(subject, said).is_none())
+        .filter(|said| subject.is(said.sha256, said.sha512) && mismatch(subject, said).is_none())
         .collect();
     let mut file_names: BTreeSet<String> = these.iter().map(|s| s.file_name.clone()).collect();
     file_names.extend(subject.file_name.clone());

@@ -223,15 +223,12 @@ impl Testimony {
 }
 
 impl Asked {
-    /// Whether a verdict is about these bytes: every digest that both sides know is the same, and there
+    /// Whether a verdict with these digests is about these bytes: every digest that both sides know is the same, and there
     /// is one such.
     #[must_use]
-    pub fn is(&self, said: &VerdictSaid) -> bool {
-        let sha256 = self.sha256.map(|known| known == said.sha256);
-        let sha512 = self
-            .sha512
-            .zip(said.sha512)
-            .map(|(known, said)| known == said);
+    pub fn is(&self, sha256: Sha256, sha512: Option<Sha512>) -> bool {
+        let sha256 = self.sha256.map(|known| known == sha256);
+        let sha512 = self.sha512.zip(sha512).map(|(known, said)| known == said);
         let compared = [sha256, sha512];
         compared.contains(&Some(true)) && !compared.contains(&Some(false))
     }

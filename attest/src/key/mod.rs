@@ -72,6 +72,7 @@ impl PrivateKey {
         Signature::from_slice(pair.sign(message).as_ref()).ok_or(KeyError::Rejected)
     }
 
+    #[cfg(feature = "links")]
     /// Seed and public key, as the in-toto crate takes them.
     pub(crate) fn seed_and_public(&self) -> Zeroizing<[u8; 64]> {
         let mut both = Zeroizing::new([0; 64]);

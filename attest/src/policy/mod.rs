@@ -63,6 +63,12 @@ impl Policy {
         self.witnesses.as_ref()
     }
 
+    /// All rules, the default last.
+    #[must_use]
+    pub fn rules(&self) -> Vec<&Rule> {
+        self.rules.iter().chain([&self.default]).collect()
+    }
+
     /// The rule for a package: of those whose scope matches, the one with the longest literal prefix,
     /// else the default. Nothing but the caller's package URL chooses it.
     #[must_use]

@@ -123,7 +123,7 @@ impl fmt::Display for VerifierKey {
 mod tests {
     use super::*;
 
-    /// The example of golang.org/x/mod/sumdb/note.
+    /// The example of the package that notes come from.
     const PETER: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 
     #[test]

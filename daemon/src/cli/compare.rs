@@ -15,12 +15,12 @@ use countersign_attest::verdict::Verdict;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
 use countersign_builder::compare::{Compared, Comparison};
+use countersign_verify::exit::Exit;
 use serde::Serialize;
 
 use super::rebuild::parse_accept;
 use super::{Format, output};
 use crate::difference::Difference;
-use crate::exit::Exit;
 use crate::pipeline;
 use crate::trouble::Trouble;
 

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use countersign_verify::exit::Exit;
 
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::trouble::Trouble;
 
 mod compare;
@@ -19,6 +19,7 @@ mod doctor;
 mod init;
 mod key;
 mod output;
+mod policy;
 mod rebuild;
 mod release;
 mod sandbox;
@@ -79,6 +80,9 @@ enum Command {
     /// Runs a command in the sandbox that builds get.
     #[command(subcommand)]
     Sandbox(sandbox::SandboxCommand),
+    /// Checks, explains and tries policies.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Makes, shows and imports keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -127,6 +131,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Compare(arguments) => compare::run(&arguments, format),
         Command::Verify(arguments) => verify::run(&arguments, format),
         Command::Sandbox(command) => sandbox::run(&command),
+        Command::Policy(command) => policy::run(&command, format),
         Command::Key(command) => key::run(&command, &config, format),
     }
 }

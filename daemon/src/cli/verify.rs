@@ -1,21 +1,28 @@
-//! `countersign verify`: what attestations say of a file, to somebody who has a public key.
+//! `countersign verify`: what attestations say of a file, to somebody who has a public key or a policy.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
-use countersign_attest::digest::{AnyDigest, Digests};
+use countersign_attest::decide::Asked;
+use countersign_attest::digest::Sha256;
 use countersign_attest::key::PublicKey;
+use countersign_attest::policy::Policy;
+use countersign_attest::purl::Purl;
 use countersign_attest::verdict::Verdict;
+use countersign_verify::answer::{self, Answer, Trust};
+use countersign_verify::attestation::Attestation;
+use countersign_verify::files::{self, ReadLimits};
+use countersign_verify::memory::{MemoryError, Remembered};
+use countersign_verify::subject::{Named, package};
+use countersign_verify::{key_file, policy_file, render};
+use url::Url;
 
 use super::rebuild::parse_accept;
 use super::{Exit, Format, output};
-use crate::consult::files::{self, ReadLimits};
 use crate::consult::remote::{self, AskLimits, Gathered};
-use crate::consult::{self, Question, Subject, render};
 use crate::http::{Http, HttpOptions};
 use crate::trouble::Trouble;
 use crate::{clock, keys};
@@ -23,65 +30,135 @@ use crate::{clock, keys};
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArguments {
-    /// The file, or sha256:… or sha512:… of it.
-    #[arg(value_name = "FILE|DIGEST")]
+    /// The file, a package URL with a version, or sha256:… or sha512:… of a file.
+    #[arg(value_name = "FILE|PURL|DIGEST")]
     subject: String,
-    /// A public key that you believe; may be given several times.
-    #[arg(long, required = true, value_name = "PUB")]
+    /// What the file is: chooses the rule of the policy, and statements about others do not count.
+    #[arg(long = "as", value_name = "PURL")]
+    purl: Option<String>,
+    /// A policy: whom you believe, and how many of them.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    policy: Option<PathBuf>,
+    /// A public key that you believe (a file, or ed25519:…); may be given several times.
+    #[arg(long, value_name = "PUB")]
     key: Vec<PathBuf>,
     /// A file with attestations (envelopes or Sigstore bundles), or a folder of such files; may be
     /// given several times.
-    #[arg(long, required_unless_present = "from", value_name = "FILE|DIR")]
+    #[arg(long, value_name = "FILE|DIR")]
     attestation: Vec<PathBuf>,
     /// The address of a rebuilder's service that is asked what it has about the file; may be given
-    /// several times. It only carries attestations: what counts is the key.
+    /// several times. It only carries attestations: what counts is the key. With --policy and without
+    /// this, the rebuilders of the policy are asked.
     #[arg(long, value_name = "URL")]
     from: Vec<String>,
-    /// Lets --from ask other machines over http, where everybody on the way can read what you ask for
+    /// Asks nobody.
+    #[arg(long, conflicts_with = "from")]
+    offline: bool,
+    /// Lets other machines be asked over http, where everybody on the way can read what you ask for
     /// and leave attestations out.
-    #[arg(long, requires = "from")]
+    #[arg(long)]
     allow_http: bool,
-    /// Verdicts beside `reproduced` that count as good: assisted, equivalent.
-    #[arg(long, value_delimiter = ',', value_parser = parse_accept)]
+    /// With --key, verdicts beside `reproduced` that count as good: assisted, equivalent.
+    #[arg(long, value_delimiter = ',', value_parser = parse_accept, conflicts_with = "policy")]
     accept: Vec<Verdict>,
+    /// With --policy, a file in which accepted packages are remembered, so that a change of their
+    /// source or of who confirms them is noticed.
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    remember: Option<PathBuf>,
+    /// With --policy, the digest of a statement of dissent that you have looked at.
+    #[arg(long, value_name = "SHA256", requires = "policy")]
+    acknowledge: Vec<Sha256>,
 }
 
 pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, Trouble> {
-    let subject = subject(&arguments.subject)?;
-    let keys: Vec<PublicKey> = arguments
-        .key
-        .iter()
-        .map(|path| keys::show(path).map_err(keys::KeyFileError::into_trouble))
-        .collect::<Result<_, _>>()?;
-    let mut attestations = Vec::new();
+    let purl: Option<Purl> = match &arguments.purl {
+        Some(text) => Some(package(text).map_err(Trouble::refusal)?),
+        None => None,
+    };
+    let named = Named::parse(&arguments.subject).map_err(Trouble::refusal)?;
+    let asked = named.asked(purl).map_err(Trouble::refusal)?;
+    let policy = match &arguments.policy {
+        Some(path) => Some(policy_file::load(path).map_err(Trouble::refusal)?),
+        None => None,
+    };
+    let keys: Vec<PublicKey> = arguments.key.iter().map(key).collect::<Result<_, _>>()?;
+    let accept: BTreeSet<Verdict> = arguments.accept.iter().copied().collect();
+    let mut remembered = match &arguments.remember {
+        Some(path) => Remembered::load(path).map_err(Trouble::refusal)?,
+        None => Remembered::default(),
+    };
+    if arguments.allow_http && arguments.from.is_empty() && policy.is_none() {
+        let error = anyhow::anyhow!("--allow-http without anybody who is asked: say --from URL");
+        return Err(Trouble::refused("usage", error));
+    }
+    let bases = bases(arguments, policy.as_ref(), &asked)?;
+    if bases.is_empty() && arguments.attestation.is_empty() {
+        let message = "nobody is asked and nothing is given: say --from URL or --attestation FILE, or name \
+                       rebuilders in the policy";
+        return Err(Trouble::refused("usage", anyhow::anyhow!(message)));
+    }
+    let mut attestations: Vec<Attestation> = Vec::new();
     for path in &arguments.attestation {
         let found = files::attestations(path, &ReadLimits::default()).map_err(Trouble::refusal)?;
         attestations.extend(found);
     }
-    let gathered = ask(arguments, &subject)?;
+    let gathered = ask(arguments.allow_http, &bases, &asked)?;
     attestations.extend(gathered.attestations);
-    let accept: BTreeSet<Verdict> = arguments.accept.iter().copied().collect();
-    let question = Question {
-        subject: &subject,
-        keys: &keys,
-        accept: &accept,
-        now: clock::now(),
+    let trust = match &policy {
+        Some(policy) => Trust::Policy {
+            policy,
+            remembered: &remembered,
+            acknowledged: &arguments.acknowledge,
+        },
+        None if keys.is_empty() => Trust::Nobody,
+        None => Trust::Keys {
+            keys: &keys,
+            accept: &accept,
+        },
     };
-    let decision = consult::decide(&question, &attestations, gathered.problems);
-    match format {
-        Format::Json => output::json(&render::report(&subject, &decision))?,
-        Format::Text => output::text(&render::text(&subject, &decision))?,
+    let answer = answer::answer(
+        &trust,
+        &asked,
+        &attestations,
+        gathered.problems,
+        clock::now(),
+    );
+    show(&answer, format)?;
+    if let Some(path) = &arguments.remember
+        && answer.teach(&mut remembered)
+    {
+        remembered.save(path).map_err(|error| match error {
+            MemoryError::Write { .. } => Trouble::fault("disk", error),
+            other => Trouble::refusal(other),
+        })?;
     }
-    Ok(decision.answer.exit())
+    Ok(answer.exit())
 }
 
-/// Asks every service, one after the other. That one cannot be asked is no error here: what the others
-/// and the files say may suffice.
-fn ask(arguments: &VerifyArguments, subject: &Subject) -> Result<Gathered, Trouble> {
-    let mut gathered = Gathered::default();
-    if arguments.from.is_empty() {
-        return Ok(gathered);
+fn show(answer: &Answer, format: Format) -> Result<(), Trouble> {
+    match format {
+        Format::Json => output::json(&render::value(answer)),
+        Format::Text => output::text(&render::text(answer)),
     }
+}
+
+/// A public key, written out or in a file; of a private key's file, its public half.
+fn key(path: &PathBuf) -> Result<PublicKey, Trouble> {
+    match path.to_str() {
+        Some(text) if text.starts_with("ed25519:") => {
+            key_file::read(text).map_err(Trouble::refusal)
+        }
+        _ => keys::show(path).map_err(keys::KeyFileError::into_trouble),
+    }
+}
+
+/// The services that are asked: those that are named, else those of the operators whom the policy asks
+/// about this package.
+fn bases(
+    arguments: &VerifyArguments,
+    policy: Option<&Policy>,
+    asked: &Asked,
+) -> Result<Vec<Url>, Trouble> {
     let mut bases = Vec::new();
     for text in &arguments.from {
         let base = remote::base(text, arguments.allow_http)
@@ -89,11 +166,34 @@ fn ask(arguments: &VerifyArguments, subject: &Subject) -> Result<Gathered, Troub
             .map_err(Trouble::refusal)?;
         bases.push(base);
     }
+    let Some(policy) = policy.filter(|_| bases.is_empty() && !arguments.offline) else {
+        return Ok(bases);
+    };
+    for name in &policy.rule(asked.purl.as_ref()).of {
+        let operator = policy.operators().get(name);
+        let Some(text) = operator.and_then(|operator| operator.rebuilder.as_ref()) else {
+            continue;
+        };
+        let base = remote::base(text, arguments.allow_http)
+            .with_context(|| format!("operators.{name}.rebuilder {text}"))
+            .map_err(Trouble::refusal)?;
+        bases.push(base);
+    }
+    Ok(bases)
+}
+
+/// Asks every service, one after the other. That one cannot be asked is no error here: what the others
+/// and the files say may suffice.
+fn ask(allow_http: bool, bases: &[Url], asked: &Asked) -> Result<Gathered, Trouble> {
+    let mut gathered = Gathered::default();
+    if bases.is_empty() {
+        return Ok(gathered);
+    }
     let http = Http::new(HttpOptions {
         connect_timeout: Duration::from_secs(10),
         read_timeout: Duration::from_secs(20),
         total_timeout: Duration::from_secs(60),
-        allow_http: arguments.allow_http,
+        allow_http,
     })
     .map_err(|error| Trouble::fault("http", error))?;
     // one thread is enough to ask a few servers in turn
@@ -102,44 +202,10 @@ fn ask(arguments: &VerifyArguments, subject: &Subject) -> Result<Gathered, Troub
         .build()
         .context("starting the runtime")
         .map_err(|error| Trouble::fault("runtime", error))?;
-    for base in &bases {
-        let answer = runtime.block_on(remote::ask(&http, base, subject, &AskLimits::default()));
+    for base in bases {
+        let answer = runtime.block_on(remote::ask(&http, base, asked, &AskLimits::default()));
         gathered.attestations.extend(answer.attestations);
         gathered.problems.extend(answer.problems);
     }
     Ok(gathered)
-}
-
-fn subject(text: &str) -> Result<Subject, Trouble> {
-    if text.starts_with("sha256:") || text.starts_with("sha512:") {
-        let digest: AnyDigest = text.parse().map_err(Trouble::refusal)?;
-        return Ok(match digest {
-            AnyDigest::Sha256(digest) => Subject {
-                sha256: Some(digest),
-                ..Subject::default()
-            },
-            AnyDigest::Sha512(digest) => Subject {
-                sha512: Some(digest),
-                ..Subject::default()
-            },
-        });
-    }
-    let path = Path::new(text);
-    let read = || -> std::io::Result<Digests> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("not a regular file"));
-        }
-        Digests::of_reader(file)
-    };
-    let digests = read()
-        .with_context(|| format!("reading {text}"))
-        .map_err(Trouble::refusal)?;
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    if name.is_none() {
-        return Err(Trouble::refusal(anyhow!("{text} has no file name")));
-    }
-    Ok(Subject::of_file(name, &digests))
 }

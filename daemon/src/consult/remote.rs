@@ -2,18 +2,20 @@
 //!
 //! The service is a stranger: what it lists is read strictly and under limits, what it serves must have
 //! the digest under which it was listed, and nothing that it says is believed; attestations go to
-//! [`decide`](super::decide) like those of files. Its word decides neither which address is asked (paths
+//! the verifier like those of files. Its word decides neither which address is asked (paths
 //! are ours, digests are its) nor how long we listen.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use countersign_attest::decide::Asked;
 use countersign_attest::digest::Sha256;
 use countersign_attest::json;
+use countersign_verify::attestation::{Attestation, Problem, ProblemKind, causes};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Attestation, Problem, ProblemKind, Subject};
 use crate::http::{Ask, Http, HttpError};
 
 /// What one service may use.
@@ -21,6 +23,8 @@ use crate::http::{Ask, Http, HttpError};
 pub(crate) struct AskLimits {
     /// Longest list in bytes.
     pub(crate) list_bytes: u64,
+    /// Most releases of a package that are looked at.
+    pub(crate) releases: usize,
     /// Most attestations that are taken from a list.
     pub(crate) attestations: usize,
     /// Longest attestation in bytes.
@@ -35,6 +39,7 @@ impl Default for AskLimits {
     fn default() -> Self {
         Self {
             list_bytes: 4 << 20,
+            releases: 20,
             attestations: 256,
             attestation_bytes: 8 << 20,
             total_bytes: 64 << 20,
@@ -89,12 +94,7 @@ pub(crate) struct Gathered {
 }
 
 /// Asks one service about a file. `base` is of [`base()`].
-pub(crate) async fn ask(
-    http: &Http,
-    base: &Url,
-    subject: &Subject,
-    limits: &AskLimits,
-) -> Gathered {
+pub(crate) async fn ask(http: &Http, base: &Url, subject: &Asked, limits: &AskLimits) -> Gathered {
     let mut gathered = Gathered::default();
     let asking = gather(http, base, subject, limits, &mut gathered);
     let ended = match tokio::time::timeout(limits.time, asking).await {
@@ -143,7 +143,7 @@ impl Stopped {
         };
         let message = match error {
             HttpError::Missing { .. } => "has nothing about these bytes".to_owned(),
-            _ => format!("gave no attestation: {}", super::Causes(error)),
+            _ => format!("gave no attestation: {}", causes(error)),
         };
         Self::new(url, kind, &message)
     }
@@ -162,7 +162,26 @@ struct Match {
 
 #[derive(Deserialize)]
 struct Artifact {
+    #[serde(default)]
+    purl: Option<String>,
     statements: Vec<Listed>,
+}
+
+/// The part of a list of releases that is used.
+#[derive(Deserialize)]
+struct Releases {
+    releases: Vec<Id>,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: u64,
+}
+
+/// The part of a release that is used.
+#[derive(Deserialize)]
+struct Release {
+    artifacts: Vec<Artifact>,
 }
 
 #[derive(Deserialize)]
@@ -173,12 +192,14 @@ struct Listed {
 async fn gather(
     http: &Http,
     base: &Url,
-    subject: &Subject,
+    subject: &Asked,
     limits: &AskLimits,
     gathered: &mut Gathered,
 ) -> Result<(), Stopped> {
     let mut left = limits.total_bytes;
-    for digest in list(http, base, subject, limits).await? {
+    let (digests, problems) = list(http, base, subject, limits).await?;
+    gathered.problems.extend(problems);
+    for digest in digests {
         let url = below(base, &format!("attestations/sha256:{digest}"))?;
         let limit_bytes = limits.attestation_bytes.min(left);
         let problem = match read(http, &url, limit_bytes).await {
@@ -214,42 +235,104 @@ async fn gather(
     Ok(())
 }
 
-/// The digests of the attestations that a service lists about a file, in its order, each once.
+/// The digests of the attestations that a service lists about a file, in its order, each once: those on
+/// the bytes, and where the package is known those on it, since other bytes under its name matter too.
+/// What one of the two lists lacks is a problem; where neither has anything the service is done with.
 async fn list(
     http: &Http,
     base: &Url,
-    subject: &Subject,
+    subject: &Asked,
     limits: &AskLimits,
-) -> Result<Vec<Sha256>, Stopped> {
+) -> Result<(Vec<Sha256>, Vec<Problem>), Stopped> {
+    let mut artifacts = Vec::new();
+    let mut problems = Vec::new();
+    let of_bytes = on_bytes(http, base, subject, limits).await;
+    let of_package = match &of_bytes {
+        Err(stopped) if stopped.0.kind == ProblemKind::Unreachable => Ok(Vec::new()),
+        Ok(_) | Err(_) => on_package(http, base, subject, limits).await,
+    };
+    for listed in [of_bytes, of_package] {
+        match listed {
+            Ok(listed) => artifacts.extend(listed),
+            Err(stopped) => problems.push(stopped.0),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let digests: Vec<Sha256> = artifacts
+        .into_iter()
+        .flat_map(|artifact| artifact.statements)
+        .map(|listed| listed.digest)
+        .filter(|digest| seen.insert(*digest))
+        .collect();
+    if digests.len() > limits.attestations {
+        let message = format!("lists more than {} attestations", limits.attestations);
+        return Err(Stopped::new(base, ProblemKind::BadAnswer, &message));
+    }
+    Ok((digests, problems))
+}
+
+/// What a service lists about these bytes.
+async fn on_bytes(
+    http: &Http,
+    base: &Url,
+    subject: &Asked,
+    limits: &AskLimits,
+) -> Result<Vec<Artifact>, Stopped> {
     let digest = match (subject.sha256, subject.sha512) {
         (Some(sha256), _) => format!("sha256:{sha256}"),
         (None, Some(sha512)) => format!("sha512:{sha512}"),
         (None, None) => return Ok(Vec::new()),
     };
     let url = below(base, &format!("by-digest/{digest}"))?;
-    let bytes = read(http, &url, limits.list_bytes)
-        .await
-        .map_err(|error| Stopped::http(&url, &error))?;
-    let bad = |message: &str| Stopped::new(&url, ProblemKind::BadAnswer, message);
-    let list: List = json::from_slice(&bytes, &json::Limits::default()).map_err(|error| {
-        bad(&format!(
-            "is not the answer of a rebuilder's service: {}",
-            super::Causes(&error)
-        ))
-    })?;
-    let mut seen = BTreeSet::new();
-    let digests: Vec<Sha256> = list
+    let list: List = document(http, &url, limits).await?;
+    Ok(list
         .matches
         .into_iter()
-        .flat_map(|found| found.artifact.statements)
-        .map(|listed| listed.digest)
-        .filter(|digest| seen.insert(*digest))
-        .collect();
-    if digests.len() > limits.attestations {
-        let limit = limits.attestations;
-        return Err(bad(&format!("lists more than {limit} attestations")));
+        .map(|found| found.artifact)
+        .collect())
+}
+
+/// What a service lists about this version of a package.
+async fn on_package(
+    http: &Http,
+    base: &Url,
+    subject: &Asked,
+    limits: &AskLimits,
+) -> Result<Vec<Artifact>, Stopped> {
+    let Some(purl) = &subject.purl else {
+        return Ok(Vec::new());
+    };
+    let mut url = below(base, "api/v1/releases")?;
+    url.query_pairs_mut()
+        .append_pair("q", purl.as_str())
+        .append_pair("limit", &limits.releases.to_string());
+    let list: Releases = document(http, &url, limits).await?;
+    let mut artifacts = Vec::new();
+    for Id { id } in list.releases.into_iter().take(limits.releases) {
+        let url = below(base, &format!("api/v1/releases/{id}"))?;
+        let release: Release = document(http, &url, limits).await?;
+        // a search finds pieces of names; which package a statement is about it says itself later
+        let named = |artifact: &Artifact| artifact.purl.as_deref() == Some(purl.as_str());
+        artifacts.extend(release.artifacts.into_iter().filter(named));
     }
-    Ok(digests)
+    Ok(artifacts)
+}
+
+async fn document<T: DeserializeOwned>(
+    http: &Http,
+    url: &Url,
+    limits: &AskLimits,
+) -> Result<T, Stopped> {
+    let bytes = read(http, url, limits.list_bytes)
+        .await
+        .map_err(|error| Stopped::http(url, &error))?;
+    json::from_slice(&bytes, &json::Limits::default()).map_err(|error| {
+        let message = format!(
+            "is not the answer of a rebuilder's service: {}",
+            causes(&error)
+        );
+        Stopped::new(url, ProblemKind::BadAnswer, &message)
+    })
 }
 
 fn below(base: &Url, path: &str) -> Result<Url, Stopped> {

@@ -9,13 +9,18 @@ use crate::http::HttpOptions;
 
 const FILE: &[u8] = b"published bytes";
 
-fn subject() -> Subject {
-    Subject::of_file(None, &Digests::of(FILE))
+fn subject() -> Asked {
+    Asked {
+        sha256: Some(Digests::of(FILE).sha256),
+        sha512: Some(Digests::of(FILE).sha512),
+        ..Asked::default()
+    }
 }
 
 fn limits() -> AskLimits {
     AskLimits {
         list_bytes: 1000,
+        releases: 2,
         attestations: 3,
         attestation_bytes: 8,
         total_bytes: 20,
@@ -92,9 +97,9 @@ async fn a_file_known_by_its_other_digest_is_asked_for_by_that() {
         &format!("/peer/by-digest/sha512:{sha512}"),
         Answer::Bytes(list.into_bytes()),
     );
-    let subject = Subject {
+    let subject = Asked {
         sha512: Some(sha512),
-        ..Subject::default()
+        ..Asked::default()
     };
     let base = base(&format!("{}peer/", server.url()), false).unwrap();
     let http = Http::new(HttpOptions::default()).unwrap();
@@ -237,4 +242,48 @@ fn an_address_is_a_plain_one_and_private_to_the_way() {
     let clear = "http://rebuilder.example/";
     assert!(matches!(base(clear, false), Err(BaseError::Scheme)));
     assert!(base(clear, true).is_ok());
+}
+
+#[tokio::test]
+async fn a_named_package_is_asked_for_too() {
+    let server = service(&[b"on these"]);
+    let other = Sha256::of(b"on other");
+    let path = format!("/peer/attestations/sha256:{other}");
+    server.put(&path, Answer::Bytes(b"on other".to_vec()));
+    let q = "q=pkg%3Anpm%2Fleft%401.0.0&limit=2";
+    server.put(
+        &format!("/peer/api/v1/releases?{q}"),
+        Answer::Bytes(br#"{"releases":[{"id":7}],"next":null}"#.to_vec()),
+    );
+    let release = json!({"artifacts": [
+        {"purl": "pkg:npm/left@1.0.0", "statements": [{"digest": other}]},
+        {"purl": "pkg:npm/left@1.0.0-beta", "statements": [{"digest": Sha256::of(b"not there")}]},
+    ]});
+    server.put(
+        "/peer/api/v1/releases/7",
+        Answer::Bytes(release.to_string().into_bytes()),
+    );
+    let base = base(&format!("{}peer", server.url()), false).unwrap();
+    let http = Http::new(HttpOptions::default()).unwrap();
+    let named = Asked {
+        purl: "pkg:npm/left@1.0.0".parse().ok(),
+        ..subject()
+    };
+    let gathered = ask(&http, &base, &named, &limits()).await;
+    let bytes = gathered
+        .attestations
+        .iter()
+        .map(|a| &a.unverified_bytes[..]);
+    assert_eq!(bytes.collect::<Vec<_>>(), [b"on these", b"on other"]);
+    assert!(gathered.problems.is_empty(), "{:?}", gathered.problems);
+
+    // nothing about the bytes, and still what is known of the name
+    let unknown = Asked {
+        sha256: Some(Sha256::of(b"unknown")),
+        ..named
+    };
+    let gathered = ask(&http, &base, &unknown, &limits()).await;
+    assert_eq!(gathered.attestations.len(), 1);
+    assert_eq!(gathered.problems.len(), 1);
+    assert_eq!(gathered.problems[0].kind, ProblemKind::NothingThere);
 }

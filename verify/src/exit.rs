@@ -1,10 +1,10 @@
-//! The exit codes of the command line: a contract (DESIGN section 13), and its only home.
+//! The exit codes of the command lines: a contract, and its only home.
 
 use countersign_attest::verdict::Verdict;
 
 /// How a command ended. Over several artifacts the largest wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Reproduced, accepted, or done.
     Good,
     /// Not reproduced.
@@ -21,10 +21,11 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Usage, configuration or input refused; never the end of a command that did its work.
-    pub(crate) const REFUSED: u8 = 2;
+    pub const REFUSED: u8 = 2;
 
     /// The contract's number.
-    pub(crate) const fn code(self) -> u8 {
+    #[must_use]
+    pub const fn code(self) -> u8 {
         match self {
             Self::Good => 0,
             Self::NotReproduced => 1,
@@ -36,7 +37,8 @@ impl Exit {
     }
 
     /// How a verdict ends a command that does not accept it beside `reproduced`.
-    pub(crate) const fn of(verdict: Verdict) -> Self {
+    #[must_use]
+    pub const fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Reproduced => Self::Good,
             Verdict::Assisted | Verdict::Equivalent | Verdict::Differs => Self::NotReproduced,

@@ -1,20 +1,20 @@
-//! Reads what `verify` is given: attestations of a file or a folder, under limits. Blocking.
+//! Reads what a user names: files, and attestations of a file or a folder, under limits. Blocking.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::Attestation;
+use crate::attestation::Attestation;
 
 /// What is read at most.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReadLimits {
+pub struct ReadLimits {
     /// Most files of a folder that are looked at.
-    pub(crate) files: usize,
+    pub files: usize,
     /// Longest file in bytes.
-    pub(crate) file_bytes: u64,
+    pub file_bytes: u64,
     /// Most attestations of all files together.
-    pub(crate) attestations: usize,
+    pub attestations: usize,
 }
 
 impl Default for ReadLimits {
@@ -27,9 +27,9 @@ impl Default for ReadLimits {
     }
 }
 
-/// Says why attestations could not be read. The caller's mistake, unless it is `Io`.
+/// Says why something could not be read. The caller's mistake, unless it is `Io`.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub enum ReadError {
     /// There are more than the limit.
     #[error("{} has more than {limit} {what}", path.display())]
     TooMany {
@@ -41,7 +41,7 @@ pub(crate) enum ReadError {
         limit: usize,
     },
     /// A file that was named is too long.
-    #[error("the attestation {} is longer than {limit} bytes", path.display())]
+    #[error("{} is longer than {limit} bytes", path.display())]
     TooLong {
         /// Which.
         path: PathBuf,
@@ -51,8 +51,11 @@ pub(crate) enum ReadError {
     /// Neither a regular file nor a folder.
     #[error("{} is neither a file nor a folder", .0.display())]
     Neither(PathBuf),
+    /// Not a regular file.
+    #[error("{} is not a regular file", .0.display())]
+    NotAFile(PathBuf),
     /// The system refuses.
-    #[error("reading attestations from {}", path.display())]
+    #[error("reading {}", path.display())]
     Io {
         /// Where.
         path: PathBuf,
@@ -69,18 +72,11 @@ pub(crate) enum ReadError {
 ///
 /// # Errors
 /// When a limit is passed or the system refuses.
-pub(crate) fn attestations(
-    path: &Path,
-    limits: &ReadLimits,
-) -> Result<Vec<Attestation>, ReadError> {
+pub fn attestations(path: &Path, limits: &ReadLimits) -> Result<Vec<Attestation>, ReadError> {
     let found = fs::metadata(path).map_err(failed(path))?;
     let mut all = Vec::new();
     if found.is_file() {
-        let bytes = read(path, limits.file_bytes)?.ok_or_else(|| ReadError::TooLong {
-            path: path.to_owned(),
-            limit: limits.file_bytes,
-        })?;
-        split(path, bytes, &mut all);
+        split(path, bounded(path, limits.file_bytes)?, &mut all);
     } else if found.is_dir() {
         for file in files_of(path, limits.files)? {
             if let Some(bytes) = read(&file, limits.file_bytes)?
@@ -101,6 +97,21 @@ pub(crate) fn attestations(
         });
     }
     Ok(all)
+}
+
+/// Reads a file that a user named.
+///
+/// # Errors
+/// When it is longer than the limit, or the system refuses.
+pub fn bounded(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    // before opening: opening a named pipe would wait for its writer
+    if !fs::metadata(path).map_err(failed(path))?.is_file() {
+        return Err(ReadError::NotAFile(path.to_owned()));
+    }
+    read(path, limit)?.ok_or_else(|| ReadError::TooLong {
+        path: path.to_owned(),
+        limit,
+    })
 }
 
 /// The regular files of a folder in the order of their names. Symbolic links are not followed.

@@ -7,8 +7,11 @@ use countersign_attest::key::PrivateKey;
 use countersign_attest::statement::{Custody, Facts, Kind, compose};
 use zeroize::Zeroizing;
 
-use super::files::{ReadError, ReadLimits, attestations};
 use super::*;
+use crate::files::{ReadError, ReadLimits, attestations};
+use crate::render::by_key as render;
+use countersign_attest::bundle;
+use countersign_attest::digest::Digests;
 
 const FACTS: [(Verdict, &str); 7] = [
     (
@@ -60,18 +63,24 @@ fn signed(facts: &Facts, seed: u8) -> Attestation {
 }
 
 /// The bytes that the golden facts are about.
-fn subject() -> Subject {
-    Subject::of_file(
-        Some("lib-1.2.3.tgz".into()),
-        &Digests::of(b"published bytes"),
-    )
+fn subject() -> Asked {
+    of_file("lib-1.2.3.tgz", &Digests::of(b"published bytes"))
+}
+
+fn of_file(name: &str, digests: &Digests) -> Asked {
+    Asked {
+        purl: None,
+        file_name: Some(name.into()),
+        sha256: Some(digests.sha256),
+        sha512: Some(digests.sha512),
+    }
 }
 
 fn now() -> Timestamp {
     facts(Verdict::Reproduced).decided_on
 }
 
-fn ask(subject: &Subject, accept: &[Verdict], attestations: &[Attestation]) -> Decision {
+fn ask(subject: &Asked, accept: &[Verdict], attestations: &[Attestation]) -> Decision {
     let accept = accept.iter().copied().collect();
     let keys = [key(7).public()];
     decide(
@@ -146,7 +155,7 @@ fn only_the_given_key_is_believed() {
 #[test]
 fn other_bytes_under_the_name_are_another_binary() {
     let attestation = [signed(&facts(Verdict::Reproduced), 7)];
-    let mut tampered = Subject::of_file(Some("lib-1.2.3.tgz".into()), &Digests::of(b"tampered"));
+    let mut tampered = of_file("lib-1.2.3.tgz", &Digests::of(b"tampered"));
     let decision = ask(&tampered, &[], &attestation);
     assert_eq!(
         (decision.answer, decision.answer.exit().code()),
@@ -160,12 +169,12 @@ fn other_bytes_under_the_name_are_another_binary() {
         (decision.answer, decision.answer.exit().code()),
         (Answer::AboutAnotherFile, 4)
     );
-    tampered.purl = Some("pkg:npm/%40scope/lib@1.2.3".into());
+    tampered.purl = "pkg:npm/%40scope/lib@1.2.3".parse().ok();
     assert_eq!(
         ask(&tampered, &[], &attestation).answer,
         Answer::AnotherBinary
     );
-    tampered.purl = Some("pkg:npm/%40scope/lib@1.2.4".into());
+    tampered.purl = "pkg:npm/%40scope/lib@1.2.4".parse().ok();
     assert_eq!(
         ask(&tampered, &[], &attestation).answer,
         Answer::AboutAnotherFile
@@ -196,7 +205,7 @@ fn the_bytes_count_and_not_their_name() {
         0
     );
     assert_ne!(
-        ask(&Subject::default(), &[], &attestation)
+        ask(&Asked::default(), &[], &attestation)
             .answer
             .exit()
             .code(),

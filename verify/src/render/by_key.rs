@@ -1,9 +1,8 @@
 //! A decision as text for people and as JSON for programs. Everything that a stranger wrote is shown
 //! escaped; nothing here decides.
 
-use std::fmt::Write as _;
-
-use countersign_attest::digest::{Sha256, Sha512};
+use countersign_attest::decide::Asked;
+use countersign_attest::digest::Sha256;
 use countersign_attest::escape::printable;
 use countersign_attest::origin::AssistKind;
 use countersign_attest::statement::{MemberChange, VerdictStatement};
@@ -11,7 +10,8 @@ use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::Serialize;
 
-use super::{Answer, Decision, Problem, ProblemKind, Said, Subject};
+use super::{ProblemReport, SubjectReport, heading, line};
+use crate::by_key::{Answer, Decision, Said};
 
 /// Most differing members that the text names.
 const SHOWN_MEMBERS: usize = 10;
@@ -21,19 +21,9 @@ const PARTIAL: &str = "This is the word of the attestations that were given, of 
 public log: whoever gave them, a person or a server, may have left others out.";
 
 /// A decision in words, several lines.
-pub(crate) fn text(subject: &Subject, decision: &Decision) -> String {
-    let mut out = String::new();
-    let name = subject
-        .file_name
-        .as_deref()
-        .or(subject.purl.as_deref())
-        .unwrap_or("these bytes");
-    line(&mut out, &printable(name));
-    if let Some(sha256) = subject.sha256 {
-        line(&mut out, &format!("  sha256:{sha256}"));
-    } else if let Some(sha512) = subject.sha512 {
-        line(&mut out, &format!("  sha512:{sha512}"));
-    }
+#[must_use]
+pub fn text(subject: &Asked, decision: &Decision) -> String {
+    let mut out = heading(subject);
     line(&mut out, &sentence(decision));
     if let Some(said) = &decision.decided_by {
         details(&mut out, said);
@@ -61,7 +51,8 @@ pub(crate) fn text(subject: &Subject, decision: &Decision) -> String {
 }
 
 /// The answer in one sentence, the words of DESIGN section 10 first where there is a verdict.
-pub(crate) fn sentence(decision: &Decision) -> String {
+#[must_use]
+pub fn sentence(decision: &Decision) -> String {
     match decision.answer {
         Answer::Accepted(verdict) => format!("{}.", verdict.sentence()),
         Answer::NotAccepted(verdict @ (Verdict::Assisted | Verdict::Equivalent)) => {
@@ -92,10 +83,6 @@ pub(crate) fn sentence(decision: &Decision) -> String {
             "No verdict was found, and not everybody could be asked; try again.".into()
         }
     }
-}
-
-fn line(out: &mut String, text: &str) {
-    let _ = writeln!(out, "{text}"); // writing to a String cannot fail
 }
 
 fn details(out: &mut String, said: &Said) {
@@ -208,7 +195,7 @@ const fn change_words(change: MemberChange) -> &'static str {
 
 /// A decision as one JSON object.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report<'a> {
+pub struct Report<'a> {
     decision: &'static str,
     exit_code: u8,
     sentence: String,
@@ -219,18 +206,6 @@ pub(crate) struct Report<'a> {
     problems: Vec<ProblemReport<'a>>,
     /// `partial`: from given attestations only, without a log.
     view: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct SubjectReport<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    purl: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<Sha256>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha512: Option<Sha512>,
 }
 
 #[derive(Debug, Serialize)]
@@ -248,28 +223,17 @@ struct SaidReport<'a> {
     commit: String,
 }
 
-#[derive(Debug, Serialize)]
-struct ProblemReport<'a> {
-    attestation: &'a str,
-    code: &'static str,
-    message: &'a str,
-}
-
 /// A decision as data for `--format json`.
-pub(crate) fn report<'a>(subject: &'a Subject, decision: &'a Decision) -> Report<'a> {
+#[must_use]
+pub fn report<'a>(subject: &'a Asked, decision: &'a Decision) -> Report<'a> {
     Report {
         decision: decision.answer.word(),
         exit_code: decision.answer.exit().code(),
         sentence: sentence(decision),
-        subject: SubjectReport {
-            name: subject.file_name.as_deref(),
-            purl: subject.purl.as_deref(),
-            sha256: subject.sha256,
-            sha512: subject.sha512,
-        },
+        subject: subject.into(),
         decided_by: decision.decided_by.as_ref().map(said_report),
         others: decision.others.iter().map(said_report).collect(),
-        problems: decision.problems.iter().map(problem_report).collect(),
+        problems: decision.problems.iter().map(ProblemReport::from).collect(),
         view: "partial",
     }
 }
@@ -288,21 +252,5 @@ fn said_report(said: &Said) -> SaidReport<'_> {
         source: &predicate.source.uri,
         tag: tag(&predicate.source.reference),
         commit: predicate.source.digest.git_commit.to_string(),
-    }
-}
-
-fn problem_report(problem: &Problem) -> ProblemReport<'_> {
-    ProblemReport {
-        attestation: &problem.name,
-        code: match problem.kind {
-            ProblemKind::Signature => "bad-signature",
-            ProblemKind::Unreadable => "unreadable",
-            ProblemKind::FromTheFuture => "from-the-future",
-            ProblemKind::NoVerdict => "no-verdict",
-            ProblemKind::NothingThere => "nothing-there",
-            ProblemKind::BadAnswer => "bad-answer",
-            ProblemKind::Unreachable => "unreachable",
-        },
-        message: &problem.message,
     }
 }

@@ -1,0 +1,224 @@
+//! Judges a file by keys: what given attestations say about given bytes, for the keys that a user names.
+//!
+//! [`decide`] is pure. It believes nothing but envelopes that one of the keys signed, and of those
+//! only verdicts whose subject has every digest that is known.
+
+use std::collections::BTreeSet;
+
+use countersign_attest::decide::{Asked, CLOCK_SKEW_SECONDS};
+use countersign_attest::key::PublicKey;
+use countersign_attest::purl::Purl;
+use countersign_attest::statement::{Statement, VerdictStatement};
+use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::Verdict;
+
+use crate::attestation::{Attestation, Opened, Problem, ProblemKind, open_all};
+use crate::exit::Exit;
+
+#[cfg(test)]
+mod tests;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// About which bytes.
+    pub subject: &'a Asked,
+    /// Whom the user believes.
+    pub keys: &'a [PublicKey],
+    /// Which verdicts are good enough; `reproduced` always is.
+    pub accept: &'a BTreeSet<Verdict>,
+    /// The time of asking.
+    pub now: Timestamp,
+}
+
+/// What is answered, and from what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The answer.
+    pub answer: Answer,
+    /// The statement that decided, where one did.
+    pub decided_by: Option<Said>,
+    /// Other believed verdicts: superseded ones, and ones about other bytes.
+    pub others: Vec<Said>,
+    /// What was not believed, and why.
+    pub problems: Vec<Problem>,
+}
+
+/// The answer. Each has one exit code of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// A verdict that is good enough.
+    Accepted(Verdict),
+    /// A verdict on these bytes that is not.
+    NotAccepted(Verdict),
+    /// A file of this name or package version was attested, and it has other bytes.
+    AnotherBinary,
+    /// Everything that could be read is about some other file.
+    AboutAnotherFile,
+    /// There are attestations, and none is signed by a key that was given.
+    BadSignature,
+    /// There are attestations, and none can be read.
+    Unreadable,
+    /// There is no verdict at all.
+    Nothing,
+    /// There is no verdict on these bytes, and somebody who may have one could not be asked.
+    Unreachable,
+}
+
+impl Answer {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::NotAccepted(_) => "not-accepted",
+            Self::AnotherBinary => "another-binary",
+            Self::AboutAnotherFile => "about-another-file",
+            Self::BadSignature => "bad-signature",
+            Self::Unreadable => "unreadable",
+            Self::Nothing => "nothing-found",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// How it ends a command.
+    #[must_use]
+    pub const fn exit(self) -> Exit {
+        match self {
+            Self::Accepted(_) => Exit::Good,
+            Self::NotAccepted(verdict) => Exit::of(verdict),
+            Self::AnotherBinary => Exit::NotReproduced,
+            Self::AboutAnotherFile | Self::BadSignature | Self::Unreadable | Self::Nothing => {
+                Exit::NotMet
+            }
+            Self::Unreachable => Exit::Fault,
+        }
+    }
+}
+
+/// A believed verdict and where it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// Where.
+    pub name: String,
+    /// By which of the given keys.
+    pub signers: Vec<PublicKey>,
+    /// What.
+    pub statement: VerdictStatement,
+    /// Whether it is about the bytes in question.
+    pub is_about_subject: bool,
+}
+
+/// Answers a question from attestations of strangers, and from what went wrong while they were
+/// gathered. A statement that comes in two forms or from two places counts once.
+#[must_use]
+pub fn decide(
+    question: &Question<'_>,
+    attestations: &[Attestation],
+    gathering: Vec<Problem>,
+) -> Decision {
+    let mut about_subject = Vec::new();
+    let mut others = Vec::new();
+    let mut problems = gathering;
+    let (opened, unopened) = open_all(attestations, question.keys);
+    problems.extend(unopened);
+    for opened in &opened {
+        match read(question, opened) {
+            Ok(said) if said.is_about_subject => about_subject.push(said),
+            Ok(said) => others.push(said),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    // the newest verdict counts; of two from one second, the worse
+    about_subject.sort_by_key(|said| {
+        (
+            said.statement.predicate.decided_on,
+            said.statement.predicate.verdict,
+        )
+    });
+    let decided_by = about_subject.pop();
+    let answer = match &decided_by {
+        Some(said) => verdict_answer(question, said.statement.predicate.verdict),
+        None => answer_without_verdict(question, &others, &problems),
+    };
+    others.extend(about_subject);
+    Decision {
+        answer,
+        decided_by,
+        others,
+        problems,
+    }
+}
+
+fn verdict_answer(question: &Question<'_>, verdict: Verdict) -> Answer {
+    let widened = match verdict {
+        Verdict::Reproduced => true,
+        Verdict::Assisted | Verdict::Equivalent => question.accept.contains(&verdict),
+        Verdict::Differs | Verdict::Unstable | Verdict::BuildFailed | Verdict::Indeterminate => {
+            false
+        }
+    };
+    if widened {
+        Answer::Accepted(verdict)
+    } else {
+        Answer::NotAccepted(verdict)
+    }
+}
+
+fn answer_without_verdict(
+    question: &Question<'_>,
+    others: &[Said],
+    problems: &[Problem],
+) -> Answer {
+    let is = |kind| problems.iter().any(|problem| problem.kind == kind);
+    if others
+        .iter()
+        .any(|said| is_named_like(question.subject, &said.statement))
+    {
+        Answer::AnotherBinary
+    } else if others.is_empty() && is(ProblemKind::Signature) {
+        Answer::BadSignature
+    } else if others.is_empty()
+        && (is(ProblemKind::Unreadable)
+            || is(ProblemKind::FromTheFuture)
+            || is(ProblemKind::BadAnswer))
+    {
+        Answer::Unreadable
+    } else if is(ProblemKind::Unreachable) {
+        Answer::Unreachable
+    } else if others.is_empty() {
+        Answer::Nothing
+    } else {
+        Answer::AboutAnotherFile
+    }
+}
+
+fn read(question: &Question<'_>, Opened { name, verified }: &Opened) -> Result<Said, Problem> {
+    let problem = |kind, message: &str| Err(Problem::with(name, kind, message));
+    let statement = match verified.value() {
+        Statement::Verdict(statement) => statement.as_ref().clone(),
+        Statement::Build(_) => {
+            let message = "says how files were built, not whether the published one is the same";
+            return problem(ProblemKind::NoVerdict, message);
+        }
+    };
+    let decided_on = statement.predicate.decided_on;
+    if decided_on > question.now.plus_seconds(CLOCK_SKEW_SECONDS) {
+        let message = format!("says that it was decided in the future, on {decided_on}");
+        return problem(ProblemKind::FromTheFuture, &message);
+    }
+    let digest = &statement.subject.digest;
+    Ok(Said {
+        name: name.clone(),
+        signers: verified.signers().to_vec(),
+        is_about_subject: question.subject.is(digest.sha256, digest.sha512),
+        statement,
+    })
+}
+
+/// Whether a statement is about a file of this name or package version.
+fn is_named_like(asked: &Asked, statement: &VerdictStatement) -> bool {
+    let purl = asked.purl.as_ref().map(Purl::as_str);
+    let is_package = purl.is_some() && purl == statement.predicate.published.purl.as_deref();
+    is_package || asked.file_name.as_deref() == Some(statement.subject.name.as_str())
+}
