@@ -200,7 +200,7 @@ impl<'a> Count<'a> {
             o: another.len(),
             o_rejecting: distinct(&another),
             partial: partial(question, &asked),
-            lost: asked.iter().any(|name| lost(name)),
+            lost: asked.iter().any(lost),
             asked,
             equivocates: stands
                 .values()

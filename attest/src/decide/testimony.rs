@@ -75,7 +75,7 @@ pub struct Testimony {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Said {
     /// A verdict on one file.
-    Verdict(VerdictSaid),
+    Verdict(Box<VerdictSaid>),
     /// An earlier statement does not hold any more.
     Withdrawn(WithdrawnSaid),
 }
@@ -185,7 +185,7 @@ impl Testimony {
                     .rebuilt
                     .iter()
                     .all(|file| Some(file.digest.sha256) == rebuilt);
-                Said::Verdict(VerdictSaid {
+                Said::Verdict(Box::new(VerdictSaid {
                     verdict: predicate.verdict,
                     decided_on: predicate.decided_on,
                     // a statement with a wrong one is not read: see `statement::parse`
@@ -201,7 +201,7 @@ impl Testimony {
                     source: predicate.source.uri.clone(),
                     commit: predicate.source.digest.git_commit,
                     plan: predicate.build.as_ref().map(|b| b.plan.digest.sha256),
-                })
+                }))
             }
         };
         Some(Self {

@@ -1,7 +1,7 @@
 //! `countersign verify`: what attestations say of a file, to somebody who has a public key or a policy.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -81,7 +81,11 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
         Some(path) => Some(policy_file::load(path).map_err(Trouble::refusal)?),
         None => None,
     };
-    let keys: Vec<PublicKey> = arguments.key.iter().map(key).collect::<Result<_, _>>()?;
+    let keys: Vec<PublicKey> = arguments
+        .key
+        .iter()
+        .map(|path| key(path))
+        .collect::<Result<_, _>>()?;
     let accept: BTreeSet<Verdict> = arguments.accept.iter().copied().collect();
     let mut remembered = match &arguments.remember {
         Some(path) => Remembered::load(path).map_err(Trouble::refusal)?,
@@ -143,7 +147,7 @@ fn show(answer: &Answer, format: Format) -> Result<(), Trouble> {
 }
 
 /// A public key, written out or in a file; of a private key's file, its public half.
-fn key(path: &PathBuf) -> Result<PublicKey, Trouble> {
+fn key(path: &Path) -> Result<PublicKey, Trouble> {
     match path.to_str() {
         Some(text) if text.starts_with("ed25519:") => {
             key_file::read(text).map_err(Trouble::refusal)
