@@ -12,6 +12,7 @@ mod confined;
 mod crash;
 mod encoding;
 mod foreign;
+mod fuzzed;
 mod hostile;
 mod mirror;
 mod once;

@@ -55,6 +55,8 @@ mod mutants;
 mod registry_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tree_tests;
 
 /// Compares two files that the host found to have different bytes.
 ///
@@ -97,6 +99,18 @@ fn attempt(published: File, rebuilt: File, limits: &ReadLimits) -> Result<Compar
         comparison: conclude(pairs, &a, &b, limits),
         tree: Some(Tree { root, left_out }),
     })
+}
+
+/// Compares two files that were looked into with one key and that have different bytes. Where contents
+/// begin to differ stays open: that takes the files.
+#[must_use]
+pub fn compare_walked(published: &Content, rebuilt: &Content, limits: &ReadLimits) -> Compared {
+    let mut pairs = pairs::Pairs::new(limits);
+    let (root, left_out) = pairs.files(published, rebuilt);
+    Compared {
+        comparison: conclude(pairs, published, rebuilt, limits),
+        tree: Some(Tree { root, left_out }),
+    }
 }
 
 /// Turns what was found into an answer.

@@ -124,7 +124,9 @@ impl Pairs {
                 };
                 let open = |inner: &Inner| matches!(inner, Inner::Unread(u) if !u.malformed);
                 if open(x) || open(y) {
-                    return; // nobody knows
+                    // the bytes differ; whether that means anything, nobody knows
+                    node.differs.push(DifferenceKind::Content);
+                    return;
                 }
                 self.differ(DifferenceKind::Content, name, Some(a), Some(b), node);
                 self.look_again(a, b);

@@ -34,10 +34,7 @@ pub(super) fn walked(bytes: &[u8]) -> Result<Content, ArchiveError> {
 
 /// Compares what was walked.
 pub(super) fn concluded(published: &Content, rebuilt: &Content) -> Comparison {
-    let limits = ReadLimits::default();
-    let mut pairs = pairs::Pairs::new(&limits);
-    pairs.files(published, rebuilt);
-    conclude(pairs, published, rebuilt, &limits)
+    compare_walked(published, rebuilt, &ReadLimits::default()).comparison
 }
 
 /// A small package.
