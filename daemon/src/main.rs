@@ -28,6 +28,7 @@ mod keys;
 mod signer;
 mod signers;
 
+mod live;
 mod pipeline;
 mod sandboxed;
 mod service;

@@ -298,6 +298,7 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
         digest,
         missing,
         fetched,
+        live: task.live.clone(),
         with_git: OnceCell::new(),
     })
 }

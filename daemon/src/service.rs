@@ -329,6 +329,7 @@ impl Service {
             .repository(&release.source_uri)
             .ok_or_else(gone)?;
         info!(source = %release.source_uri, tag = %release.tag, attempt = lease.attempt, "rebuilding");
+        let live = self.workshop.live(lease.rebuild_id)?;
         let task = Task {
             location: repository.location.clone(),
             tag: release.tag.clone(),
@@ -340,6 +341,7 @@ impl Service {
             plan: None,
             moved_from: release.moved_from,
             vary: false,
+            live: Some(Arc::new(live)),
         };
         let findings = pipeline::run(&self.workshop, &task).await?;
         Ok((release, findings))

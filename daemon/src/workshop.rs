@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use crate::blobs::{BlobError, Blobs};
 use crate::config::HostLimits;
 use crate::http::Http;
+use crate::live::Live;
 use crate::mirror::{Budgets, Mode, Setup, UnderTest, Upstreams};
 use crate::publish::front::{FRONTS, Front};
 use crate::publish::{self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource};
@@ -270,6 +271,16 @@ impl Workshop {
             .prefix(prefix)
             .tempdir_in(&self.scratch)
             .with_context(|| format!("making a folder in {}", self.scratch.display()))
+            .map_err(|error| Trouble::fault("disk", error))
+    }
+
+    /// Begins the logs of a rebuild, for whoever follows them.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn live(&self, rebuild: i64) -> Result<Live, Trouble> {
+        Live::begin(&self.scratch, rebuild)
+            .context("beginning the logs of a rebuild")
             .map_err(|error| Trouble::fault("disk", error))
     }
 

@@ -227,6 +227,19 @@ fn unsafe_code_stands_in_one_file_and_each_block_says_why() {
 }
 
 /// Endpoints come from the configuration or from the ecosystem's own client, never from us.
+/// A wall of the sandbox can be left out for a control arm; the product must not be able to.
+#[test]
+fn only_the_sandbox_suite_leaves_a_wall_out() {
+    let mut callers = Vec::new();
+    for (name, text) in all_files() {
+        let inner = name.starts_with("builder/src/child") || name == "tests/e2e/tidy.rs";
+        if !inner && code(&text).any(|line| line.contains("serve_without")) {
+            callers.push(name);
+        }
+    }
+    assert_eq!(callers, ["builder/tests/sandbox/controls.rs"]);
+}
+
 #[test]
 fn no_registry_is_named() {
     let tlds = ["io", "com", "org"];

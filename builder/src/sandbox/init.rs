@@ -19,8 +19,7 @@ use nix::sys::personality::{self, Persona};
 use nix::sys::prctl;
 use nix::sys::resource::Resource;
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::{WaitStatus, wait};
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, setsid};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, setsid};
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
@@ -315,16 +314,8 @@ impl Payload<'_> {
             Cloned::Parent(pid, _) => {
                 drop(tell);
                 let failed = read_errno(report);
-                let status = reap_until(Pid::from_raw(pid))?;
-                Ok(match (failed, status) {
-                    (Some(error), _) => StepEnd::NotStarted(error),
-                    (None, WaitStatus::Signaled(_, signal, _)) => StepEnd::Signalled(signal as i32),
-                    (None, WaitStatus::Exited(_, code)) => StepEnd::Exited(code),
-                    (None, other) => {
-                        let message = format!("a step ended in an unknown way: {other:?}");
-                        return Err(SandboxError::Inside(message));
-                    }
-                })
+                let end = reap_until(pid)?;
+                Ok(failed.map_or(end, StepEnd::NotStarted))
             }
         }
     }
@@ -380,12 +371,19 @@ fn read_errno(mut report: PipeReader) -> Option<io::Error> {
     Some(io::Error::from_raw_os_error(i32::from_be_bytes(bytes)))
 }
 
-/// Takes every child that ends, which for pid 1 includes orphans, until this one has.
-fn reap_until(step: Pid) -> Result<WaitStatus, SandboxError> {
+/// Takes every child that ends, which for pid 1 includes orphans, until this one has. A process may die of
+/// any signal, those of real time included.
+fn reap_until(step: i32) -> Result<StepEnd, SandboxError> {
     loop {
-        match wait() {
-            Ok(status) if status.pid() == Some(step) => return Ok(status),
-            Ok(_) | Err(Errno::EINTR) => {}
+        match sys::wait_any() {
+            Ok((pid, ended)) if pid == step => {
+                return Ok(match ended {
+                    sys::End::Exited(code) => StepEnd::Exited(code),
+                    sys::End::Signalled(signal) => StepEnd::Signalled(signal),
+                });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error).doing("waiting for a step"),
         }
     }

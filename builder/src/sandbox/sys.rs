@@ -69,6 +69,28 @@ pub(crate) fn fork() -> io::Result<Cloned> {
     Ok(Cloned::Parent(pid.cast_signed(), pidfd_open(pid)?))
 }
 
+/// How a process has ended.
+pub(crate) enum End {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal. Those of real time have no name in `nix`.
+    Signalled(i32),
+}
+
+/// Waits for any child to end, and takes it.
+pub(crate) fn wait_any() -> io::Result<(i32, End)> {
+    let mut status = 0;
+    // SAFETY: the status lives through the call.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+    checked(pid.into())?;
+    let end = if libc::WIFSIGNALED(status) {
+        End::Signalled(libc::WTERMSIG(status))
+    } else {
+        End::Exited(libc::WEXITSTATUS(status)) // without WUNTRACED nothing else is told
+    };
+    Ok((pid, end))
+}
+
 /// Ends this process at once: no destructor, no buffer of the parent's is written twice.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no precondition.

@@ -124,6 +124,30 @@ impl Bench {
         Err(format!("{said} ({})", output.status))
     }
 
+    /// The folder of programs of the tests' own, as the host has it.
+    pub(crate) fn toolchain_bin(&self) -> PathBuf {
+        Path::new(&self.toolchain).join("bin")
+    }
+
+    /// Runs a shell script in a sandbox that lacks a wall where one is named.
+    pub(crate) fn script_without(
+        &self,
+        script: &str,
+        without: Option<Wall>,
+    ) -> Result<Replayed, String> {
+        let binary = self.binary_without(without)?;
+        let step: &[&str] = &["sh", "-c", script];
+        self.replay_by(&binary, self.tree().path(), &[step], |_| (), &mut |_| ())
+            .map_err(shown)
+    }
+
+    fn binary_without(&self, wall: Option<Wall>) -> Result<PathBuf, String> {
+        match wall {
+            None => Ok(self.binary.clone()),
+            Some(wall) => controls::binary_without(self, wall),
+        }
+    }
+
     /// Runs an act of the hostile payload inside, in a sandbox that lacks a wall where one is named.
     /// The inner `Err` is what the act met.
     pub(crate) fn hostile(
@@ -134,10 +158,7 @@ impl Bench {
     ) -> Result<Result<(), String>, String> {
         let mut argv = vec![HOSTILE];
         argv.extend(act);
-        let binary = match without {
-            None => self.binary.clone(),
-            Some(wall) => controls::binary_without(self, wall)?,
-        };
+        let binary = self.binary_without(without)?;
         let tree = self.tree();
         let replayed = self
             .replay_by(&binary, tree.path(), &[&argv], change, &mut |_| ())

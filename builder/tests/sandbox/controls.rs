@@ -49,6 +49,12 @@ impl Shown {
         all.entry(number).or_default().push((act.into(), control));
     }
 
+    /// The numbers that no act was told of.
+    pub(crate) fn missing(&self, numbers: impl Iterator<Item = u32>) -> Vec<u32> {
+        let all = self.0.lock().expect("no thread panics with it");
+        numbers.filter(|number| !all.contains_key(number)).collect()
+    }
+
     /// Prints the three counts, and each act without a control.
     pub(crate) fn print(&self) {
         let all = self.0.lock().expect("no thread panics with it");

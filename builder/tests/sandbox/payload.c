@@ -332,6 +332,11 @@ static int act(const char *name) {
   if (IS("own-socket")) return own(CLONE_NEWNET), told(socket(number(2), number(3), number(4)), "socket");
   if (IS("connect-abstract")) return unix_socket(word(2), 0, 1);
   if (IS("listen-abstract")) return unix_socket(word(2), 1, 1);
+  if (IS("hold-abstract")) {
+    int result = unix_socket(word(2), 1, 1);
+    if (result == 0) sleep(30);
+    return result;
+  }
   if (IS("ask")) return ask(word(2), number(3));
   if (IS("resolve")) {
     struct addrinfo *found;

@@ -18,6 +18,7 @@ mod daemon_command;
 mod doctor;
 mod init;
 mod key;
+mod log;
 mod output;
 mod policy;
 mod rebuild;
@@ -71,6 +72,9 @@ enum Command {
     /// Lists, shows, acknowledges and retries releases.
     #[command(subcommand)]
     Release(release::ReleaseCommand),
+    /// Follows what a build says.
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Rebuilds one release; needs no configuration file.
     Rebuild(Box<rebuild::RebuildArguments>),
     /// Compares two files: same bytes, the same content packed differently, or what differs.
@@ -127,6 +131,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Doctor => doctor::run(&config, format),
         Command::Config(command) => config_command::run(&command, &config, format),
         Command::Release(command) => wait_for(release::run(&command, &load()?, format)),
+        Command::Log(command) => wait_for(log::run(&command, &load()?)),
         Command::Rebuild(arguments) => wait_for(rebuild::run(*arguments, format)),
         Command::Compare(arguments) => compare::run(&arguments, format),
         Command::Verify(arguments) => verify::run(&arguments, format),

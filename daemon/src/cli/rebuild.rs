@@ -238,6 +238,7 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
         plan: arguments.plan.as_deref().map(load_plan).transpose()?,
         moved_from: None,
         vary: arguments.vary,
+        live: None,
     })
 }
 

@@ -139,7 +139,11 @@ pub(super) async fn run(
         id_slots: ID_SLOTS,
     };
     let files = workshop.scratch("outputs-")?;
-    let log = tempfile::tempfile_in(files.path())
+    let log = match &resolved.live {
+        Some(live) => live.log(),
+        None => tempfile::tempfile_in(files.path()),
+    };
+    let log = log
         .context("making a log file")
         .map_err(|error| Trouble::fault("disk", error))?;
     let tree = source::open(resolved, build.plan.candidate.source_form)?;

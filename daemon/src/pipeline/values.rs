@@ -1,6 +1,7 @@
 //! What a task is and what it comes to: the values between the pipeline's arrows that are its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::statement::Variation;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::replay::{RebuiltFile, Replay};
+use crate::live::Live;
 use crate::publish::PublishedSource;
 use crate::watch::git::Fetched;
 use crate::watch::location::Location;
@@ -45,6 +47,8 @@ pub(crate) struct Task {
     pub moved_from: Option<GitOid>,
     /// Whether to find out what a build notices of what must not matter.
     pub vary: bool,
+    /// Where builds write their logs for whoever follows them.
+    pub live: Option<Arc<Live>>,
 }
 
 /// A tag, resolved, with its tree on disk.
@@ -60,6 +64,8 @@ pub(crate) struct Resolved {
     pub missing: Vec<String>,
     /// What was fetched, to export it in another form.
     pub fetched: Fetched,
+    /// Where builds write their logs for whoever follows them.
+    pub live: Option<Arc<Live>>,
     /// The tree with a `.git` of ours; made when a plan first wants it.
     pub with_git: OnceCell<(TempDir, TreeDigest)>,
 }

@@ -254,6 +254,28 @@ impl Store {
         Ok(view)
     }
 
+    /// A rebuild's state and what it found; `None` where there is no such rebuild.
+    pub(crate) async fn rebuild_findings(
+        &self,
+        id: i64,
+    ) -> Result<Option<(String, Vec<ArtifactResult>)>, StoreError> {
+        let state: Option<String> = sqlx::query_scalar("SELECT state FROM rebuild WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(state) = state else {
+            return Ok(None);
+        };
+        let rows =
+            sqlx::query("SELECT result FROM finding WHERE rebuild_id = ? ORDER BY artifact_id")
+                .bind(id)
+                .fetch_all(&self.pool)
+                .await?;
+        let result = |row: SqliteRow| from_json(row.try_get(0)?, "finding");
+        let findings = rows.into_iter().map(result).collect::<Result<_, _>>()?;
+        Ok(Some((state, findings)))
+    }
+
     /// What the newest rebuild found of an artifact whose verdict is published.
     async fn last_result(
         &self,
