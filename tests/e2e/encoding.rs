@@ -28,7 +28,7 @@ with zipfile.ZipFile('out.zip', 'w') as file:
 const RECIPE: &str = r#"steps: [[sh, build.sh]]
 outputs: [out.tar.gz, out.zip]
 tools: [python3]
-limits: { time_seconds: 60 }
+limits: { time_seconds: 600 }
 "#;
 
 /// Text that encoders make different choices about.

@@ -129,7 +129,7 @@ impl Trap {
 
 /// What the generic recipe runs in these cases: the tree's own `build.sh` makes `out/x.txt`.
 const RECIPE: &str =
-    "steps: [[sh, build.sh]]\noutputs: [out/x.txt]\nlimits: { time_seconds: 60 }\n";
+    "steps: [[sh, build.sh]]\noutputs: [out/x.txt]\nlimits: { time_seconds: 600 }\n";
 
 /// A build whose output is the line `built` and then the bytes of the tree's `file`.
 const BUILD: &str = "mkdir out\n{ echo built; cat file; } > out/x.txt\n";

@@ -24,7 +24,7 @@ const RECIPE: &str = r#"steps: [[bash, build.sh]]
 outputs: ["dist/out"]
 network: mirror
 as_of: 2024-06-01T00:00:00Z
-limits: { time_seconds: 60 }
+limits: { time_seconds: 600 }
 "#;
 
 /// A world with a repository whose script does this after defining `fetch`.

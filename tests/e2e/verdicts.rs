@@ -18,7 +18,7 @@ tar --sort=name --owner=0 --group=0 --numeric-owner --mode=0644 --mtime="@$SOURC
 
 const RECIPE: &str = r#"steps: [[sh, build.sh, "{version}"]]
 outputs: ["dist/hello-{version}.tar.gz"]
-limits: { time_seconds: 60 }
+limits: { time_seconds: 600 }
 "#;
 
 /// A world with a released repository and a recipe; the script may be another one.
@@ -156,7 +156,8 @@ fn other_packing_is_equivalent_and_not_reproduced() {
     );
     assert_eq!(
         json["artifacts"][0]["normalizations"],
-        serde_json::json!(["gzip-deflate/v1"])
+        // an encoder that only stores says so in the header, too
+        serde_json::json!(["gzip-header/v1", "gzip-deflate/v1"])
     );
     let accepted = rebuild(&world, "hello-1.0.0.tar.gz", &["--accept", "equivalent"]);
     check(accepted, 0, "equivalent", None);
@@ -297,8 +298,8 @@ fn a_build_that_fails_says_how() {
             Some(reason),
         );
     }
-    let world = world("sleep 60");
-    world.write("build.yaml", RECIPE.replace("60", "1"));
+    let world = world("sleep 600");
+    world.write("build.yaml", RECIPE.replace("600", "1"));
     let zeros = "sha256:".to_owned() + &"0".repeat(64);
     check(
         rebuild(&world, &zeros, &[]),
