@@ -35,6 +35,7 @@ pub struct Purl {
     namespace: Option<String>,
     name: String,
     version: String,
+    qualifiers: Vec<(String, String)>,
 }
 
 impl Purl {
@@ -78,6 +79,14 @@ impl Purl {
             .collect();
         let mut asked = rest.split('/').skip(1).map(loosely);
         registry == self.kind && own.iter().all(|part| asked.next().as_ref() == Some(part))
+    }
+
+    /// The value of a qualifier, decoded.
+    #[must_use]
+    pub fn qualifier(&self, key: &str) -> Option<&str> {
+        let mut all = self.qualifiers.iter();
+        all.find(|(known, _)| known == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The canonical text.
@@ -136,6 +145,11 @@ impl FromStr for Purl {
             namespace: purl.namespace().map(str::to_owned),
             name: purl.name().to_owned(),
             version: version.to_owned(),
+            qualifiers: purl
+                .qualifiers()
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect(),
         })
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::ReadLimits;
 use crate::compare::Compared;
 use crate::environment::Capabilities;
+use crate::environment::debian::BootstrapRequest;
 use crate::outcome::{Ended, EnvironmentFound};
 use crate::plan::{Limits, Plan, ToolVersion};
 use crate::recipe::{Evidence, InspectRequest};
@@ -24,7 +25,7 @@ mod process;
 mod serve;
 
 pub use call::{
-    CallError, ReplayCall, ReplaySink, compare, inspect, probe, record, replay, unpack,
+    CallError, ReplayCall, ReplaySink, bootstrap, compare, inspect, probe, record, replay, unpack,
 };
 pub use serve::{serve, serve_without};
 
@@ -58,6 +59,9 @@ pub enum Request {
         /// What reading may use.
         limits: ReadLimits,
     },
+    /// Makes a root file system from packages. Descriptors: the folder of the packages, a file that
+    /// becomes the root's tar, a folder that it is unpacked into. Answered by [`Answer::Made`].
+    Bootstrap(BootstrapRequest),
     /// Says what this machine can do, by doing it. Answered by [`Answer::Capabilities`].
     Probe {
         /// Folders with toolchains beside `/usr`.
@@ -76,6 +80,9 @@ pub struct ReplayRequest {
     pub tools: Vec<ToolVersion>,
     /// Folders with toolchains beside `/usr`, each seen read-only as `/toolchains/N`.
     pub toolchains: Vec<String>,
+    /// A folder with a root file system that is seen instead of the host's, where the environment is
+    /// not the host.
+    pub root: Option<String>,
     /// The values of settings that must not matter, with what the plan sets.
     pub profile: Profile,
     /// First host id of the ranges to map, when started by root.
@@ -115,6 +122,8 @@ pub enum Answer {
         /// [`Ended::Completed`], or what the collector found.
         ended: Ended,
     },
+    /// See [`Request::Bootstrap`].
+    Made,
     /// See [`Request::Compare`].
     Compared(Box<Compared>),
     /// See [`Request::Unpack`]. It only ever refuses something, so a child's word is enough.

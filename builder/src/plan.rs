@@ -16,6 +16,8 @@ mod settings;
 
 pub use settings::{SettingHints, Settings};
 
+use crate::environment::debian::{DebianSpec, RootPackage};
+
 /// The schema of a plan file.
 pub const SCHEMA: &str = "countersign-plan/v0";
 
@@ -187,6 +189,46 @@ pub enum EnvironmentSpec {
         /// Tools that must be there, at exactly these versions.
         tools: Vec<ToolVersion>,
     },
+    /// A root file system made of packages of a distribution.
+    Debian(DebianSpec),
+}
+
+impl EnvironmentSpec {
+    /// Tools of this machine that must be there.
+    #[must_use]
+    pub fn tools(&self) -> &[ToolVersion] {
+        match self {
+            Self::Host { tools } => tools,
+            Self::Debian(_) => &[],
+        }
+    }
+
+    /// Everything that is there and has a version, once the environment is.
+    #[must_use]
+    pub fn found(&self) -> Vec<ToolVersion> {
+        match self {
+            Self::Host { tools } => tools.clone(),
+            Self::Debian(spec) => {
+                let tool = |package: &RootPackage| ToolVersion {
+                    name: package.name.clone(),
+                    version: package.version.clone(),
+                    origin: Origin::Registry,
+                };
+                spec.packages.iter().map(tool).collect()
+            }
+        }
+    }
+
+    /// Who chose what is in it.
+    fn origins(&self) -> Vec<Origin> {
+        match self {
+            Self::Host { tools } => tools.iter().map(|tool| tool.origin).collect(),
+            Self::Debian(spec) => {
+                let asked = spec.dependencies.iter().map(|asked| asked.origin);
+                asked.chain([Origin::Registry]).collect()
+            }
+        }
+    }
 }
 
 /// A tool and the exact version that it prints of itself.
@@ -340,14 +382,13 @@ impl Plan {
     #[must_use]
     pub fn origins(&self) -> Vec<Origin> {
         let candidate = &self.candidate;
-        let EnvironmentSpec::Host { tools } = &candidate.environment;
         let mut origins: Vec<Origin> = candidate
             .steps
             .iter()
             .flat_map(|step| step.argv.iter().map(|a| a.origin))
             .chain(candidate.variables.values().map(|v| v.origin))
             .chain(candidate.outputs.iter().map(|o| o.origin))
-            .chain(tools.iter().map(|t| t.origin))
+            .chain(candidate.environment.origins())
             .chain(candidate.settings.origins())
             .chain(self.inputs.iter().map(|i| i.origin))
             .collect();
@@ -403,6 +444,11 @@ impl Candidate {
             }
         }
         self.settings.check()?;
+        if let EnvironmentSpec::Debian(spec) = &self.environment
+            && let Err(bad) = spec.check()
+        {
+            return refuse("an environment that cannot be asked for", &bad);
+        }
         match (self.network, self.as_of) {
             (Network::Mirror, None) => return refuse("a mirror and no moment", ""),
             (Network::None, Some(moment)) => {

@@ -18,6 +18,7 @@ mod config;
 
 mod difference;
 
+mod apt;
 mod blobs;
 mod http;
 mod mirror;

@@ -21,9 +21,7 @@ use countersign_builder::compare::{Compared, Comparison, Tree, causes};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
-use countersign_builder::plan::{
-    Candidate, EnvironmentSpec, Network, Plan, PlanSource, SCHEMA, SourceForm,
-};
+use countersign_builder::plan::{Candidate, Network, Plan, PlanSource, SCHEMA, SourceForm};
 use countersign_builder::recipe::encoding::{self, Trial, TrialResult};
 use countersign_builder::recipe::{self, Attempt, Evidence, InspectRequest, Next, Situation};
 use countersign_builder::release::{Published, Release};
@@ -37,6 +35,7 @@ use crate::trouble::Trouble;
 use crate::watch::{WatchError, tags};
 use crate::workshop::{Step, Workshop};
 
+mod environment;
 pub(crate) mod facts;
 pub(crate) mod issue;
 mod record;
@@ -130,7 +129,7 @@ async fn one_artifact(
             hints: &task.hints,
             attempts: &result.attempts,
         };
-        let candidate = match next(task, &recipe, &situation) {
+        let mut candidate = match next(task, &recipe, &situation) {
             Next::Try(candidate) => *candidate,
             Next::Enough => {
                 let trials = encoding::trials(&situation);
@@ -140,6 +139,16 @@ async fn one_artifact(
             Next::Cannot { reason, detail } => {
                 if result.attempts.is_empty() {
                     result.judgement = judge::because(reason, Some(detail));
+                }
+                break;
+            }
+        };
+        candidate.environment = match environment::settle(workshop, candidate.environment).await? {
+            Ok(settled) => settled,
+            Err(why) => {
+                if result.attempts.is_empty() {
+                    let reason = Reason::ToolchainUnavailable;
+                    result.judgement = judge::because(reason, Some(why));
                 }
                 break;
             }
@@ -653,7 +662,7 @@ fn wanted_tools(task: &Task, recipe: &str, attempts: &[Attempt]) -> Vec<String> 
         tools.extend(encoding::TOOLS.map(str::to_owned));
     }
     if let Some(plan) = &task.plan {
-        let EnvironmentSpec::Host { tools: pinned } = &plan.candidate.environment;
+        let pinned = plan.candidate.environment.tools();
         tools.extend(pinned.iter().map(|tool| tool.name.clone()));
     }
     tools.sort();

@@ -33,6 +33,8 @@ pub(crate) struct Sandboxed {
     pub(crate) source: Option<PathBuf>,
     /// What it runs in.
     pub(crate) environment: EnvironmentSpec,
+    /// The folder of that environment's root, where it has one of its own.
+    pub(crate) root: Option<PathBuf>,
     /// Folders with toolchains beside `/usr`.
     pub(crate) toolchains: Vec<String>,
     /// What it may use.
@@ -70,6 +72,7 @@ pub(crate) fn run(
     let request = ReplayRequest {
         tools: Vec::new(),
         toolchains: command.toolchains.clone(),
+        root: command.root.as_ref().map(|root| root.display().to_string()),
         profile: Profile::first(),
         id_base: ID_BASE,
         id_slots: ID_SLOTS,

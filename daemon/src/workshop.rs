@@ -45,6 +45,8 @@ pub(crate) enum Step<'a> {
     },
     /// Getting what was published.
     Downloading,
+    /// Making the environment that a candidate wants.
+    Preparing,
     /// Running a build for what it asks of registries.
     Recording,
     /// Building.
@@ -74,6 +76,10 @@ pub(crate) struct Workshop {
     limits: Limits,
     toolchains: Vec<String>,
     scratch: PathBuf,
+    /// Where clients of registries keep a state of their own.
+    clients: PathBuf,
+    /// Where root file systems are kept, by what they are made of.
+    environments: PathBuf,
     binary: PathBuf,
     progress: Progress,
     mirror_cache: PathBuf,
@@ -94,6 +100,7 @@ impl Workshop {
         registries: Endpoints,
         limits: &HostLimits,
         toolchains: &[PathBuf],
+        cache: Option<&Path>,
         progress: Progress,
     ) -> Result<Self, Trouble> {
         let fault = |error: std::io::Error| {
@@ -108,6 +115,11 @@ impl Workshop {
             _ => {}
         }
         std::fs::create_dir_all(&scratch).map_err(fault)?;
+        let kept = cache.unwrap_or(folder);
+        let (clients, environments) = (kept.join("clients"), kept.join("environments"));
+        for folder in [&clients, &environments] {
+            std::fs::create_dir_all(folder).map_err(fault)?;
+        }
         let mirror_cache = folder.join("mirror-cache");
         std::fs::create_dir_all(&mirror_cache).map_err(fault)?;
         // the mirror is given its folder by name and starts in another
@@ -147,6 +159,8 @@ impl Workshop {
             },
             toolchains: folders,
             scratch,
+            clients,
+            environments,
             binary,
             progress,
             mirror_cache,
@@ -364,6 +378,7 @@ impl Workshop {
             endpoints: &endpoints,
             blobs: &self.blobs,
             limits: self.limits,
+            clients: &self.clients,
         };
         publish::fetch(&fetcher, source, tag, versions, self.now())
             .await
@@ -419,6 +434,72 @@ impl Workshop {
             allow_http: self.http.allows_http(),
             under_test,
         }
+    }
+
+    /// Where clients of registries keep a state of their own.
+    #[must_use]
+    pub(crate) fn clients(&self) -> &Path {
+        &self.clients
+    }
+
+    /// Where root file systems are kept.
+    #[must_use]
+    pub(crate) fn environments(&self) -> &Path {
+        &self.environments
+    }
+
+    /// A fresh folder beside the roots that are kept, which can become one of them.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn environment_scratch(&self) -> Result<TempDir, Trouble> {
+        tempfile::Builder::new()
+            .prefix("making-")
+            .tempdir_in(&self.environments)
+            .with_context(|| format!("making a folder in {}", self.environments.display()))
+            .map_err(|error| Trouble::fault("disk", error))
+    }
+
+    /// The endpoint of a registry, which its client is asked for where none is configured.
+    ///
+    /// # Errors
+    /// A fault that names the configuration key to set instead.
+    pub(crate) async fn endpoint(&self, kind: &str) -> Result<String, Trouble> {
+        let mut known = self.endpoints.lock().await;
+        if let Some(front) = Front::of(kind) {
+            discover(&mut known, front).await?;
+        }
+        let unknown = || Trouble::fault("bug", anyhow::anyhow!("no registry is called {kind:?}"));
+        known.text(kind).map(str::to_owned).ok_or_else(unknown)
+    }
+
+    /// Stores a file that must have this digest, unless it is there already.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is another one.
+    pub(crate) async fn fetch_as(&self, url: &url::Url, sha256: Sha256) -> Result<(), Trouble> {
+        if self.blobs.check(&sha256).is_ok() {
+            return Ok(());
+        }
+        let endpoints = self.endpoints.lock().await.clone();
+        let fetcher = Fetcher {
+            http: &self.http,
+            endpoints: &endpoints,
+            blobs: &self.blobs,
+            limits: self.limits,
+            clients: &self.clients,
+        };
+        publish::fetch_as(&fetcher, url, sha256)
+            .await
+            .map_err(PublishError::into_trouble)
+    }
+
+    /// A stored file.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) fn blob(&self, sha256: &Sha256) -> Result<File, Trouble> {
+        self.blobs.file(sha256).map_err(storage)
     }
 
     /// Folders with toolchains beside `/usr`.

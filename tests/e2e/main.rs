@@ -10,6 +10,7 @@ mod bad_input;
 mod cargo;
 mod confined;
 mod crash;
+mod deb;
 mod encoding;
 mod foreign;
 mod fuzzed;

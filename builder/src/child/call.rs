@@ -21,6 +21,7 @@ use crate::archive::ReadLimits;
 use crate::channel::{Channel, ChannelError, Frame};
 use crate::compare::Compared;
 use crate::environment::Capabilities;
+use crate::environment::debian::BootstrapRequest;
 use crate::outcome::{Ended, EnvironmentFound, LogRecord, Misses, Outcome, OutputFile};
 use crate::plan::{Network, is_inside};
 use crate::recipe::{Evidence, InspectRequest};
@@ -221,6 +222,7 @@ fn receive_listener(child: &mut Channel) -> Result<TcpListener, CallError> {
             | Answer::Finished { .. }
             | Answer::Compared(_)
             | Answer::Unpacked { .. }
+            | Answer::Made
             | Answer::Capabilities(_),
             _,
         ) => Err(protocol("another answer than a listener")),
@@ -233,6 +235,7 @@ fn copy(request: &ReplayRequest) -> ReplayRequest {
         plan: request.plan.clone(),
         tools: request.tools.clone(),
         toolchains: request.toolchains.clone(),
+        root: request.root.clone(),
         profile: request.profile.clone(),
         id_base: request.id_base,
         id_slots: request.id_slots,
@@ -277,6 +280,7 @@ fn take_outputs(
             | Answer::Evidence(_)
             | Answer::Compared(_)
             | Answer::Unpacked { .. }
+            | Answer::Made
             | Answer::Capabilities(_)
             | Answer::Fault { .. } => return Err(protocol("another answer than an output")),
         };
@@ -370,6 +374,29 @@ pub fn unpack(
             return Err(protocol("another answer than a digest"));
         };
         Ok(inside)
+    })
+}
+
+/// Makes a root file system: `packages` holds what [`crate::environment::debian`] says, `tar` gets
+/// the root, `folder` gets the same unpacked. Digests are the caller's to take.
+///
+/// # Errors
+/// When a program is missing or fails, or `deadline` passes.
+pub fn bootstrap(
+    binary: &Path,
+    request: &BootstrapRequest,
+    packages: BorrowedFd<'_>,
+    tar: BorrowedFd<'_>,
+    folder: BorrowedFd<'_>,
+    deadline: Duration,
+) -> Result<(), CallError> {
+    with_child(binary, deadline, &AtomicBool::new(false), |child| {
+        let request = Request::Bootstrap(request.clone());
+        child.send_with_fds(&request, &[packages, tar, folder])?;
+        match receive(child)? {
+            Answer::Made => Ok(()),
+            _ => Err(protocol("another answer than that a root is made")),
+        }
     })
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use crate::channel::{Channel, ChannelError};
-use crate::environment::host;
+use crate::environment::{debian, host};
 use crate::outcome::{Ended, EnvironmentFound, IdMode};
 use crate::plan::PlanError;
 use crate::sandbox::confine::{self, Confinement, Isolation, Place};
@@ -106,6 +106,11 @@ fn answer(channel: &mut Channel, without: Option<Wall>) -> Result<(), ServeError
         Request::Replay(request) => {
             let spec = spec(&request, without)?;
             build(&request, &spec, &next()?, Product::Outputs, channel)?;
+        }
+        Request::Bootstrap(request) => {
+            let (packages, tar, folder) = (next()?, File::from(next()?), next()?);
+            debian::bootstrap(&request, &packages, &tar, &folder)?;
+            channel.send(&Answer::Made)?;
         }
         Request::Probe { toolchains, tools } => {
             let capabilities = host::probe(&toolchains, &tools);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::IdMode;
 
+pub mod debian;
 pub mod host;
 
 /// The command that makes a tool print its version. A library has no program of its own: the one that

@@ -119,7 +119,10 @@ fn candidate(
 ) -> Option<Candidate> {
     let mut candidate = base.candidate.clone();
     let output = output(situation, base)?.to_owned();
-    let EnvironmentSpec::Host { tools } = &mut candidate.environment;
+    // encoders are tools of this machine
+    let EnvironmentSpec::Host { tools } = &mut candidate.environment else {
+        return None;
+    };
     for encoder in ENCODERS {
         let mut levels = Vec::new();
         for variant in variants.iter().filter(|v| v.encoder == encoder) {

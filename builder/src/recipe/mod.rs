@@ -21,6 +21,7 @@ use countersign_attest::time::{ParseTimestampError, Timestamp};
 use countersign_attest::verdict::{Reason, Verdict};
 
 pub mod cargo;
+pub mod deb;
 pub mod encoding;
 pub mod generic;
 pub mod npm;
@@ -43,6 +44,7 @@ pub struct Recipe {
 /// All recipes.
 pub const RECIPES: &[&Recipe] = &[
     &cargo::RECIPE,
+    &deb::RECIPE,
     &npm::RECIPE,
     &pypi::RECIPE,
     &generic::RECIPE,
@@ -84,24 +86,23 @@ pub fn inspect(
 /// Says what to try next. Pure.
 #[must_use]
 pub fn next(situation: &Situation<'_>, recipe: &str) -> Next {
-    match (find(recipe), situation.evidence) {
-        (None, _) => Next::Cannot {
+    let Some(recipe) = find(recipe) else {
+        return Next::Cannot {
             reason: Reason::NoRecipe,
             detail: format!("no recipe is called {recipe:?}"),
+        };
+    };
+    let Evidence::Unusable { detail } = situation.evidence else {
+        return ask(recipe, situation);
+    };
+    // what is absent from a tree that lacks something may be in the part that is lacking
+    Next::Cannot {
+        reason: if situation.source_incomplete {
+            Reason::SourceIncomplete
+        } else {
+            Reason::NoRecipe
         },
-        // what is absent from a tree that lacks something may be in the part that is lacking
-        (Some(_), Evidence::Unusable { detail }) => Next::Cannot {
-            reason: if situation.source_incomplete {
-                Reason::SourceIncomplete
-            } else {
-                Reason::NoRecipe
-            },
-            detail: detail.clone(),
-        },
-        (
-            Some(recipe),
-            Evidence::Cargo(_) | Evidence::Generic | Evidence::Npm(_) | Evidence::Pypi(_),
-        ) => ask(recipe, situation),
+        detail: detail.clone(),
     }
 }
 
@@ -212,6 +213,8 @@ pub struct InspectRequest {
 pub enum Evidence {
     /// What the manifests of a tree and a `.crate` file say.
     Cargo(Box<cargo::CargoEvidence>),
+    /// What the packaging in a tree says.
+    Deb(deb::DebEvidence),
     /// The generic recipe reads nothing.
     Generic,
     /// What a package.json and an npm tarball say.
@@ -247,6 +250,13 @@ pub struct Hints {
     pub limits: Limits,
     /// What the generic recipe's sandbox has otherwise than its profile.
     pub settings: SettingHints,
+    /// The release of a distribution whose packages a build runs in, where recipe and archive are not to
+    /// say which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
+    /// Packages at versions that a build runs in, as a `.buildinfo` has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
 }
 
 /// As of which moment registries answer.

@@ -179,16 +179,15 @@ fn way(situation: &Situation<'_>, kind: candidate::Kind) -> Option<candidate::Wa
 /// What made the published files: a wheel says it, and an sdist has it from a wheel of its release.
 fn generator<'a>(situation: &Situation<'a>) -> Option<&'a Generator> {
     let all = std::iter::once(situation.evidence).chain(situation.siblings);
-    let says = all.filter_map(|evidence| match evidence {
-        Evidence::Pypi(PypiEvidence {
+    let says = all.filter_map(|evidence| {
+        let Evidence::Pypi(PypiEvidence {
             published: PublishedFile::Read(says),
             ..
-        }) => Some(says),
-        Evidence::Pypi(_)
-        | Evidence::Cargo(_)
-        | Evidence::Generic
-        | Evidence::Npm(_)
-        | Evidence::Unusable { .. } => None,
+        }) = evidence
+        else {
+            return None;
+        };
+        Some(says)
     });
     says.filter_map(|says| says.generator.as_ref()).next()
 }

@@ -95,6 +95,53 @@ fn choose_for_root(first: u32, slots: u32) -> Result<Slot, SandboxError> {
     })
 }
 
+/// Takes a range for making a root file system, in which files belong to every id that a package may
+/// name: of 65,536, which for an ordinary user is all that the system lends.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn choose_whole(first: u32, slots: u32) -> Result<Slot, SandboxError> {
+    if geteuid().is_root() {
+        return choose_for_root(first, slots);
+    }
+    let uids = lent("/etc/subuid", RANGE);
+    let gids = lent("/etc/subgid", RANGE);
+    match (uids, gids) {
+        (Some(uids), Some(gids)) => Ok(Slot {
+            mode: IdMode::UserRange,
+            uids: uids.first,
+            gids: gids.first,
+            count: RANGE,
+            _lock: None, // builds may hold parts of it: their processes are in other namespaces
+        }),
+        _ => Err(SandboxError::Refused {
+            what: "making a root file system needs 65536 ids, and the system lends this user fewer"
+                .into(),
+            remedy: "install uidmap, and lend them with usermod --add-subuids and --add-subgids",
+        }),
+    }
+}
+
+/// Takes the ids of whoever owns what is unpacked for builds: root's range, or the one id of a user.
+///
+/// # Errors
+/// As [`choose`].
+pub(crate) fn choose_owner(first: u32, slots: u32) -> Result<Slot, SandboxError> {
+    if geteuid().is_root() {
+        return choose_for_root(first, slots);
+    }
+    Ok(Slot::SINGLE)
+}
+
+/// What the system lends to this user, where it is that much.
+fn lent(file: &str, count: u32) -> Option<Loan> {
+    let own = geteuid();
+    let name = User::from_uid(own).ok().flatten().map(|user| user.name);
+    let mine = |loan: &Loan| loan.to == own.to_string() || Some(&loan.to) == name.as_ref();
+    let mut all = loans(file).into_iter();
+    all.find(|loan| mine(loan) && loan.first >= LOWEST_BASE && loan.count >= count)
+}
+
 /// A slice of what the system lends to this user; `None` where it lends nothing.
 fn choose_lent() -> Result<Option<Slot>, SandboxError> {
     if HELPERS
@@ -103,14 +150,11 @@ fn choose_lent() -> Result<Option<Slot>, SandboxError> {
     {
         return Ok(None);
     }
-    let own = geteuid();
-    let name = User::from_uid(own).ok().flatten().map(|user| user.name);
-    let mine = |loan: &Loan| loan.to == own.to_string() || Some(&loan.to) == name.as_ref();
-    let usable = |file| {
-        let mut all = loans(file).into_iter();
-        all.find(|loan| mine(loan) && loan.first >= LOWEST_BASE && loan.count >= USER_RANGE)
-    };
-    let (Some(uids), Some(gids)) = (usable("/etc/subuid"), usable("/etc/subgid")) else {
+    let (uids, gids) = (
+        lent("/etc/subuid", USER_RANGE),
+        lent("/etc/subgid", USER_RANGE),
+    );
+    let (Some(uids), Some(gids)) = (uids, gids) else {
         return Ok(None);
     };
     for number in 0..uids.count.min(gids.count) / USER_RANGE {

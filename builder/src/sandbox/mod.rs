@@ -14,6 +14,7 @@ pub mod wall;
 pub(crate) mod launch;
 pub(crate) mod spec;
 
+pub(crate) mod apart;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod collect;

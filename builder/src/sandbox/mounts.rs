@@ -22,7 +22,7 @@ use crate::plan::{Limits, Network};
 
 use super::fault::{Doing, SandboxError};
 use super::spec::Spec;
-use super::{proc, sys};
+use super::{apart, proc, sys};
 
 /// Where the new root is put together. What the host has there is covered, in this mount namespace.
 const NEW_ROOT: &str = "/tmp";
@@ -43,6 +43,24 @@ const SETTINGS: [&str; 4] = [
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
+];
+
+/// What a build in another root sees of it beside [`SYSTEM`]: its packages, settings and state.
+const OF_A_ROOT: [&str; 3] = ["/etc", "/var", "/opt"];
+
+/// Where settings are made that cover those of another root.
+const COVERS: &str = "/.settings";
+
+/// The `/etc` of a program that makes a root.
+const TOOL_SETTINGS: [(&str, &str); 5] = [
+    (
+        "passwd",
+        "root:x:0:0:root:/root:/bin/sh\n_apt:x:42:65534::/nonexistent:/bin/false\n",
+    ),
+    ("group", "root:x:0:\nnogroup:x:65534:\n"),
+    ("hosts", "127.0.0.1 localhost\n"),
+    ("hostname", "localhost\n"),
+    ("resolv.conf", ""),
 ];
 
 /// Devices by name and number: checked, because `/dev` of a container may hold anything.
@@ -88,17 +106,83 @@ pub(super) fn private() -> Result<(), SandboxError> {
 /// Done first: as whoever started the launcher, who can reach a toolchain in a private folder, and
 /// before the new root covers one. Root does it in the launcher, an ordinary user, who may not, inside.
 pub(crate) fn host_trees(spec: &Spec) -> Result<Vec<(String, OwnedFd)>, SandboxError> {
-    let mut trees = vec![("/usr".to_owned(), read_only("/usr")?)];
-    for path in SYSTEM.iter().chain(&SETTINGS) {
-        let kind = fs::symlink_metadata(path).map(|m| m.file_type());
-        if kind.is_ok_and(|kind| !kind.is_symlink()) {
-            trees.push(((*path).to_owned(), read_only(path)?));
-        }
-    }
+    let mut trees = match &spec.root {
+        None => system_trees("", &SETTINGS)?,
+        Some(root) => system_trees(root, &OF_A_ROOT)?,
+    };
     for (number, path) in spec.toolchains.iter().enumerate() {
         trees.push((format!("/toolchains/{number}"), read_only(path)?));
     }
     Ok(trees)
+}
+
+/// `/usr`, and what stands beside it and is no link, of the host or of another root.
+fn system_trees(root: &str, more: &[&str]) -> Result<Vec<(String, OwnedFd)>, SandboxError> {
+    let mut trees = vec![("/usr".to_owned(), read_only(&format!("{root}/usr"))?)];
+    for path in SYSTEM.iter().chain(more) {
+        let real = format!("{root}{path}");
+        let kind = fs::symlink_metadata(&real).map(|m| m.file_type());
+        if kind.is_ok_and(|kind| !kind.is_symlink()) {
+            trees.push(((*path).to_owned(), read_only(&real)?));
+        }
+    }
+    Ok(trees)
+}
+
+/// What a program sees that makes or unpacks a root: the host's programs, and two folders at most.
+pub(crate) fn tool_trees(
+    shown: Option<(&str, &OwnedFd)>,
+    filled: Option<(&str, &OwnedFd)>,
+) -> Result<Vec<(String, OwnedFd)>, SandboxError> {
+    let mut trees = system_trees("", &SETTINGS)?;
+    if let Some((path, folder)) = shown {
+        let tree = apart::tree_of(folder, "showing a folder")?;
+        sys::set_mount(tree.as_fd(), READ_ONLY, true).doing("showing a folder read-only")?;
+        trees.push((path.to_owned(), tree));
+    }
+    if let Some((path, folder)) = filled {
+        let tree = apart::tree_of(folder, "showing a folder to fill")?;
+        sys::set_mount(tree.as_fd(), READ_ONLY & !libc::MOUNT_ATTR_RDONLY, true)
+            .doing("showing a folder to fill")?;
+        trees.push((path.to_owned(), tree));
+    }
+    Ok(trees)
+}
+
+/// Makes the root file system of such a program and moves this process into it.
+pub(crate) fn enter_tool_root(
+    trees: Vec<(String, OwnedFd)>,
+    bytes: u64,
+) -> Result<(), SandboxError> {
+    let options = format!("size={bytes},mode=755");
+    // devices are bound into the root that is made, so this file system must be able to show some
+    let (tmpfs, flags) = (Some("tmpfs"), MsFlags::MS_NOSUID);
+    mount(tmpfs, NEW_ROOT, tmpfs, flags, Some(options.as_str())).doing("mounting a tmpfs")?;
+    for (target, tree) in trees {
+        attach(&target, &tree)?;
+    }
+    links()?;
+    let folders = [
+        "/etc/apt/apt.conf.d",
+        "/etc/apt/trusted.gpg.d",
+        "/root",
+        "/run",
+        "/var/tmp",
+    ];
+    for path in folders.iter().chain(&["/proc", "/tmp"]) {
+        fs::create_dir_all(inside(path)).doing(&format!("making {path}"))?;
+    }
+    for (name, text) in TOOL_SETTINGS {
+        fs::write(inside("/etc/") + name, text).doing(&format!("writing /etc/{name}"))?;
+    }
+    // not masked: a second /proc, which the making of a root needs, can only be had beside a full one
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let (proc, target) = (Some("proc"), inside("/proc"));
+    mount(proc, target.as_str(), proc, flags, None::<&str>).doing("mounting /proc")?;
+    devices()?;
+    fs::create_dir(inside("/dev/shm")).doing("making /dev/shm")?;
+    sethostname("localhost").doing("setting the host name")?;
+    leave_host()
 }
 
 fn read_only(path: &str) -> Result<OwnedFd, SandboxError> {
@@ -142,17 +226,39 @@ fn cover(target: &str, tree: &OwnedFd, what: &str) -> Result<(), SandboxError> {
     sys::move_mount(tree.as_fd(), &name).doing(what)
 }
 
-/// The links of a merged `/usr`, and an `/etc` that says the same everywhere.
-fn settings(spec: &Spec) -> Result<(), SandboxError> {
+/// The links of a merged `/usr`, as the host has them.
+fn links() -> Result<(), SandboxError> {
     for path in SYSTEM {
         if let Ok(target) = fs::read_link(path) {
             symlink(target, inside(path)).doing(&format!("linking {path}"))?;
         }
     }
+    Ok(())
+}
+
+/// The same of another root, which cannot be looked at any more: what is not a folder of its own there.
+fn links_of_a_root() -> Result<(), SandboxError> {
+    for path in SYSTEM {
+        let merged = format!("usr{path}");
+        if !Path::new(&inside(path)).exists() && Path::new(&inside(&format!("/{merged}"))).exists()
+        {
+            symlink(merged, inside(path)).doing(&format!("linking {path}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The links of a merged `/usr`, and an `/etc` that says the same everywhere.
+fn settings(spec: &Spec) -> Result<(), SandboxError> {
+    match spec.root {
+        None => links()?,
+        Some(_) => links_of_a_root()?,
+    }
     let profile = &spec.profile;
     let (user, host) = (&profile.user_name, &profile.host_name);
     let (id, home) = (profile.user_id, &profile.home);
-    fs::create_dir_all(inside("/etc")).doing("making /etc")?;
+    let own = if spec.root.is_some() { COVERS } else { "/etc" };
+    fs::create_dir_all(inside(own)).doing(&format!("making {own}"))?;
     for (name, text) in [
         (
             "passwd",
@@ -181,9 +287,40 @@ fn settings(spec: &Spec) -> Result<(), SandboxError> {
             "passwd: files\ngroup: files\nhosts: files\n".to_owned(),
         ),
     ] {
-        fs::write(inside("/etc/") + name, text).doing(&format!("writing /etc/{name}"))?;
+        let file = format!("{}/{name}", inside(own));
+        match &spec.root {
+            None => fs::write(file, text).doing(&format!("writing /etc/{name}"))?,
+            Some(_) => cover_setting(name, &file, text)?,
+        }
     }
     Ok(())
+}
+
+/// Puts a setting of ours over that of another root, where it has one. Its users and groups stay.
+fn cover_setting(name: &str, file: &str, text: String) -> Result<(), SandboxError> {
+    let (what, target) = (format!("writing /etc/{name}"), inside("/etc/") + name);
+    let Ok(found) = fs::read_to_string(&target) else {
+        return Ok(());
+    };
+    let text = match name {
+        "nsswitch.conf" => return Ok(()),
+        "passwd" | "group" => {
+            let known = |line: &&str| {
+                let name = line.split(':').next().unwrap_or_default();
+                found
+                    .lines()
+                    .any(|other| other.split(':').next() == Some(name))
+            };
+            let ours: Vec<&str> = text.lines().filter(|line| !known(line)).collect();
+            format!("{found}{}\n", ours.join("\n"))
+        }
+        _ => text,
+    };
+    fs::write(file, text).doing(&what)?;
+    let path = CString::new(file).map_err(io::Error::other).doing(&what)?;
+    let tree = sys::open_tree(libc::AT_FDCWD, &path, false).doing(&what)?;
+    sys::set_mount(tree.as_fd(), READ_ONLY, false).doing(&what)?;
+    cover(&target, &tree, &what)
 }
 
 fn devices() -> Result<(), SandboxError> {
@@ -275,9 +412,13 @@ pub(super) fn folder(path: &str) -> Result<OwnedFd, SandboxError> {
 }
 
 fn change_root() -> Result<(), SandboxError> {
+    leave_host()?;
+    sys::set_mount(folder("/")?.as_fd(), READ_ONLY, false).doing("making the root read-only")
+}
+
+fn leave_host() -> Result<(), SandboxError> {
     chdir(NEW_ROOT).doing("entering the new root")?;
     pivot_root(".", ".").doing("changing the root")?;
     umount2(".", MntFlags::MNT_DETACH).doing("leaving the host's root")?;
-    chdir("/").doing("entering the new root")?;
-    sys::set_mount(folder("/")?.as_fd(), READ_ONLY, false).doing("making the root read-only")
+    chdir("/").doing("entering the new root")
 }

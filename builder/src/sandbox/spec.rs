@@ -12,6 +12,8 @@ use super::{ID_BASE, ID_SLOTS, Profile};
 #[derive(Debug)]
 pub(crate) struct Spec {
     pub(crate) profile: Profile,
+    /// A folder with another root file system than the host's.
+    pub(crate) root: Option<String>,
     pub(crate) toolchains: Vec<String>,
     pub(crate) subdir: String,
     /// Programs with their arguments, never empty.
@@ -44,6 +46,7 @@ impl Spec {
         Self {
             file_time: epoch.saturating_add(profile.file_time_shift_seconds),
             profile: profile.clone(),
+            root: request.root.clone(),
             toolchains: request.toolchains.clone(),
             subdir: candidate.subdir.clone(),
             steps: steps(candidate),
@@ -65,6 +68,7 @@ impl Spec {
         Self {
             variables: fixed_variables(&profile, toolchains.len(), 0),
             profile,
+            root: None,
             toolchains: toolchains.to_vec(),
             subdir: String::new(),
             steps: vec![argv],

@@ -318,6 +318,7 @@ impl Bench {
             argv: argv.iter().map(value).collect(),
         };
         ReplayRequest {
+            root: None,
             plan: Plan {
                 schema: SCHEMA.into(),
                 source: PlanSource {

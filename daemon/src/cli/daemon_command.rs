@@ -46,6 +46,7 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         registries(&config, &store).await?,
         &config.limits,
         &config.toolchains,
+        None,
         Box::new(|_| {}),
     )?);
     let rebuilder = identity::rebuilder(&config.rebuilder.id);

@@ -23,6 +23,7 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
         Endpoints::default(),
         &HostLimits::default(),
         &toolchains,
+        None,
         Box::new(|_| {}),
     )?;
     let tools: Vec<String> = ["node", "npm", "cargo", "python3", "make", "cc"]

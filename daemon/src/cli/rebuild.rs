@@ -56,6 +56,12 @@ pub(super) struct RebuildArguments {
     /// The folder of the source tree where the package is.
     #[arg(long, default_value = "", value_name = "DIR")]
     subdir: String,
+    /// The release of the distribution whose packages a build runs in: bookworm.
+    #[arg(long, value_name = "NAME")]
+    suite: Option<String>,
+    /// A .buildinfo file, whose packages a build of a distribution's package runs in.
+    #[arg(long, value_name = "FILE")]
+    buildinfo: Option<PathBuf>,
     /// A plan to replay as it is, instead of asking a recipe.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -90,6 +96,9 @@ pub(super) struct RebuildArguments {
     /// A host (`host` or `host:port`) beside the registries' own that may serve their files.
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
+    /// Where environments that were made, and what registries' clients know, are kept for the next time.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// A folder with a toolchain beside /usr; its bin comes first in the build's PATH.
     #[arg(long, value_name = "DIR")]
     toolchain: Vec<PathBuf>,
@@ -130,6 +139,7 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         registries(&arguments)?,
         &HostLimits::default(),
         &arguments.toolchain,
+        arguments.cache.as_deref(),
         reporter(bar.clone()),
     )?;
     let findings = pipeline::run(&workshop, &task).await;
@@ -227,6 +237,12 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
     if !arguments.subdir.is_empty() {
         hints.subdir.clone_from(&arguments.subdir);
     }
+    if arguments.suite.is_some() {
+        hints.suite.clone_from(&arguments.suite);
+    }
+    if let Some(file) = &arguments.buildinfo {
+        hints.packages = installed(file)?;
+    }
     Ok(Task {
         location,
         tag: arguments.tag.clone(),
@@ -239,6 +255,18 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
         moved_from: None,
         vary: arguments.vary,
         live: None,
+    })
+}
+
+/// The packages that a `.buildinfo` says were installed.
+fn installed(path: &Path) -> Result<Vec<String>, Trouble> {
+    let context = || format!("--buildinfo {}", path.display());
+    let text = std::fs::read_to_string(path)
+        .with_context(context)
+        .map_err(Trouble::refusal)?;
+    recipe::deb::installed(&text).ok_or_else(|| {
+        let message = "it has no Installed-Build-Depends of packages at versions";
+        Trouble::refusal(anyhow!(message).context(context()))
     })
 }
 
@@ -595,6 +623,7 @@ fn reporter(bar: indicatif::ProgressBar) -> Progress {
         bar.set_message(match step {
             Step::Fetching { tag } => format!("fetching {}", printable(tag)),
             Step::Downloading => "getting what was published".to_owned(),
+            Step::Preparing => "making the environment".to_owned(),
             Step::Recording => "building, to see what it fetches".to_owned(),
             Step::Building { run } => format!("building, run {} of 2", run + 1),
             Step::Comparing => "comparing".to_owned(),

@@ -53,6 +53,7 @@ pub(super) fn run(command: &SandboxCommand) -> Result<Exit, Trouble> {
         toolchains.push(real.display().to_string());
     }
     let sandboxed = Sandboxed {
+        root: None,
         argv: arguments.command.clone(),
         source: arguments.source.clone(),
         environment: environment(&arguments.env)?,

@@ -7,7 +7,7 @@ use countersign_attest::verdict::Reason;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
 use countersign_builder::environment::Capabilities;
-use countersign_builder::plan::{EnvironmentSpec, Plan, PlanInput};
+use countersign_builder::plan::{Plan, PlanInput};
 use countersign_builder::release::Published;
 use countersign_builder::sandbox::Profile;
 
@@ -216,7 +216,7 @@ async fn upstreams(
         .candidate
         .as_of
         .ok_or_else(|| Trouble::fault("bug", anyhow::anyhow!("a mirror without a moment")))?;
-    let EnvironmentSpec::Host { tools } = &plan.candidate.environment;
+    let tools = plan.candidate.environment.tools();
     let has = |client: &str| tools.iter().any(|tool| tool.name == client);
     let clients = ["cargo", "npm", "pip"]
         .into_iter()

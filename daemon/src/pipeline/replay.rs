@@ -12,12 +12,12 @@ use countersign_attest::digest::{Digests, Sha256};
 use countersign_builder::child::{self, ReplayCall, ReplayRequest, ReplaySink};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::outcome::{EnvironmentFound, Misses, Outcome};
-use countersign_builder::plan::{EnvironmentSpec, Network, Plan};
+use countersign_builder::plan::{Network, Plan};
 use countersign_builder::sandbox::{ID_BASE, ID_SLOTS, Profile};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Resolved, blocking, child_fault, source};
+use super::{Resolved, blocking, child_fault, environment, source};
 use crate::mirror::{Mirror, Mode, Report, Setup};
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
@@ -129,11 +129,16 @@ pub(super) async fn run(
     build: Build<'_>,
     capabilities: &Capabilities,
 ) -> Result<Ran, Trouble> {
-    let EnvironmentSpec::Host { tools } = &build.plan.candidate.environment;
+    let spec = &build.plan.candidate.environment;
+    let root = environment::root(workshop, spec);
     let request = ReplayRequest {
         plan: build.plan.clone(),
-        tools: tools.clone(),
-        toolchains: toolchains(workshop, tools, capabilities)?,
+        tools: spec.found(),
+        toolchains: match root {
+            None => toolchains(workshop, spec.tools(), capabilities)?,
+            Some(_) => Vec::new(),
+        },
+        root: root.map(|folder| folder.display().to_string()),
         profile: build.profile,
         id_base: ID_BASE,
         id_slots: ID_SLOTS,

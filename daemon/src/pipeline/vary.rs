@@ -6,12 +6,12 @@ use std::io;
 use countersign_attest::digest::Sha256;
 use countersign_builder::environment::Capabilities;
 use countersign_builder::outcome::{Ended, EnvironmentFound, Outcome};
-use countersign_builder::plan::{EnvironmentSpec, Limits, Plan};
+use countersign_builder::plan::{Limits, Plan};
 use countersign_builder::sandbox::Profile;
 use countersign_builder::sandbox::variation::{self, Explored, Place};
 
 use super::replay::{self, Replay};
-use super::{Resolved, blocking};
+use super::{Resolved, blocking, environment};
 use crate::sandboxed::{self, Listener, Sandboxed};
 use crate::trouble::Trouble;
 use crate::workshop::{Step, Workshop};
@@ -42,11 +42,11 @@ pub(super) async fn vary(
 
 /// What the plan's environment has other values of.
 async fn place(workshop: &Workshop, plan: &Plan) -> Result<Place, Trouble> {
-    let EnvironmentSpec::Host { .. } = &plan.candidate.environment;
     let command = Sandboxed {
         argv: ["locale", "-a"].map(str::to_owned).to_vec(),
         source: None,
         environment: plan.candidate.environment.clone(),
+        root: environment::root(workshop, &plan.candidate.environment),
         toolchains: workshop.toolchains(),
         limits: Limits::default(),
     };

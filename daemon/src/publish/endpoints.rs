@@ -15,6 +15,7 @@ use url::Url;
 
 use super::error::PublishError;
 use super::front::Front;
+use crate::apt::AptError;
 
 /// The configuration key of the npm registry.
 pub(crate) const KEY_NPM: &str = "registries.npm";
@@ -151,6 +152,12 @@ pub(crate) enum EndpointError {
     /// The text is no URL of a registry.
     #[error("{0:?} is not an http or https URL without credentials")]
     Url(String),
+    /// The text is no list of archives.
+    #[error("it is no list of archives as in sources.list: {0}")]
+    Sources(String),
+    /// apt does not say which archives it uses.
+    #[error("asking apt for its archives; or set registries.deb")]
+    Apt(#[source] AptError),
     /// The client is not installed, or cannot be started.
     #[error("starting {program:?} to ask for its registry; install it or set {key}")]
     Start {

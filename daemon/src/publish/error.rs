@@ -7,6 +7,7 @@ use url::Url;
 
 use super::endpoints::{KEY_ALLOW_LOCAL, KEY_ALLOWED_HOSTS};
 use super::name::NameError;
+use crate::apt::AptError;
 use crate::blobs::BlobError;
 use crate::http::HttpError;
 use crate::trouble::Trouble;
@@ -144,6 +145,9 @@ pub(crate) enum PublishError {
     /// Trouble on the way to another machine.
     #[error(transparent)]
     Http(HttpError),
+    /// Trouble with apt, or with what it knows.
+    #[error(transparent)]
+    Apt(#[from] AptError),
     /// Trouble with our own store.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -169,6 +173,7 @@ impl PublishError {
             | Self::Metadata { .. }
             | Self::Document { .. }
             | Self::Read { .. }
+            | Self::Apt(_)
             | Self::Blob(_) => Kind::Fault,
             Self::PackageUnknown { .. }
             | Self::VersionMissing { .. }
@@ -197,6 +202,7 @@ impl PublishError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NoEndpoint(_) => "registry-unknown",
+            Self::Apt(_) => "apt",
             Self::PackageUnknown { .. } => "package-unknown",
             Self::VersionMissing { .. }
             | Self::FileMissing { .. }

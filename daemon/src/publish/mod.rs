@@ -4,6 +4,8 @@
 //! registry declares must equal what came. Nothing here decides whether an artifact is good, and no
 //! host name of a registry is written in the code.
 
+use std::path::Path;
+
 use countersign_attest::digest::Digests;
 use countersign_attest::time::Timestamp;
 use countersign_builder::release::{Published, Stage};
@@ -12,6 +14,7 @@ use crate::blobs::Blobs;
 use crate::http::Http;
 
 pub(crate) mod cargo;
+mod deb;
 pub(crate) mod digest_list;
 pub(crate) mod endpoints;
 pub(crate) mod error;
@@ -39,6 +42,8 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) blobs: &'a Blobs,
     /// How much is taken.
     pub(crate) limits: Limits,
+    /// Where clients of registries keep a state of their own.
+    pub(crate) clients: &'a Path,
 }
 
 /// What was found for a tag.
@@ -73,6 +78,19 @@ pub(crate) async fn fetch(
             artifacts: vec![candidate(*sha256, file_name.clone(), now)],
         }),
     }
+}
+
+/// Stores a file whose digest is known, unless other bytes come.
+///
+/// # Errors
+/// See [`PublishError`].
+pub(crate) async fn fetch_as(
+    fetcher: &Fetcher<'_>,
+    url: &url::Url,
+    sha256: countersign_attest::digest::Sha256,
+) -> Result<(), PublishError> {
+    let accept = registry::has_sha256(url, Some(sha256));
+    registry::store(fetcher, url, accept).await.map(drop)
 }
 
 /// An artifact of which only the digest is known.

@@ -157,7 +157,7 @@ mod tests {
             "pkg:pypi/a@1#b",
             "pkg:npm/",
             "pkg:npm",
-            "pkg:deb/debian/x",
+            "pkg:deb/x",
             "pkg:npm/a/b",
             "pkg:npm/@s",
             "pkg:npm/%40s/",

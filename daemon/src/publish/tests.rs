@@ -71,6 +71,7 @@ impl Bench {
             endpoints,
             blobs,
             limits,
+            dir,
             ..
         } = self;
         let fetcher = Fetcher {
@@ -78,6 +79,7 @@ impl Bench {
             endpoints,
             blobs,
             limits: *limits,
+            clients: dir.path(),
         };
         fetch(&fetcher, &source, "v1.2.3", &versions, Timestamp::EPOCH).await
     }

@@ -322,8 +322,7 @@ impl Case {
     }
 
     fn cargo(&self) -> String {
-        let EnvironmentSpec::Host { tools } = self.candidate().environment;
-        tools[0].version.clone()
+        self.candidate().environment.tools()[0].version.clone()
     }
 }
 

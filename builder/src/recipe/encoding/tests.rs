@@ -213,8 +213,12 @@ fn what_is_not_here_is_not_tried_and_said() {
     let search = facts.candidate("npm");
     let variants = &step(&search).variants;
     assert!(variants.iter().all(|v| v.encoder == Encoder::Node) && variants.len() == 9);
-    let EnvironmentSpec::Host { tools } = &search.environment;
-    let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
+    let names: Vec<&str> = search
+        .environment
+        .tools()
+        .iter()
+        .map(|tool| &*tool.name)
+        .collect();
     assert_eq!(names, ["node", "npm", "node-zlib"]);
     let said = &trials(&facts.situation())[0];
     let TrialResult::NotTried { why } = &said.result else {

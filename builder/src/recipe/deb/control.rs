@@ -1,0 +1,176 @@
+//! Reads `debian/control` and `debian/changelog` of a tree (Debian policy §4.4, §5, §7.1).
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+
+use super::super::tree_file::{self, TreeFile};
+use super::super::{Evidence, InspectError, InspectRequest};
+use super::DebEvidence;
+use crate::environment::debian::is_dependency;
+
+/// Longest file that is read.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Fields of a paragraph by their names in lower case.
+pub(super) type Fields = BTreeMap<String, String>;
+
+pub(super) fn inspect(
+    request: &InspectRequest,
+    tree: BorrowedFd<'_>,
+    _artifact: Option<std::fs::File>,
+) -> Result<Evidence, InspectError> {
+    let read = |name: &str| -> Result<Result<String, String>, InspectError> {
+        let path = if request.subdir.is_empty() {
+            format!("debian/{name}")
+        } else {
+            format!("{}/debian/{name}", request.subdir)
+        };
+        Ok(match tree_file::read(tree, &path, MAX_BYTES)? {
+            TreeFile::Read(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            TreeFile::Unusable(what) => Err(format!("{path:?} {what}")),
+        })
+    };
+    let (control, changelog) = (read("control")?, read("changelog")?);
+    let evidence = control.and_then(|control| understand(&control, &changelog?));
+    Ok(match evidence {
+        Ok(evidence) => Evidence::Deb(evidence),
+        Err(detail) => Evidence::Unusable { detail },
+    })
+}
+
+fn understand(control: &str, changelog: &str) -> Result<DebEvidence, String> {
+    let (source, version, distribution) =
+        entry(changelog).ok_or("debian/changelog begins with no entry")?;
+    let paragraphs = paragraphs(control);
+    let own = paragraphs
+        .first()
+        .filter(|fields| fields.get("source").is_some_and(|name| *name == source))
+        .ok_or_else(|| format!("debian/control is not about the source {source:?}"))?;
+    let packages = paragraphs.iter().skip(1);
+    let packages = packages.filter_map(|fields| fields.get("package").cloned());
+    let mut dependencies = Vec::new();
+    for field in ["build-depends", "build-depends-arch", "build-depends-indep"] {
+        for dependency in own.get(field).map_or("", String::as_str).split(',') {
+            let Some(kept) = for_us(dependency) else {
+                continue;
+            };
+            if !is_dependency(&kept) {
+                return Err(format!("debian/control needs {dependency:?} to build"));
+            }
+            dependencies.push(kept);
+        }
+    }
+    Ok(DebEvidence {
+        source,
+        version,
+        distribution,
+        packages: packages.collect(),
+        dependencies,
+    })
+}
+
+/// Source, version and release of the newest entry of a changelog (deb-changelog(5)).
+fn entry(changelog: &str) -> Option<(String, String, String)> {
+    let line = changelog.lines().find(|line| !line.trim().is_empty())?;
+    let (source, rest) = line.split_once(" (")?;
+    let (version, rest) = rest.split_once(") ")?;
+    let distribution = rest.split([';', ' ']).next()?;
+    let plain = |text: &str, more: &str| {
+        let safe = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(safe)
+    };
+    let good = plain(source, "+-.") && plain(version, "+-.~:") && plain(distribution, "-");
+    good.then(|| {
+        (
+            source.to_owned(),
+            version.to_owned(),
+            distribution.to_owned(),
+        )
+    })
+}
+
+/// Paragraphs that are separated by empty lines, without comments and signatures.
+pub(super) fn paragraphs(text: &str) -> Vec<Fields> {
+    let mut all = Vec::new();
+    let mut current = Fields::new();
+    let mut last: Option<String> = None;
+    for line in text.lines().chain([""]) {
+        if line.trim().is_empty() {
+            if !current.is_empty() {
+                all.push(std::mem::take(&mut current));
+            }
+            last = None;
+        } else if line.starts_with('#') || line.starts_with("-----") {
+            // a comment, or the frame of a signed text
+        } else if line.starts_with([' ', '\t']) {
+            if let Some(value) = last.as_ref().and_then(|name| current.get_mut(name)) {
+                value.push('\n');
+                value.push_str(line.trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            let name = name.to_ascii_lowercase();
+            current.insert(name.clone(), value.trim().to_owned());
+            last = Some(name);
+        }
+    }
+    all
+}
+
+/// A dependency with the alternatives that count on this architecture and in no build profile, without
+/// what restricts them; `None` where none does.
+fn for_us(dependency: &str) -> Option<String> {
+    let kept: Vec<String> = dependency.split('|').filter_map(alternative).collect();
+    (!kept.is_empty()).then(|| kept.join(" | "))
+}
+
+fn alternative(text: &str) -> Option<String> {
+    let mut kept = text.trim().to_owned();
+    let mut counts = !kept.is_empty();
+    while let Some(start) = kept.find('[') {
+        let end = kept.get(start..)?.find(']')? + start;
+        counts &= is_for_architecture(kept.get(start + 1..end)?);
+        kept.replace_range(start..=end, "");
+    }
+    // several groups: each must hold; in a group, each word must (dpkg's build profiles)
+    let mut groups = false;
+    let mut holds = false;
+    while let Some(start) = profile_start(&kept) {
+        let end = kept.get(start..)?.find('>')? + start;
+        groups = true;
+        let words = kept.get(start + 1..end)?;
+        // no profile is active, so that a word holds exactly where it is negated
+        holds |= words.split_whitespace().all(|word| word.starts_with('!'));
+        kept.replace_range(start..=end, "");
+    }
+    let kept = kept.trim().to_owned();
+    (counts && (!groups || holds)).then_some(kept)
+}
+
+/// Where a group of profiles begins: not at a `<` of a relation to a version.
+fn profile_start(text: &str) -> Option<usize> {
+    let after = text.rfind(')').map_or(0, |at| at + 1);
+    let found = text.get(after..)?.find('<')?;
+    Some(after + found)
+}
+
+/// Whether a list of architectures has this machine's (Debian policy §7.1).
+fn is_for_architecture(list: &str) -> bool {
+    let own = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let matches = |word: &str| {
+        word == own
+            || matches!(word, "any" | "linux-any")
+            || word.strip_prefix("any-").is_some_and(|cpu| cpu == own)
+    };
+    let mut words = list.split_whitespace().peekable();
+    match words.peek() {
+        // a list of exceptions
+        Some(first) if first.starts_with('!') => {
+            !words.any(|word| matches(word.trim_start_matches('!')))
+        }
+        Some(_) | None => words.any(matches),
+    }
+}
