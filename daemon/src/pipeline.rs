@@ -257,7 +257,10 @@ fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
             .and_then(Comparison::encoding)
             .cloned(),
     });
-    if result.plan.is_none() || verdict < result.judgement.verdict {
+    // a build that failed for want of its own package says nothing once it has been tried with that
+    let had_to_do_without = plan.candidate.own_releases
+        && result.judgement.verdict == countersign_attest::verdict::Verdict::BuildFailed;
+    if result.plan.is_none() || verdict < result.judgement.verdict || had_to_do_without {
         result.judgement = tried.judgement;
         result.rebuilt = tried.rebuilt;
         result.comparison = tried.comparison;

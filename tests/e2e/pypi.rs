@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use countersign_tests::{COMMIT_SECONDS, Ran, World, ran};
+use serde_json::{Value, json};
 
 /// Changes the first byte of the longest member of an archive, and nothing else of it.
 const TAMPER: &str = r#"
@@ -122,19 +123,28 @@ fn rebuild(world: &World, tag: &str, published: &str) -> Ran {
 
 #[track_caller]
 fn reproduced(project: &str, version: &str) -> World {
+    let (world, json) = rebuilt(project, version, 0);
+    for artifact in json["artifacts"].as_array().expect("a list") {
+        assert_eq!(artifact["verdict"], "reproduced", "{json:#}");
+    }
+    world
+}
+
+/// Rebuilds sdist and wheel of a release from what its sdist holds.
+#[track_caller]
+fn rebuilt(project: &str, version: &str, exit: i32) -> (World, Value) {
     let world = World::new();
     let files = download(&world, project, version);
     repository(&world, &files[0], version);
     let purl = format!("pkg:pypi/{project}");
-    let json = rebuild(&world, version, &purl).expect(0).json();
+    let json = rebuild(&world, version, &purl).expect(exit).json();
     let artifacts = json["artifacts"].as_array().expect("a list");
     assert_eq!(artifacts.len(), 2, "{json:#}");
     for (artifact, file) in artifacts.iter().zip(files.iter().rev()) {
-        assert_eq!(artifact["verdict"], "reproduced", "{json:#}");
         let name = file.file_name().expect("a name").to_str();
         assert_eq!(artifact["name"].as_str(), name);
     }
-    world
+    (world, json)
 }
 
 #[test]
@@ -162,6 +172,22 @@ fn a_project_of_poetry_is_reproduced() {
 #[test]
 fn a_project_of_hatchling_is_reproduced() {
     let _ = reproduced("annotated-types", "0.7.0");
+}
+
+/// It was packed without a date, so its members bear times that no repository holds: they are copied,
+/// said, and nothing else is.
+#[test]
+fn a_project_whose_files_bear_times_of_a_checkout_is_assisted() {
+    let (_, json) = rebuilt("packaging", "26.0", 1);
+    for (artifact, kinds) in json["artifacts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .zip([json!(["file-times"]), json!(["file-times", "metadata"])])
+    {
+        assert_eq!(artifact["verdict"], "assisted", "{json:#}");
+        assert_eq!(artifact["assisted_by"], kinds, "{json:#}");
+    }
 }
 
 /// A setup.py that runs whatever a stranger wants, here to leave a mark outside of its sandbox.

@@ -16,7 +16,6 @@ use crate::plan::{Candidate, Limits, Network, SettingHints, ToolVersion};
 use crate::release::{Published, Release};
 use countersign_attest::digest::Sha256;
 use countersign_attest::origin::Origin;
-use countersign_attest::purl::Purl;
 use countersign_attest::time::{ParseTimestampError, Timestamp};
 use countersign_attest::verdict::{Reason, Verdict};
 
@@ -25,6 +24,7 @@ pub mod deb;
 pub mod encoding;
 pub mod generic;
 pub mod npm;
+mod own_release;
 pub mod pypi;
 mod tree_file;
 
@@ -108,45 +108,21 @@ pub fn next(situation: &Situation<'_>, recipe: &str) -> Next {
 
 /// Asks a recipe, which sees only attempts of its own; once it has no more, the second step.
 fn ask(recipe: &Recipe, situation: &Situation<'_>) -> Next {
-    let is_own = |attempt: &&Attempt| {
-        attempt.candidate.encoding.is_none() && !attempt.candidate.own_releases
-    };
-    let own: Vec<Attempt> = situation.attempts.iter().filter(is_own).cloned().collect();
+    if let Some(candidate) = own_release::at_once(situation) {
+        return Next::Try(candidate);
+    }
+    let attempts = situation.attempts.iter();
+    let own = own_release::seen(attempts.filter(|attempt| attempt.candidate.encoding.is_none()));
     let next = (recipe.next)(&Situation {
         attempts: &own,
         ..*situation
     });
     match next {
         Next::Enough => {
-            own_releases(situation).map_or_else(|| encoding::next(situation), Next::Try)
+            own_release::at_last(situation).map_or_else(|| encoding::next(situation), Next::Try)
         }
         Next::Try(_) | Next::Cannot { .. } => next,
     }
-}
-
-/// Once a recipe has nothing more to try: what asked for another release of the package itself, and had to
-/// do without, is tried with such releases. What it is then served taints (ATTESTATION section 3.2), so
-/// this comes last, and only where nothing gave the bytes.
-fn own_releases(situation: &Situation<'_>) -> Option<Box<Candidate>> {
-    let attempts = situation.attempts;
-    let same = |verdict: Verdict| matches!(verdict, Verdict::Reproduced | Verdict::Assisted);
-    if attempts.iter().any(|attempt| same(attempt.verdict)) {
-        return None;
-    }
-    let purl: Purl = situation.published.purl.as_deref()?.parse().ok()?;
-    let asked = |outcome: &Outcome| {
-        let mut missed = outcome.misses.listed.iter();
-        missed.any(|request| purl.is_requested_by(request))
-    };
-    let needy = attempts
-        .iter()
-        .filter(|attempt| !attempt.candidate.own_releases && attempt.outcomes.iter().any(asked));
-    let mut with = needy.map(|attempt| Candidate {
-        own_releases: true,
-        ..attempt.candidate.clone()
-    });
-    with.find(|candidate| attempts.iter().all(|a| a.candidate != *candidate))
-        .map(Box::new)
 }
 
 /// Chooses a recipe: commands in the configuration go before what a package URL suggests.

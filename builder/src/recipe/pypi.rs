@@ -3,13 +3,14 @@
 //!
 //! Everything of the package runs in the sandbox only. The published file selects among released
 //! versions of what the source tree itself asks for; a build tool that the tree does not ask for, or
-//! a version outside of its range, is copied from the file and taints the plan.
+//! a version outside of its range, is copied from the file and taints the plan. So do times and owners of
+//! members, which are copied last, where nothing else is lacking.
 
 use countersign_attest::origin::Origin;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, InspectError, InspectRequest, Next, Recipe, Situation};
+use super::{Attempt, Evidence, InspectError, InspectRequest, Next, Recipe, Situation};
 use crate::plan::Valued;
 
 mod artifact;
@@ -18,6 +19,7 @@ pub mod file_name;
 mod identity;
 mod manifest;
 mod moment;
+mod recorded;
 mod requirement;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ mod tools;
 pub mod version;
 
 use file_name::FileKind;
+pub use recorded::Recorded;
 
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
@@ -93,6 +96,8 @@ pub struct Says {
     /// Different modification times of members in seconds since 1970, in order; of a wheel, rounded
     /// down to even seconds. Not all of them, where they are many.
     pub times: Vec<i64>,
+    /// What its members bear beside their content, where all of it can be said to a build.
+    pub recorded: Option<Recorded>,
 }
 
 /// `Generator` of a wheel's WHEEL file.
@@ -146,34 +151,57 @@ fn next(situation: &Situation<'_>) -> Next {
     if let Some(detail) = identity::contradiction(situation, evidence) {
         return cannot(Reason::EvidenceContradicts, detail);
     }
-    let Some(way) = way(situation, kind) else {
+    let Some((way, recorded)) = way(situation, evidence, kind) else {
         return Next::Enough;
     };
-    match candidate::make(situation, evidence, kind, way) {
+    match candidate::make(situation, evidence, kind, way, recorded) {
         Ok(candidate) => Next::Try(Box::new(candidate)),
         Err(cannot) => cannot,
     }
 }
 
-/// Which way is not tried yet. Most tools make a wheel from the sdist that they have just made, some
-/// from the tree itself; an sdist is made from the tree.
-fn way(situation: &Situation<'_>, kind: candidate::Kind) -> Option<candidate::Way> {
-    match (kind, situation.attempts) {
-        (candidate::Kind::Wheel, []) => Some(candidate::Way::AsNamed),
-        (candidate::Kind::Sdist, []) => Some(match generator(situation) {
-            Some(_) => candidate::Way::AsNamed,
-            None => candidate::Way::AsPipChooses,
-        }),
-        (candidate::Kind::Wheel, [first]) if first.verdict != Verdict::Reproduced => {
-            Some(candidate::Way::BySdist)
-        }
-        (candidate::Kind::Sdist, [first])
-            if first.verdict != Verdict::Reproduced && generator(situation).is_some() =>
-        {
-            Some(candidate::Way::AsPipChooses)
-        }
-        (candidate::Kind::Sdist | candidate::Kind::Wheel, _) => None,
+/// All ways, in the order in which they are tried. Most tools make a wheel from the sdist that they have
+/// just made, some from the tree itself; an sdist is made from the tree.
+fn ways(situation: &Situation<'_>, kind: candidate::Kind) -> &'static [candidate::Way] {
+    use candidate::Way::{AsNamed, AsPipChooses, BySdist};
+    match (kind, generator(situation)) {
+        (candidate::Kind::Wheel, _) => &[AsNamed, BySdist],
+        (candidate::Kind::Sdist, Some(_)) => &[AsNamed, AsPipChooses],
+        (candidate::Kind::Sdist, None) => &[AsPipChooses],
     }
+}
+
+/// Which way is not tried yet. Where all are, and one came as far as the same content, that one is tried
+/// once more with what is recorded in the file.
+fn way<'a>(
+    situation: &Situation<'_>,
+    evidence: &'a PypiEvidence,
+    kind: candidate::Kind,
+) -> Option<(candidate::Way, Option<&'a Recorded>)> {
+    let (ways, attempts) = (ways(situation, kind), situation.attempts);
+    if attempts.iter().any(|a| a.verdict == Verdict::Reproduced) {
+        return None;
+    }
+    if let Some(way) = ways.get(attempts.len()) {
+        return Some((*way, None));
+    }
+    let recorded = match &evidence.published {
+        PublishedFile::Read(says) => says.recorded.as_ref()?,
+        PublishedFile::NotGiven | PublishedFile::Unreadable { .. } => return None,
+    };
+    // whose headers no normalization covers is indeterminate, and has the same content all the same
+    let same_content = |attempt: &Attempt| {
+        let close = matches!(
+            attempt.verdict,
+            Verdict::Equivalent | Verdict::Indeterminate
+        );
+        close && attempt.candidate.incomplete.is_none()
+    };
+    let tried = ways.iter().zip(attempts);
+    let (way, _) = tried
+        .filter(|(_, attempt)| same_content(attempt))
+        .min_by_key(|(_, attempt)| attempt.verdict)?;
+    (attempts.len() == ways.len()).then_some((*way, Some(recorded)))
 }
 
 /// What made the published files: a wheel says it, and an sdist has it from a wheel of its release.

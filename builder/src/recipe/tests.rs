@@ -224,6 +224,7 @@ fn another_release_of_the_package_itself_is_a_last_resort() {
     for (misses, verdict, again) in [
         (&own[..], Verdict::BuildFailed, true),
         (&own, Verdict::Equivalent, true),
+        (&own, Verdict::Differs, true),
         (&own, Verdict::Reproduced, false),
         (&own, Verdict::Assisted, false),
         (&own[1..], Verdict::BuildFailed, false),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Seek;
 
+use super::recorded::Recorded;
 use super::{Generator, PublishedFile, Says};
 use crate::archive::{Container, Detail, Field, Format, ReadLimits, Wanted, gzip, sniff, zip};
 
@@ -64,12 +65,14 @@ fn wheel(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         version: header(metadata, "Version"),
         generator: header(wheel, "Generator").as_deref().and_then(generator),
         times: times(&container, Field::ZipTime, dos_seconds),
+        recorded: Recorded::of_wheel(&container),
     })
 }
 
 fn sdist(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
     let mut wanted = Wanted::new(is_sdist_metadata, MAX_BYTES);
     let gzip = gzip::walk(file, limits, Some(&mut wanted)).map_err(|e| e.to_string())?;
+    let stream = gzip.container.members.first();
     let tar = gzip.tar.ok_or("not one gzip stream with a tar in it")?;
     let tar = tar.map_err(|e| e.to_string())?;
     let [metadata] = wanted.found.as_slice() else {
@@ -80,6 +83,7 @@ fn sdist(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         version: header(metadata, "Version"),
         generator: None,
         times: times(&tar, Field::TarTime, octal_seconds),
+        recorded: stream.and_then(|stream| Recorded::of_sdist(&stream.details, &tar)),
     })
 }
 

@@ -9,7 +9,7 @@ use countersign_attest::verdict::Reason;
 
 use super::super::{Next, Situation, pin_tools};
 use super::moment::{self, Moment};
-use super::{BuildSystem, PypiEvidence, RECIPE, cannot, ours, tools};
+use super::{BuildSystem, PypiEvidence, RECIPE, Recorded, cannot, ours, tools};
 use crate::mirror;
 use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
 
@@ -18,6 +18,8 @@ const HOOK: &str = include_str!("hook.py");
 /// Goes before [`HOOK`] for sdists of setuptools, which bear the owner of the publisher's files and
 /// the time of day: without it, no two builds agree.
 const SETTLE: &str = include_str!("settle.py");
+/// Goes before [`HOOK`] where members get the times and owners that are recorded in the published file.
+const RECORDED: &str = include_str!("recorded.py");
 /// Where the tree's own requirements are installed; the hook knows the names of both folders.
 const TOOLS: &str = "/build/home/tools";
 /// Where is installed what the backend asks for beyond them.
@@ -95,6 +97,7 @@ pub(super) fn make(
     evidence: &PypiEvidence,
     kind: Kind,
     way: Way,
+    recorded: Option<&Recorded>,
 ) -> Result<Candidate, Next> {
     let release = situation.release;
     let requires = &evidence.project.system.requires;
@@ -112,7 +115,7 @@ pub(super) fn make(
         },
         source_form: SourceForm::Tree,
         subdir: situation.hints.subdir.clone(),
-        steps: steps(situation, evidence, kind, way),
+        steps: steps(situation, evidence, kind, way, recorded),
         variables,
         outputs: vec![ours(kind.output())],
         limits: situation.hints.limits,
@@ -123,7 +126,7 @@ pub(super) fn make(
                 .published_on
                 .unwrap_or(release.commit_time),
         ),
-        assists: Vec::new(),
+        assists: recorded.map(Recorded::assists).unwrap_or_default(),
         encoding: None,
         settings: Settings {
             any_path: kind.keeps_no_path(&situation.published.file_name),
@@ -161,12 +164,31 @@ fn remedy(next: Next) -> Next {
     }
 }
 
-fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Way) -> Vec<Step> {
+fn steps(
+    situation: &Situation<'_>,
+    evidence: &PypiEvidence,
+    kind: Kind,
+    way: Way,
+    recorded: Option<&Recorded>,
+) -> Vec<Step> {
     let commit = situation.release.commit_time;
     let unset = moment::read_off(&evidence.published, commit) == Moment::Unset;
     let system = &evidence.project.system;
-    let hook =
-        |action, kind, target: &str, sdists| call(system, unset, action, kind, target, sdists);
+    let hook = |action, kind, target: &str, sdists| {
+        call(
+            system,
+            &code(system, unset, kind, false),
+            unset,
+            action,
+            kind,
+            target,
+            sdists,
+        )
+    };
+    let last = |sdists| {
+        let code = code(system, unset, kind, recorded.is_some());
+        call(system, &code, unset, "build", kind, DIST, sdists)
+    };
     let named = match way {
         Way::AsNamed | Way::BySdist => super::generator(situation),
         Way::AsPipChooses => None,
@@ -187,11 +209,12 @@ fn steps(situation: &Situation<'_>, evidence: &PypiEvidence, kind: Kind, way: Wa
         files.push(file);
     }
     steps.push(install(MORE_TOOLS, &files, second));
+    steps.extend(recorded.map(Recorded::step));
     match way {
-        Way::AsNamed | Way::AsPipChooses => steps.push(hook("build", kind, DIST, "")),
+        Way::AsNamed | Way::AsPipChooses => steps.push(last("")),
         Way::BySdist => {
             steps.push(hook("build", Kind::Sdist, SDIST, ""));
-            steps.push(hook("build", kind, DIST, SDIST));
+            steps.push(last(SDIST));
         }
     }
     steps
@@ -208,8 +231,23 @@ fn install(folder: &str, files: &[String], requirements: Vec<Valued<String>>) ->
     Step { argv }
 }
 
+/// The script that calls a hook, with what goes before it.
+fn code(system: &BuildSystem, unset: bool, kind: Kind, recorded: bool) -> String {
+    let of_setuptools = system.backend.split([':', '.']).next() == Some("setuptools");
+    let mut parts = Vec::new();
+    if kind == Kind::Sdist && of_setuptools && !unset {
+        parts.push(SETTLE);
+    }
+    if recorded {
+        parts.push(RECORDED);
+    }
+    parts.push(HOOK);
+    parts.join("\n")
+}
+
 fn call(
     system: &BuildSystem,
+    code: &str,
     unset: bool,
     action: &str,
     kind: Kind,
@@ -220,13 +258,6 @@ fn call(
     if unset {
         argv.extend(["env", "-u", "SOURCE_DATE_EPOCH"]);
     }
-    let settled = format!("{SETTLE}\n{HOOK}");
-    let of_setuptools = system.backend.split([':', '.']).next() == Some("setuptools");
-    let code = if kind == Kind::Sdist && of_setuptools && !unset {
-        &settled
-    } else {
-        HOOK
-    };
     argv.extend(["python3", "-I", "-S", "-B", "-c", code]);
     argv.extend([action, kind.word(), &system.backend, target, sdists]);
     argv.extend(system.backend_path.iter().map(String::as_str));

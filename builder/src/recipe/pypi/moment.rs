@@ -58,6 +58,7 @@ mod tests {
                 version: None,
                 generator: None,
                 times: times.to_vec(),
+                recorded: None,
             });
             assert_eq!(read_off(&published, commit), expect, "{times:?}");
         }
@@ -69,6 +70,7 @@ mod tests {
             version: None,
             generator: None,
             times: vec![1_580_601_600],
+            recorded: None,
         });
         assert_eq!(read_off(&published, commit), Moment::Commit);
     }

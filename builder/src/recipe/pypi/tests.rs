@@ -76,6 +76,7 @@ fn facts(file_name: &str) -> Facts {
                     version: "3.12.0".into(),
                 }),
                 times: vec![COMMIT],
+                recorded: None,
             }),
         },
         capabilities: Capabilities {
@@ -471,6 +472,16 @@ fn a_wheel_is_read() {
             version: "1.27.0".into(),
         }),
         times: vec![1_580_601_600],
+        recorded: Some(Recorded {
+            packed: None,
+            members: [METADATA.0, GENERATOR.0]
+                .map(|name| recorded::RecordedMember {
+                    name: name.into(),
+                    time: recorded::Time::Zip([2020, 2, 2, 0, 0, 0]),
+                    owner: None,
+                })
+                .into(),
+        }),
     };
     assert_eq!(evidence.published, PublishedFile::Read(expect));
 }
@@ -507,4 +518,56 @@ fn a_tree_that_says_nothing_usable_is_unusable() {
         read(nested.as_bytes(), None),
         Evidence::Unusable { .. }
     ));
+}
+
+#[test]
+fn times_and_owners_are_copied_last_and_where_nothing_else_is_lacking() {
+    let recorded = Recorded {
+        packed: Some(7),
+        members: vec![recorded::RecordedMember {
+            name: "a_b-1.0/a.py".into(),
+            time: recorded::Time::Tar("1700000000.5".into()),
+            owner: None,
+        }],
+    };
+    for file in [WHEEL, "a_b-1.0.tar.gz"] {
+        for (verdicts, copied) in [
+            (&[Verdict::Equivalent, Verdict::Equivalent][..], true),
+            (&[Verdict::Differs, Verdict::Indeterminate], true),
+            (&[Verdict::BuildFailed, Verdict::Equivalent], true),
+            (&[Verdict::Differs, Verdict::Differs], false),
+            (&[Verdict::Equivalent, Verdict::Reproduced], false),
+            (&[Verdict::Unstable, Verdict::BuildFailed], false),
+        ] {
+            let mut facts = facts(file);
+            let generator = Generator {
+                tool: "flit".into(),
+                version: "3.12.0".into(),
+            };
+            facts.says().generator = Some(generator);
+            for verdict in verdicts {
+                facts.tried(*verdict);
+            }
+            assert_eq!(facts.next(), Next::Enough, "nothing is recorded");
+            facts.says().recorded = Some(recorded.clone());
+            if !copied {
+                assert_eq!(facts.next(), Next::Enough, "{file} {verdicts:?}");
+                continue;
+            }
+            let candidate = facts.candidate();
+            let line = "[null,\"7\"]\n[\"a_b-1.0/a.py\",\"1700000000.5\"]";
+            assert_eq!(origin_of(&candidate, line), Some(Origin::Artifact));
+            assert_eq!(candidate.assists, recorded.assists());
+            let (last, before) = candidate.steps.split_last().expect("steps");
+            let code = |step: &crate::plan::Step| {
+                step.argv
+                    .iter()
+                    .any(|a| a.value.contains("/tmp/recorded\""))
+            };
+            assert!(code(last) && !before.iter().any(code));
+            // once
+            facts.tried(Verdict::Indeterminate);
+            assert_eq!(facts.next(), Next::Enough, "{file} {verdicts:?}");
+        }
+    }
 }
