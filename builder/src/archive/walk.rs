@@ -36,6 +36,8 @@ pub(super) struct Look<'l> {
     /// Shared by all containers that are inside members.
     nested: Budget<'l>,
     inside_members: bool,
+    /// Whether contents are digested; a second reading needs no digests.
+    digests: bool,
     keep: fn(&[u8]) -> bool,
     key: &'l BlockKey,
     wanted: RefCell<Option<&'l mut Wanted>>,
@@ -85,6 +87,7 @@ pub fn read_windows(
     let key = BlockKey::default();
     let look = Look {
         inside_members: true,
+        digests: false,
         windows: RefCell::new(windows),
         ..Look::shallow(limits, &key, None)
     };
@@ -105,6 +108,7 @@ impl<'l> Look<'l> {
             limits,
             nested: Budget::new(limits),
             inside_members: false,
+            digests: true,
             keep: |_| false,
             key,
             wanted: RefCell::new(wanted),
@@ -236,7 +240,7 @@ impl<'i, 'w> Intake<'i, 'w> {
             reader,
             hasher: Sha256Hasher::new(),
             size: 0,
-            block: Some(Vec::new()),
+            block: look.digests.then(Vec::new),
             blocks: Vec::new(),
             window,
             broken: false,
@@ -319,7 +323,9 @@ impl<'i, 'w> Intake<'i, 'w> {
     }
 
     fn take_in(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.hasher.update(bytes);
+        if self.walk.look.digests {
+            self.hasher.update(bytes);
+        }
         let mut rest = bytes;
         while let Some(block) = self.block.as_mut().filter(|_| !rest.is_empty()) {
             let room = (BLOCK_BYTES - block.len()).min(rest.len()); // a full block was ended

@@ -32,6 +32,7 @@ mod gzip_deflate;
 mod gzip_header;
 mod jar_manifest;
 mod member_order;
+mod nodes;
 pub mod normalization;
 mod odd;
 pub mod order;

@@ -1,30 +1,34 @@
 //! When the order of a container's members says nothing, and which members moved.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::archive::{Container, Format, Kind, Member};
 
 /// Whether any order of these members unpacks to the same, and no reader looks for one at the front.
 ///
-/// That is so in a tar or zip where no two members unpack to one place, no hard link needs its file
-/// to be there before, and nothing lies behind a member that is no folder (a link that would lead
-/// elsewhere). A `META-INF/MANIFEST.MF` or `mimetype` is looked for at the front.
+/// That is so in a tar or zip where no two members unpack to one place (where case does not count
+/// either), no hard link needs its file to be there before, and nothing lies behind a member that is
+/// no folder (a link that would lead elsewhere). A `META-INF/MANIFEST.MF` or `mimetype` is looked for
+/// at the front.
 #[must_use]
 pub fn is_free(container: &Container) -> bool {
     if !matches!(container.format, Format::Tar | Format::Zip) {
         return false;
     }
     let mut folders = HashMap::with_capacity(container.members.len());
+    let mut places = HashSet::with_capacity(container.members.len());
     for member in &container.members {
         let name = plain(&member.name);
         let first = name == b"mimetype" || name.eq_ignore_ascii_case(b"META-INF/MANIFEST.MF");
         let link = matches!(member.kind, Kind::Hardlink(_));
-        let odd = name
-            .split(|b| *b == b'/')
-            .any(|part| matches!(part, b"." | b".." | b""));
-        if first || link || odd || folders.insert(name, member.kind == Kind::Folder).is_some() {
+        let root = matches!(&*member.name, b"." | b"./");
+        let steps = |part: &[u8]| matches!(part, b"." | b".." | b"");
+        let odd = !root && name.split(|b| *b == b'/').any(steps);
+        let taken = !places.insert(String::from_utf8_lossy(name).to_lowercase());
+        if first || link || odd || taken {
             return false;
         }
+        folders.insert(name, member.kind == Kind::Folder);
     }
     let mut names = folders.keys();
     names.all(|name| {

@@ -5,11 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use countersign_attest::digest::Sha256;
-
 use super::form::canonical_text;
 use super::tally::Tally;
-use super::tree::{Facts, Node, NodeKind, State};
+use super::nodes::{count, facts, is_loud, member_facts, member_node, node, shorten, state};
+use super::tree::{Node, NodeKind, State};
 use super::windows::Pending;
 use super::{DifferenceKind, MemberDifference, Side, member_order, odd, order};
 use crate::archive::{
@@ -28,7 +27,9 @@ pub(super) struct Pairs {
     /// Contents to read again.
     pub(super) pending: Vec<Pending>,
     nodes_left: u64,
-    equal_nodes_left: u64,
+    quiet_nodes_left: u64,
+    /// Whether content differs below the node that is being filled, listed or not.
+    below: bool,
     left_out: u64,
     /// Where we are, on both sides and in the tree.
     published: Path,
@@ -70,8 +71,9 @@ impl Pairs {
             undetermined: None,
             pending: Vec::new(),
             nodes_left: limits.nodes,
-            // members that are the same are shown for orientation only
-            equal_nodes_left: limits.nodes / 2,
+            // half of the room is kept for what differs in content
+            quiet_nodes_left: limits.nodes.div_ceil(2),
+            below: false,
             left_out: 0,
             published: Path::new(),
             rebuilt: Path::new(),
@@ -89,7 +91,7 @@ impl Pairs {
             chain: true,
         };
         self.content(a, b, place, &mut node);
-        node.state = state(&node, false);
+        node.state = state(&node, false, self.below);
         (node, self.left_out)
     }
 
@@ -188,10 +190,11 @@ impl Pairs {
         for (index, (a, b)) in a.members.iter().zip(&b.members).enumerate() {
             let position = (index, index);
             let place = Place { chain, ..place };
+            let again = self.pending.len();
             let child = self.pair(a, b, position, node, |pairs, child| {
                 pairs.one_member(a, b, None, place, child);
             });
-            self.add(node, child);
+            self.add(node, child, again);
         }
     }
 
@@ -220,6 +223,7 @@ impl Pairs {
                 continue;
             }
             let position = (index_a, index_b);
+            let again = self.pending.len();
             let mut child = self.pair(x, y, position, node, |pairs, child| {
                 if !kept && free {
                     pairs.tally.changed(&member_order::V1, &name);
@@ -231,7 +235,7 @@ impl Pairs {
                 pairs.one_member(x, y, Some((a, b)), place, child);
             });
             child.occurrence = occurrence;
-            self.add(node, child);
+            self.add(node, child, again);
         }
         let names = |list: &[Member]| -> HashSet<Box<[u8]>> {
             list.iter().map(|member| member.name.clone()).collect()
@@ -252,21 +256,19 @@ impl Pairs {
                 let named = others.contains(&member.name);
                 let mut child = self.alone(member, kind, named, place);
                 child.occurrence = occurrence;
-                self.add(node, child);
+                self.add(node, child, self.pending.len());
             }
         }
         for (occurrence, x, y) in equal {
-            if self.equal_nodes_left == 0 || self.nodes_left == 0 {
-                self.left_out += 1;
-                node.left_out += 1;
+            if self.quiet_nodes_left == 0 || self.nodes_left == 0 {
+                self.leave_out(node, 1);
                 continue;
             }
-            self.equal_nodes_left -= 1;
             let mut child = member_node(x, y);
             child.findings = odd::member_findings(Some(x), Some(y));
             child.occurrence = occurrence;
             child.state = State::Equal;
-            self.add(node, child);
+            self.add(node, child, self.pending.len());
         }
     }
 
@@ -285,8 +287,10 @@ impl Pairs {
         self.position.push(parent.children.len());
         let mut child = member_node(a, b);
         child.findings = odd::member_findings(Some(a), Some(b));
+        let beside = std::mem::replace(&mut self.below, false);
         fill(self, &mut child);
-        child.state = state(&child, is_same(a, b));
+        child.state = state(&child, is_same(a, b), self.below);
+        self.below = beside || is_loud(child.state);
         self.published.pop();
         self.rebuilt.pop();
         self.position.pop();
@@ -391,6 +395,7 @@ impl Pairs {
             true => odd::member_findings(Some(member), None),
             false => odd::member_findings(None, Some(member)),
         };
+        self.below = true;
         let what = if named { DifferenceKind::Order } else { kind };
         let (published, rebuilt) = match here {
             true => (file(member), None),
@@ -404,15 +409,22 @@ impl Pairs {
         child
     }
 
-    /// Adds a child, while there is room for it.
-    fn add(&mut self, node: &mut Node, child: Node) {
-        if self.nodes_left == 0 {
-            self.left_out += 1;
-            node.left_out += 1;
+    /// Adds a child, while there is room for it; else what was to be read `again` for it is not.
+    fn add(&mut self, node: &mut Node, child: Node, again: usize) {
+        let quiet = !is_loud(child.state);
+        if self.nodes_left == 0 || (quiet && self.quiet_nodes_left == 0) {
+            self.pending.truncate(again);
+            self.leave_out(node, count(&child));
             return;
         }
         self.nodes_left -= 1;
+        self.quiet_nodes_left -= u64::from(quiet);
         node.children.push(child);
+    }
+
+    fn leave_out(&mut self, node: &mut Node, nodes: u64) {
+        self.left_out += nodes;
+        node.left_out += 1;
     }
 }
 
@@ -449,20 +461,6 @@ impl Matched {
     }
 }
 
-/// Cuts a name that would not fit into a statement, and tells it from others that begin alike: nothing
-/// that [`escape`] writes has an ellipsis.
-pub(super) fn shorten(name: String) -> String {
-    match name.get(..NAME_BYTES) {
-        Some(start) if name.len() > NAME_BYTES => {
-            format!("{start}…{}", Sha256::of(name.as_bytes()))
-        }
-        Some(_) | None => name,
-    }
-}
-
-/// Longest name of a member in a comparison.
-const NAME_BYTES: usize = 1024;
-
 /// What a container has that is no member.
 const fn around(format: Format) -> &'static str {
     match format {
@@ -489,84 +487,4 @@ fn is_same(a: &Member, b: &Member) -> bool {
 /// The content of a member that has some.
 fn file(member: &Member) -> Option<&Content> {
     matches!(member.kind, Kind::File | Kind::Payload).then_some(&member.content)
-}
-
-/// The state of a node whose children are known.
-fn state(node: &Node, same: bool) -> State {
-    let below = |state: State| match state {
-        State::Content | State::OnlyPublished | State::OnlyRebuilt => true,
-        State::Equal | State::Metadata => false,
-    };
-    let left_out = node.left_out > 0 && node.children.iter().all(|c| c.state != State::Equal);
-    if !node.differs.is_empty() || node.children.iter().any(|child| below(child.state)) {
-        State::Content
-    } else if same && !left_out {
-        State::Equal
-    } else {
-        State::Metadata
-    }
-}
-
-fn member_node(a: &Member, b: &Member) -> Node {
-    let mut node = node(
-        escape(&a.name),
-        Some(member_facts(a)),
-        Some(member_facts(b)),
-    );
-    node.format = a.content.container().map(|c| c.format.word().to_owned());
-    node
-}
-
-fn node(name: String, published: Option<Facts>, rebuilt: Option<Facts>) -> Node {
-    Node {
-        name,
-        occurrence: 0,
-        state: State::Equal,
-        format: None,
-        published,
-        rebuilt,
-        differs: Vec::new(),
-        metadata: Vec::new(),
-        normalizations: Vec::new(),
-        first_difference: None,
-        findings: Vec::new(),
-        children: Vec::new(),
-        left_out: 0,
-    }
-}
-
-fn member_facts(member: &Member) -> Facts {
-    let target = match &member.kind {
-        Kind::Symlink(target) | Kind::Hardlink(target) => Some(escape(target)),
-        Kind::File
-        | Kind::Folder
-        | Kind::CharacterDevice
-        | Kind::BlockDevice
-        | Kind::Fifo
-        | Kind::Payload => None,
-    };
-    facts(kind(&member.kind), &member.content, member.mode, target)
-}
-
-fn facts(kind: NodeKind, content: &Content, mode: Option<u32>, target: Option<String>) -> Facts {
-    Facts {
-        kind,
-        size_bytes: content.size_bytes,
-        sha256: content.sha256,
-        mode,
-        target,
-    }
-}
-
-const fn kind(kind: &Kind) -> NodeKind {
-    match kind {
-        Kind::File => NodeKind::File,
-        Kind::Folder => NodeKind::Folder,
-        Kind::Symlink(_) => NodeKind::Symlink,
-        Kind::Hardlink(_) => NodeKind::Hardlink,
-        Kind::CharacterDevice => NodeKind::CharacterDevice,
-        Kind::BlockDevice => NodeKind::BlockDevice,
-        Kind::Fifo => NodeKind::Fifo,
-        Kind::Payload => NodeKind::Payload,
-    }
 }

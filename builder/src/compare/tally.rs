@@ -4,7 +4,7 @@ use crate::archive::{Detail, Field};
 
 use super::Applied;
 use super::normalization::{Normalization, REGISTRY, Rule};
-use super::pairs::shorten;
+use super::nodes::shorten;
 use super::tree::MetadataDifference;
 
 /// How much each normalization had to take out so far.

@@ -411,3 +411,46 @@ fn raise(mut limits: ReadLimits, change: impl FnOnce(&mut ReadLimits)) -> ReadLi
     change(&mut limits);
     limits
 }
+
+#[test]
+fn an_order_is_free_where_no_reader_can_tell() {
+    let free = |entries: &[TarEntry]| {
+        let walked = walked(&tar(entries)).unwrap();
+        order::is_free(walked.container().unwrap())
+    };
+    let file = |name: &str| TarEntry::file(name, b"");
+    let folder = |name: &str| TarEntry {
+        flag: b'5',
+        ..file(name)
+    };
+    let hard = TarEntry {
+        flag: b'1',
+        ..TarEntry::symlink("hard", "a")
+    };
+    for (entries, expect) in [
+        (vec![file("a"), file("b")], true),
+        (vec![folder("a/"), file("a/b")], true),
+        (vec![file("./a"), folder("./")], true),
+        (vec![file("a"), file("a")], false),
+        (vec![file("a"), file("./a")], false),
+        (vec![file("a"), folder("a/")], false),
+        (vec![file("a"), file("A")], false),
+        (vec![TarEntry::symlink("a", "/etc"), file("a/b")], false),
+        (vec![file("a"), file("a/b/c")], false),
+        (vec![file("a"), hard], false),
+        (vec![file("a"), file("b/../c")], false),
+        (vec![file("a"), file("META-INF/MANIFEST.MF")], false),
+        (vec![file("mimetype"), file("a")], false),
+    ] {
+        let names: Vec<_> = entries.iter().map(|e| archive::escape(&e.name)).collect();
+        assert_eq!(free(&entries), expect, "{names:?}");
+    }
+    let static_library = archive::look_inside(
+        &countersign_fixtures::archives::ar(&[])[..],
+        &ReadLimits::default(),
+        &BlockKey::default(),
+        |_| false,
+    );
+    let static_library = static_library.unwrap();
+    assert!(!order::is_free(static_library.container().unwrap()));
+}
