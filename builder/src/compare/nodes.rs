@@ -71,7 +71,12 @@ pub(super) fn member_facts(member: &Member) -> Facts {
     facts(kind(&member.kind), &member.content, member.mode, target)
 }
 
-pub(super) fn facts(kind: NodeKind, content: &Content, mode: Option<u32>, target: Option<String>) -> Facts {
+pub(super) fn facts(
+    kind: NodeKind,
+    content: &Content,
+    mode: Option<u32>,
+    target: Option<String>,
+) -> Facts {
     Facts {
         kind,
         size_bytes: content.size_bytes,

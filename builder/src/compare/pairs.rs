@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::form::canonical_text;
-use super::tally::Tally;
 use super::nodes::{count, facts, is_loud, member_facts, member_node, node, shorten, state};
+use super::tally::Tally;
 use super::tree::{Node, NodeKind, State};
 use super::windows::Pending;
 use super::{DifferenceKind, MemberDifference, Side, member_order, odd, order};

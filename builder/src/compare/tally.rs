@@ -3,8 +3,8 @@
 use crate::archive::{Detail, Field};
 
 use super::Applied;
-use super::normalization::{Normalization, REGISTRY, Rule};
 use super::nodes::shorten;
+use super::normalization::{Normalization, REGISTRY, Rule};
 use super::tree::MetadataDifference;
 
 /// How much each normalization had to take out so far.

@@ -103,7 +103,9 @@ fn a_tree_is_no_larger_than_its_limit_and_says_what_it_left_out() {
     assert_eq!(all.root.children.len(), 5);
     assert_eq!((all.left_out, all.root.left_out), (95, 95));
     // half of the room is for content, whatever comes before it
-    let mut entries: Vec<TarEntry> = (0..100).map(|n| TarEntry::file(&n.to_string(), b"")).collect();
+    let mut entries: Vec<TarEntry> = (0..100)
+        .map(|n| TarEntry::file(&n.to_string(), b""))
+        .collect();
     let before = tar(&entries);
     entries.iter_mut().for_each(|entry| entry.mtime += 1);
     entries[99].content = b"evil".to_vec();
@@ -112,7 +114,10 @@ fn a_tree_is_no_larger_than_its_limit_and_says_what_it_left_out() {
     assert_eq!(child(&loud.root, &["99"]).state, State::Content);
     // and a node that was left out is still told by its parent's state
     let none = ReadLimits { nodes: 0, ..limits };
-    assert_eq!(tree(&before, &tar(&entries), &none).root.state, State::Content);
+    assert_eq!(
+        tree(&before, &tar(&entries), &none).root.state,
+        State::Content
+    );
     // one that differs is shown before any that does not
     let mut one = package();
     one[4].mtime += 1;
