@@ -166,6 +166,47 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Why an earlier verdict is taken back. Closed, like the reasons of verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithdrawalReason {
+    /// Something of ours was at fault: a recipe, an environment, a machine.
+    RebuilderFault,
+    /// It was built from another source than the one that was meant.
+    WrongSource,
+    /// It is about another file than the one that was meant.
+    WrongArtifact,
+    /// The key may have been in other hands when it was signed.
+    KeyExposed,
+}
+
+impl WithdrawalReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::RebuilderFault,
+        Self::WrongSource,
+        Self::WrongArtifact,
+        Self::KeyExposed,
+    ];
+
+    /// The code as statements and JSON carry it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::RebuilderFault => "rebuilder-fault",
+            Self::WrongSource => "wrong-source",
+            Self::WrongArtifact => "wrong-artifact",
+            Self::KeyExposed => "key-exposed",
+        }
+    }
+}
+
+impl fmt::Display for WithdrawalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +217,12 @@ mod tests {
             assert_eq!(
                 serde_json::to_value(verdict).ok(),
                 Some(verdict.word().into())
+            );
+        }
+        for reason in WithdrawalReason::ALL {
+            assert_eq!(
+                serde_json::to_value(reason).ok(),
+                Some(reason.code().into())
             );
         }
         for reason in Reason::ALL {
@@ -190,10 +237,13 @@ mod tests {
     /// A renamed public code must show in review.
     #[test]
     fn the_list_of_codes_is_what_was_published() {
-        let list: Vec<String> = Reason::ALL
+        let reasons = Reason::ALL
             .iter()
-            .map(|r| format!("{}/{}", r.verdict(), r.code()))
-            .collect();
+            .map(|r| format!("{}/{}", r.verdict(), r.code()));
+        let withdrawals = WithdrawalReason::ALL
+            .iter()
+            .map(|r| format!("withdrawn/{r}"));
+        let list: Vec<String> = reasons.chain(withdrawals).collect();
         assert_eq!(
             list.join("\n") + "\n",
             include_str!("../golden/reasons.txt")

@@ -30,3 +30,4 @@ mod trust;
 mod varying;
 mod verdicts;
 mod watching;
+mod withdraw;

@@ -38,8 +38,10 @@ pub enum ProblemKind {
     Unreadable,
     /// Decided in the future.
     FromTheFuture,
-    /// No verdict: provenance or a build record.
+    /// No verdict: provenance, a build record, or a withdrawal.
     NoVerdict,
+    /// Who signed it took it back.
+    Withdrawn,
     /// A place that knows nothing of these bytes.
     NothingThere,
     /// A place that answers something else than what was asked.
@@ -57,6 +59,7 @@ impl ProblemKind {
             Self::Unreadable => "unreadable",
             Self::FromTheFuture => "from-the-future",
             Self::NoVerdict => "no-verdict",
+            Self::Withdrawn => "withdrawn",
             Self::NothingThere => "nothing-there",
             Self::BadAnswer => "bad-answer",
             Self::Unreachable => "unreachable",

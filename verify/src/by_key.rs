@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_attest::decide::{Asked, CLOCK_SKEW_SECONDS};
+use countersign_attest::digest::Sha256;
 use countersign_attest::key::PublicKey;
 use countersign_attest::purl::Purl;
 use countersign_attest::statement::{Statement, VerdictStatement};
@@ -51,6 +52,8 @@ pub enum Answer {
     Accepted(Verdict),
     /// A verdict on these bytes that is not.
     NotAccepted(Verdict),
+    /// There was a verdict, and who signed it took it back.
+    Withdrawn,
     /// A file of this name or package version was attested, and it has other bytes.
     AnotherBinary,
     /// Everything that could be read is about some other file.
@@ -72,6 +75,7 @@ impl Answer {
         match self {
             Self::Accepted(_) => "accepted",
             Self::NotAccepted(_) => "not-accepted",
+            Self::Withdrawn => "withdrawn",
             Self::AnotherBinary => "another-binary",
             Self::AboutAnotherFile => "about-another-file",
             Self::BadSignature => "bad-signature",
@@ -88,9 +92,11 @@ impl Answer {
             Self::Accepted(_) => Exit::Good,
             Self::NotAccepted(verdict) => Exit::of(verdict),
             Self::AnotherBinary => Exit::NotReproduced,
-            Self::AboutAnotherFile | Self::BadSignature | Self::Unreadable | Self::Nothing => {
-                Exit::NotMet
-            }
+            Self::Withdrawn
+            | Self::AboutAnotherFile
+            | Self::BadSignature
+            | Self::Unreadable
+            | Self::Nothing => Exit::NotMet,
             Self::Unreachable => Exit::Fault,
         }
     }
@@ -122,32 +128,62 @@ pub fn decide(
     let mut problems = gathering;
     let (opened, unopened) = open_all(attestations, question.keys);
     problems.extend(unopened);
+    let withdrawn = withdrawn(&opened);
     for opened in &opened {
+        let Opened { name, verified } = opened;
         match read(question, opened) {
-            Ok(said) if said.is_about_subject => about_subject.push(said),
+            Ok(said) if said.is_about_subject => {
+                let taken_back = |key: &PublicKey| withdrawn.contains(&(*key, verified.signed()));
+                let is_withdrawn = verified.signers().iter().all(taken_back);
+                if is_withdrawn {
+                    let message = "was withdrawn by who signed it";
+                    problems.push(Problem::with(name, ProblemKind::Withdrawn, message));
+                }
+                about_subject.push((said, is_withdrawn));
+            }
             Ok(said) => others.push(said),
             Err(problem) => problems.push(problem),
         }
     }
     // the newest verdict counts; of two from one second, the worse
-    about_subject.sort_by_key(|said| {
+    about_subject.sort_by_key(|(said, _)| {
         (
             said.statement.predicate.decided_on,
             said.statement.predicate.verdict,
         )
     });
-    let decided_by = about_subject.pop();
-    let answer = match &decided_by {
-        Some(said) => verdict_answer(question, said.statement.predicate.verdict),
-        None => answer_without_verdict(question, &others, &problems),
+    let newest = about_subject.pop();
+    others.extend(about_subject.into_iter().map(|(said, _)| said));
+    let (answer, decided_by) = match newest {
+        // behind a withdrawn verdict no older one appears
+        Some((said, true)) => {
+            others.push(said);
+            (Answer::Withdrawn, None)
+        }
+        Some((said, false)) => {
+            let answer = verdict_answer(question, said.statement.predicate.verdict);
+            (answer, Some(said))
+        }
+        None => (answer_without_verdict(question, &others, &problems), None),
     };
-    others.extend(about_subject);
     Decision {
         answer,
         decided_by,
         others,
         problems,
     }
+}
+
+/// Every statement that a key took back, with that key: nobody takes back another's.
+fn withdrawn(opened: &[Opened]) -> BTreeSet<(PublicKey, Sha256)> {
+    let mut withdrawn = BTreeSet::new();
+    for Opened { verified, .. } in opened {
+        if let Statement::Withdrawn(statement) = verified.value() {
+            let taken_back = statement.predicate.withdraws.statement;
+            withdrawn.extend(verified.signers().iter().map(|key| (*key, taken_back)));
+        }
+    }
+    withdrawn
 }
 
 fn verdict_answer(question: &Question<'_>, verdict: Verdict) -> Answer {
@@ -197,6 +233,10 @@ fn read(question: &Question<'_>, Opened { name, verified }: &Opened) -> Result<S
     let problem = |kind, message: &str| Err(Problem::with(name, kind, message));
     let statement = match verified.value() {
         Statement::Verdict(statement) => statement.as_ref().clone(),
+        Statement::Withdrawn(_) => {
+            let message = "takes an earlier verdict back";
+            return problem(ProblemKind::NoVerdict, message);
+        }
         Statement::Build(_) => {
             let message = "says how files were built, not whether the published one is the same";
             return problem(ProblemKind::NoVerdict, message);

@@ -178,6 +178,10 @@ impl Testimony {
     pub fn of(verified: &Verified<Statement>, place: Option<Place>) -> Option<Self> {
         let said = match verified.value() {
             Statement::Build(_) => return None,
+            Statement::Withdrawn(statement) => Said::Withdrawn(WithdrawnSaid {
+                decided_on: statement.predicate.withdrawn_on,
+                withdraws: statement.predicate.withdraws.statement,
+            }),
             Statement::Verdict(statement) => {
                 let predicate = &statement.predicate;
                 let rebuilt = predicate.rebuilt.first().map(|file| file.digest.sha256);

@@ -9,7 +9,7 @@ use super::predicate::{
     EnvironmentField, ExternalParameters, FileNotes, GitDigests, InternalParameters, LogNotes,
     PublishedField, RebuiltNotes, Resource, RunDetails, RunField, RunMetadata, SandboxField,
     SignatureField, SourceDependency, SourceField, SourceParameter, Subject, TagField, TagKind,
-    ToolField, VerdictPredicate,
+    ToolField, VerdictPredicate, WithdrawnPredicate, WithdrawsField,
 };
 use super::rules;
 use super::types;
@@ -51,7 +51,17 @@ pub fn compose(facts: &Facts, custody: Custody) -> Result<Vec<u8>, Contradiction
     }
     // whatever is asked for, the verdict itself must hold
     let (subject, predicate) = verdict(facts)?;
+    if facts.withdrawal.is_some() != (facts.kind == Kind::Withdrawn) {
+        return Err(Contradiction::Withdrawal(
+            "is there for a withdrawal only, and always then",
+        ));
+    }
     match facts.kind {
+        Kind::Withdrawn => {
+            let predicate = withdrawn(facts, predicate)?;
+            rules::check_withdrawn(&subject, &predicate)?;
+            write(&[subject], types::WITHDRAWN, &predicate)
+        }
         Kind::Verdict => write(&[subject], types::of_verdict(facts.verdict), &predicate),
         Kind::Provenance | Kind::BuildRecord => {
             let (subjects, predicate) = build(facts, &predicate)?;
@@ -138,6 +148,27 @@ fn verdict(facts: &Facts) -> Result<(Subject, VerdictPredicate), Contradiction> 
         rules::check_inputs(facts.verdict, build, &predicate)?;
     }
     Ok((subject, predicate))
+}
+
+fn withdrawn(
+    facts: &Facts,
+    verdict: VerdictPredicate,
+) -> Result<WithdrawnPredicate, Contradiction> {
+    let withdrawal = facts.withdrawal.clone();
+    let withdrawal = withdrawal.ok_or(Contradiction::Withdrawal("is missing"))?;
+    Ok(WithdrawnPredicate {
+        withdrawn_on: withdrawal.withdrawn_on,
+        reason: withdrawal.reason,
+        note: withdrawal.note,
+        withdraws: WithdrawsField {
+            statement: withdrawal.statement,
+            predicate_type: types::of_verdict(verdict.verdict).to_owned(),
+            verdict: verdict.verdict,
+            decided_on: verdict.decided_on,
+        },
+        rebuilder: verdict.rebuilder,
+        published: verdict.published,
+    })
 }
 
 fn source(source: &Source) -> SourceField {

@@ -134,6 +134,9 @@ pub enum Contradiction {
     /// The statement does not fit into the limits of readers.
     #[error("a statement of {0} bytes, more than readers take")]
     TooLong(usize),
+    /// A withdrawal that is none, or something else that is one.
+    #[error("withdrawal {0}")]
+    Withdrawal(&'static str),
     /// A source on this machine, to be signed with a key that others trust.
     #[error("a source that only this machine can read is never signed with an operator's key")]
     LocalSource,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Digests, GitOid, Sha256, Sha512};
 use crate::origin::{AssistKind, Origin};
 use crate::time::Timestamp;
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Reason, Verdict, WithdrawalReason};
 
 /// Everything that one statement may be composed from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,10 @@ pub struct Facts {
     pub build: Option<Build>,
     /// Every origin of a value in the plan; empty only where no plan was made.
     pub origins: Vec<Origin>,
+    /// What is taken back; exactly for [`Kind::Withdrawn`], and then all other facts are those of the
+    /// verdict that is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<Withdrawal>,
     /// SHA-256 of every published file known for this release, so that no provenance is issued for
     /// bytes we do not vouch for. The artifact itself counts without being listed.
     pub known_published: Vec<Sha256>,
@@ -82,6 +86,8 @@ pub enum Kind {
     Provenance,
     /// The same content under our own type, where provenance would claim too much.
     BuildRecord,
+    /// An earlier verdict does not hold any more.
+    Withdrawn,
 }
 
 impl Kind {
@@ -92,8 +98,24 @@ impl Kind {
             Self::Verdict => "verdict",
             Self::Provenance => "provenance",
             Self::BuildRecord => "build-record",
+            Self::Withdrawn => "withdrawn",
         }
     }
+}
+
+/// An earlier verdict is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// Digest of the signed bytes of the verdict: [`crate::dsse::Verified::signed`].
+    pub statement: Sha256,
+    /// When it is taken back; not before it was decided.
+    pub withdrawn_on: Timestamp,
+    /// Why.
+    pub reason: WithdrawalReason,
+    /// More of it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The rebuilder that signs.

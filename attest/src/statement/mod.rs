@@ -20,6 +20,6 @@ pub use contradiction::Contradiction;
 pub use facts::{
     Assist, Build, Comparison, Effect, Enforcement, Exit, Facts, IdMode, Input, KeyIsolation, Kind,
     LimitKind, Log, Means, MemberChange, MemberDifference, Network, Normalization, PlanRef,
-    Published, Rebuilder, Rebuilt, Run, SignatureState, Source, Stage, Tool, Variation,
+    Published, Rebuilder, Rebuilt, Run, SignatureState, Source, Stage, Tool, Variation, Withdrawal,
 };
-pub use parse::{BuildStatement, Statement, StatementError, VerdictStatement};
+pub use parse::{BuildStatement, Statement, StatementError, VerdictStatement, WithdrawnStatement};

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::contradiction::Contradiction;
-use super::predicate::{BuildPredicate, Subject, VerdictPredicate};
+use super::predicate::{BuildPredicate, Subject, VerdictPredicate, WithdrawnPredicate};
 use super::rules;
 use super::{text, types};
 use crate::json::{self, JsonError};
@@ -37,6 +37,8 @@ pub enum StatementError {
 pub enum Statement {
     /// A verdict on one published artifact.
     Verdict(Box<VerdictStatement>),
+    /// An earlier verdict does not hold any more.
+    Withdrawn(Box<WithdrawnStatement>),
     /// What a rebuilder built: provenance or a build record. No verdict on anything published.
     Build(Box<BuildStatement>),
 }
@@ -48,6 +50,15 @@ pub struct VerdictStatement {
     pub subject: Subject,
     /// What is said of it.
     pub predicate: VerdictPredicate,
+}
+
+/// A verdict that its rebuilder takes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithdrawnStatement {
+    /// The published artifact.
+    pub subject: Subject,
+    /// Which verdict, and why.
+    pub predicate: WithdrawnPredicate,
 }
 
 /// What was built, and how.
@@ -87,6 +98,7 @@ impl Statement {
             | types::EQUIVALENT
             | types::DIFFERS
             | types::NOT_REBUILT => verdict(read),
+            types::WITHDRAWN => withdrawn(read),
             types::PROVENANCE => build(read, true),
             types::BUILD_RECORD => build(read, false),
             _ => Err(StatementError::UnknownType(read.predicate_type)),
@@ -94,13 +106,27 @@ impl Statement {
     }
 }
 
-fn verdict(read: Read) -> Result<Statement, StatementError> {
-    let count = read.subject.len();
-    let [subject]: [serde_json::Value; 1] = read
-        .subject
+fn one_subject(subjects: Vec<serde_json::Value>) -> Result<Subject, StatementError> {
+    let count = subjects.len();
+    let [subject]: [serde_json::Value; 1] = subjects
         .try_into()
         .map_err(|_| StatementError::Subjects(count))?;
-    let subject: Subject = serde_json::from_value(subject).map_err(StatementError::Predicate)?;
+    serde_json::from_value(subject).map_err(StatementError::Predicate)
+}
+
+fn withdrawn(read: Read) -> Result<Statement, StatementError> {
+    let subject = one_subject(read.subject)?;
+    let predicate: WithdrawnPredicate =
+        serde_json::from_value(read.predicate).map_err(StatementError::Predicate)?;
+    rules::check_withdrawn(&subject, &predicate).map_err(StatementError::Contradiction)?;
+    Ok(Statement::Withdrawn(Box::new(WithdrawnStatement {
+        subject,
+        predicate,
+    })))
+}
+
+fn verdict(read: Read) -> Result<Statement, StatementError> {
+    let subject = one_subject(read.subject)?;
     let predicate: VerdictPredicate =
         serde_json::from_value(read.predicate).map_err(StatementError::Predicate)?;
     rules::check(&read.predicate_type, &subject, &predicate)

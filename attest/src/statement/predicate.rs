@@ -11,7 +11,7 @@ use super::facts::{
 };
 use crate::digest::{GitOid, Sha256, Sha512};
 use crate::time::Timestamp;
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Reason, Verdict, WithdrawalReason};
 
 /// A named file and its digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +105,39 @@ pub struct VerdictPredicate {
     /// What came of varying what must not matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variations: Vec<Variation>,
+}
+
+/// The predicate of a withdrawal. Its subject is the one of the verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WithdrawnPredicate {
+    /// When the verdict was taken back, by the rebuilder's clock.
+    pub withdrawn_on: Timestamp,
+    /// Why.
+    pub reason: WithdrawalReason,
+    /// More of it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The verdict.
+    pub withdraws: WithdrawsField,
+    /// Who takes it back, and made it.
+    pub rebuilder: Rebuilder,
+    /// The artifact.
+    pub published: PublishedField,
+}
+
+/// A verdict by its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WithdrawsField {
+    /// SHA-256 of the bytes under its signature (DSSE v1, PAE).
+    pub statement: Sha256,
+    /// Its type.
+    pub predicate_type: String,
+    /// What it said.
+    pub verdict: Verdict,
+    /// When it was decided.
+    pub decided_on: Timestamp,
 }
 
 /// Where the source came from.

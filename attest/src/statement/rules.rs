@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Assist, Build, Exit, LimitKind, Network};
-use super::predicate::{DigestSet, Subject, TagKind, VerdictPredicate};
+use super::predicate::{
+    DigestSet, Subject, TagKind, VerdictPredicate, WithdrawnPredicate, WithdrawsField,
+};
 use super::text;
 use super::types;
 use crate::digest::Sha256;
@@ -49,6 +51,36 @@ pub(super) fn check(
         !built && !predicate.variations.is_empty(),
         Contradiction::VariationsUnexpected,
     )
+}
+
+/// Checks a withdrawal against its subject.
+pub(super) fn check_withdrawn(
+    subject: &Subject,
+    predicate: &WithdrawnPredicate,
+) -> Result<(), Contradiction> {
+    let published = &predicate.published;
+    if subject.name != published.file_name || subject.digest != published.digest {
+        return Err(Contradiction::Subject);
+    }
+    if let Some(purl) = &published.purl {
+        purl.parse::<Purl>().map_err(Contradiction::Purl)?;
+    }
+    let WithdrawsField {
+        verdict,
+        predicate_type,
+        decided_on,
+        ..
+    } = &predicate.withdraws;
+    if types::of_verdict(*verdict) != predicate_type {
+        return Err(Contradiction::PredicateType {
+            verdict: *verdict,
+            predicate_type: predicate_type.clone(),
+        });
+    }
+    if predicate.withdrawn_on < *decided_on {
+        return Err(Contradiction::Withdrawal("is older than what it withdraws"));
+    }
+    text::check_withdrawn(predicate)
 }
 
 /// Checks what only the signer knows: where the values of the plan came from.

@@ -7,7 +7,7 @@ use crate::digest::{Digests, GitOid, Sha256};
 use crate::json;
 use crate::origin::{AssistKind, Origin};
 use crate::time::Timestamp;
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Reason, Verdict, WithdrawalReason};
 
 const PUBLISHED: &[u8] = b"published bytes";
 const OTHER: &[u8] = b"other bytes";
@@ -120,6 +120,7 @@ fn base() -> Facts {
             worker: None,
         }),
         origins: vec![Origin::Source, Origin::Operator],
+        withdrawal: None,
         known_published: Vec::new(),
         variations: Vec::new(),
     }
@@ -211,6 +212,61 @@ fn the_bytes_of_each_kind_are_golden_and_read_back() {
         assert_eq!(read.subject.digest.sha256, facts.published.sha256);
         let again: Facts = serde_json::from_slice(&serde_json::to_vec(&facts).unwrap()).unwrap();
         assert_eq!(composed(&again), bytes);
+    }
+}
+
+#[test]
+fn a_withdrawal_names_the_verdict_that_it_takes_back() {
+    for verdict in Verdict::ALL {
+        let mut facts = facts(verdict);
+        let statement = Sha256::of(&crate::dsse::pae(
+            crate::dsse::PAYLOAD_TYPE,
+            &composed(&facts),
+        ));
+        let withdrawal = Withdrawal {
+            statement,
+            withdrawn_on: facts.decided_on.plus_seconds(60),
+            reason: WithdrawalReason::RebuilderFault,
+            note: Some("the tool was another one than the plan says".into()),
+        };
+        facts.withdrawal = Some(withdrawal.clone());
+        // neither a verdict with one, nor one without
+        let wrong = compose(&facts, Custody::Operator);
+        assert!(matches!(wrong, Err(Contradiction::Withdrawal(_))));
+        facts.kind = Kind::Withdrawn;
+        let bytes = composed(&facts);
+        if verdict == Verdict::Reproduced {
+            golden("statements/withdrawn.json", &bytes);
+        }
+        let Statement::Withdrawn(read) = parse(&bytes).unwrap() else {
+            panic!("{verdict} read as something else");
+        };
+        assert_eq!(read.predicate.withdraws.statement, statement);
+        assert_eq!(read.predicate.withdraws.verdict, verdict);
+        assert_eq!(read.subject.digest.sha256, facts.published.sha256);
+
+        facts.withdrawal = None;
+        assert!(compose(&facts, Custody::Operator).is_err());
+        for (note, seconds) in [(Some("a\u{7}b"), 60), (Some(""), 60), (None, -1)] {
+            facts.withdrawal = Some(Withdrawal {
+                note: note.map(str::to_owned),
+                withdrawn_on: facts.decided_on.plus_seconds(seconds),
+                ..withdrawal.clone()
+            });
+            assert!(compose(&facts, Custody::Operator).is_err(), "{note:?}");
+        }
+        // a reader refuses what the signer would not have signed
+        let text = String::from_utf8(bytes).unwrap();
+        for (from, to) in [
+            ("withdrawn/v0", "reproduced/v0"),
+            ("\"fileName\":\"lib", "\"fileName\":\"fib"),
+            ("\"reason\":\"rebuilder-fault\"", "\"reason\":\"whim\""),
+            ("\"withdrawnOn\":\"2023", "\"withdrawnOn\":\"2022"),
+        ] {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text, "{from}");
+            assert!(parse(changed.as_bytes()).is_err(), "{from}");
+        }
     }
 }
 

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::contradiction::Contradiction;
-use super::predicate::{BuildPredicate, Dependency, EnvironmentField, Subject, VerdictPredicate};
+use super::predicate::{
+    BuildPredicate, Dependency, EnvironmentField, PublishedField, Subject, VerdictPredicate,
+    WithdrawnPredicate,
+};
 
 /// Longest text in bytes, where nothing shorter is said.
 const MAX_BYTES: usize = 4096;
@@ -19,14 +22,7 @@ pub(super) fn check_verdict(predicate: &VerdictPredicate) -> Result<(), Contradi
     )?;
     source_uri(&predicate.source.uri)?;
     reference(&predicate.source.reference)?;
-    let published = &predicate.published;
-    file_name("published.fileName", &published.file_name)?;
-    if let Some(location) = &published.download_location {
-        download_location(location)?;
-    }
-    if let Some(declared) = &published.declared {
-        plain("published.declared", declared)?;
-    }
+    published(&predicate.published)?;
     for rebuilt in &predicate.rebuilt {
         file_name("rebuilt.name", &rebuilt.name)?;
     }
@@ -55,6 +51,28 @@ pub(super) fn check_verdict(predicate: &VerdictPredicate) -> Result<(), Contradi
         }
     }
     Ok(())
+}
+
+/// The texts of a withdrawal.
+pub(super) fn check_withdrawn(predicate: &WithdrawnPredicate) -> Result<(), Contradiction> {
+    let by = &predicate.rebuilder;
+    rebuilder("rebuilder", &by.id, &by.version)?;
+    published(&predicate.published)?;
+    match &predicate.note {
+        Some(note) => plain("note", note),
+        None => Ok(()),
+    }
+}
+
+fn published(published: &PublishedField) -> Result<(), Contradiction> {
+    file_name("published.fileName", &published.file_name)?;
+    if let Some(location) = &published.download_location {
+        download_location(location)?;
+    }
+    match &published.declared {
+        Some(declared) => plain("published.declared", declared),
+        None => Ok(()),
+    }
 }
 
 /// The texts of provenance and of a build record.

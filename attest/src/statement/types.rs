@@ -15,6 +15,8 @@ pub const EQUIVALENT: &str = "https://countersign.dev/attestation/equivalent/v0"
 pub const DIFFERS: &str = "https://countersign.dev/attestation/differs/v0";
 /// A verdict `unstable`, `build-failed` or `indeterminate`.
 pub const NOT_REBUILT: &str = "https://countersign.dev/attestation/not-rebuilt/v0";
+/// A verdict that is taken back.
+pub const WITHDRAWN: &str = "https://countersign.dev/attestation/withdrawn/v0";
 /// What we built, where provenance would claim too much.
 pub const BUILD_RECORD: &str = "https://countersign.dev/attestation/build-record/v0";
 /// SLSA provenance.
@@ -43,5 +45,6 @@ pub const fn of_kind(kind: Kind, verdict: Verdict) -> &'static str {
         Kind::Verdict => of_verdict(verdict),
         Kind::Provenance => PROVENANCE,
         Kind::BuildRecord => BUILD_RECORD,
+        Kind::Withdrawn => WITHDRAWN,
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct ArtifactSummary {
     pub(crate) name: String,
     /// Its digest.
     pub(crate) sha256: Sha256,
-    /// What we say of it; `None`: not checked yet.
+    /// What we say of it; `None`: not checked yet, or taken back.
     pub(crate) verdict: Option<Verdict>,
 }
 
@@ -244,6 +244,8 @@ pub(crate) enum StatementKind {
     Provenance,
     /// The same facts where we do not vouch for what we built.
     BuildRecord,
+    /// The verdict was taken back.
+    Withdrawn,
 }
 
 impl StatementKind {
@@ -253,6 +255,7 @@ impl StatementKind {
             Self::Verdict => "verdict",
             Self::Provenance => "provenance",
             Self::BuildRecord => "build-record",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

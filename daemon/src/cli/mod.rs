@@ -26,6 +26,7 @@ mod release;
 mod sandbox;
 mod status;
 mod verify;
+mod withdraw;
 
 /// Checks that published binaries come from their source: rebuilds tagged releases in a sandbox,
 /// compares, and signs what it found.
@@ -84,6 +85,8 @@ enum Command {
     /// Runs a command in the sandbox that builds get.
     #[command(subcommand)]
     Sandbox(sandbox::SandboxCommand),
+    /// Takes a published verdict back.
+    Withdraw(withdraw::WithdrawArguments),
     /// Checks, explains and tries policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -136,6 +139,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Compare(arguments) => compare::run(&arguments, format),
         Command::Verify(arguments) => verify::run(&arguments, format),
         Command::Sandbox(command) => sandbox::run(&command),
+        Command::Withdraw(arguments) => wait_for(withdraw::run(arguments, load()?, format)),
         Command::Policy(command) => policy::run(&command, format),
         Command::Key(command) => key::run(&command, &config, format),
     }

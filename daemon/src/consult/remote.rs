@@ -229,6 +229,7 @@ async fn gather(
             | ProblemKind::Signature
             | ProblemKind::Unreadable
             | ProblemKind::FromTheFuture
+            | ProblemKind::Withdrawn
             | ProblemKind::NoVerdict => gathered.problems.push(problem.0),
         }
     }

@@ -55,6 +55,7 @@ pub(crate) fn of(
             .and_then(|c| comparison(c, result)),
         build: attempted.map(|(attempt, plan)| build(result, attempt, plan)),
         origins: attempted.map_or_else(Vec::new, |(_, plan)| plan.origins()),
+        withdrawal: None,
         known_published: known_published.to_vec(),
         variations: result.variations.clone(),
     };

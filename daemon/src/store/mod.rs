@@ -21,7 +21,8 @@ pub(crate) mod views;
 type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+const FROM_1: &str = include_str!("schema-from-1.sql");
+const SCHEMA_VERSION: i64 = 2;
 
 /// Why the store could not do what was asked. Always a fault of ours.
 #[derive(Debug, thiserror::Error)]
@@ -151,17 +152,21 @@ impl Store {
     async fn make_schema(&self, path: &Path) -> Result<(), StoreError> {
         match self.schema_version().await? {
             SCHEMA_VERSION => Ok(()),
-            0 => {
-                let mut transaction = self.begin().await?;
-                sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-                transaction.commit().await?;
-                Ok(())
-            }
+            0 => self.change_schema(SCHEMA).await,
+            1 => self.change_schema(FROM_1).await,
             found => Err(StoreError::Schema {
                 path: path.to_owned(),
                 found,
             }),
         }
+    }
+
+    /// All of it or nothing.
+    async fn change_schema(&self, sql: &'static str) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::raw_sql(sql).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// A remembered setting, such as a registry endpoint that was asked for once.

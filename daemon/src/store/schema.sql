@@ -63,7 +63,7 @@ CREATE TABLE statement (
     id             INTEGER PRIMARY KEY,
     rebuild_id     INTEGER NOT NULL REFERENCES rebuild (id),
     artifact_id    INTEGER NOT NULL REFERENCES artifact (id),
-    kind           TEXT NOT NULL CHECK (kind IN ('verdict', 'provenance', 'build-record')),
+    kind           TEXT NOT NULL CHECK (kind IN ('verdict', 'provenance', 'build-record', 'withdrawn')),
     state          TEXT NOT NULL CHECK (state IN ('drafted', 'signed', 'logged', 'published')),
     -- JSON of Facts: what the signer composes the statement from, again, before it signs
     facts          TEXT NOT NULL,
@@ -101,4 +101,4 @@ CREATE TABLE setting (
     value          TEXT NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -6,9 +6,12 @@
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::statement::Facts;
+use countersign_attest::time::Timestamp;
 use sqlx::Row;
 
-use super::{Store, StoreError, corrupt, from_json};
+use super::queue::Draft;
+use super::releases::add_event;
+use super::{Store, StoreError, corrupt, from_json, to_json};
 
 /// A statement that is not published yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +43,82 @@ pub(crate) enum PendingState {
     },
 }
 
+/// A published verdict, which can be taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Withdrawable {
+    id: i64,
+    /// What it was composed from.
+    pub facts: Facts,
+    /// Its final bytes.
+    pub bytes: Vec<u8>,
+}
+
 impl Store {
+    /// The published verdict with this envelope.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn withdrawable(
+        &self,
+        envelope: Sha256,
+    ) -> Result<Option<Withdrawable>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, facts, bytes FROM statement
+             WHERE envelope_sha256 = ? AND kind = 'verdict' AND state = 'published'",
+        )
+        .bind(envelope.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Withdrawable {
+            id: row.try_get(0)?,
+            facts: from_json(row.try_get(1)?, "facts")?,
+            bytes: row.try_get(2)?,
+        }))
+    }
+
+    /// Adds the draft of a withdrawal and tells the operator so; whether there was none before.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn add_withdrawal(
+        &self,
+        of: &Withdrawable,
+        draft: &Draft,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let added = sqlx::query(
+            "INSERT INTO statement
+               (rebuild_id, artifact_id, kind, state, facts, bytes, sha256, issued_on)
+             SELECT rebuild_id, artifact_id, 'withdrawn', 'drafted', ?, ?, ?, ?
+             FROM statement WHERE id = ? ON CONFLICT DO NOTHING",
+        )
+        .bind(to_json(&draft.facts, "facts")?)
+        .bind(&draft.bytes)
+        .bind(Sha256::of(&draft.bytes).to_string())
+        .bind(now.unix_seconds())
+        .bind(of.id)
+        .execute(&mut *transaction)
+        .await?;
+        let release: i64 = sqlx::query_scalar(
+            "SELECT b.release_id FROM statement s JOIN rebuild b ON b.id = s.rebuild_id WHERE s.id = ?",
+        )
+        .bind(of.id)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if added.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let message = format!(
+            "the verdict {} on {} is taken back",
+            of.facts.verdict, of.facts.published.file_name
+        );
+        add_event(&mut transaction, now, release, "withdrawn", &message).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// Every statement that is not published, oldest first.
     ///
     /// # Errors

@@ -218,10 +218,89 @@ async fn a_folder_has_one_daemon_and_any_number_of_readers() {
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
 }
 
+/// The table of statements as version 1 had it.
+const STATEMENTS_OF_1: &str = "
+    ALTER TABLE statement RENAME TO later;
+    CREATE TABLE statement (
+        id INTEGER PRIMARY KEY,
+        rebuild_id INTEGER NOT NULL REFERENCES rebuild (id),
+        artifact_id INTEGER NOT NULL REFERENCES artifact (id),
+        kind TEXT NOT NULL CHECK (kind IN ('verdict', 'provenance', 'build-record')),
+        state TEXT NOT NULL CHECK (state IN ('drafted', 'signed', 'logged', 'published')),
+        facts TEXT NOT NULL, bytes BLOB NOT NULL, sha256 TEXT NOT NULL,
+        envelope BLOB, envelope_sha256 TEXT, entry INTEGER UNIQUE, issued_on INTEGER NOT NULL,
+        UNIQUE (artifact_id, rebuild_id, kind)
+    ) STRICT;
+    INSERT INTO statement SELECT * FROM later;
+    DROP TABLE later;
+    CREATE INDEX statement_by_envelope ON statement (envelope_sha256);
+    CREATE INDEX statement_pending ON statement (rebuild_id) WHERE state <> 'published';
+    PRAGMA user_version = 1;";
+
+#[tokio::test]
+async fn a_database_of_version_1_is_taken_over_with_its_statements() {
+    let bench = Bench::with(&["v1"]).await;
+    bench.judge(Verdict::Reproduced, &[Kind::Verdict]).await;
+    let before = bench.store.pending_statements().await.unwrap();
+    assert_eq!(before.len(), 1);
+    bench.damage(STATEMENTS_OF_1).await;
+    let Bench { folder, store } = bench;
+    drop(store);
+    let beside = Store::open_beside(folder.path()).await.unwrap_err();
+    assert!(matches!(beside, StoreError::Schema { found: 1, .. }));
+    let again = Store::open(folder.path()).await.unwrap();
+    assert_eq!(again.pending_statements().await.unwrap(), before);
+    assert_eq!(again.schema_version().await.unwrap(), SCHEMA_VERSION);
+    drop(again);
+    let again = Store::open(folder.path()).await.unwrap();
+    assert_eq!(again.pending_statements().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_was_published_can_be_withdrawn_once() {
+    let bench = Bench::with(&["v1"]).await;
+    bench.judge(Verdict::Reproduced, &[Kind::Verdict]).await;
+    let envelope = Sha256::of(b"envelope");
+    assert!(bench.store.withdrawable(envelope).await.unwrap().is_none());
+    let pending = bench.store.pending_statements().await.unwrap();
+    let id = pending[0].id;
+    bench.store.statement_signed(id, b"envelope").await.unwrap();
+    bench.store.statement_logged(id).await.unwrap();
+    assert!(bench.store.withdrawable(envelope).await.unwrap().is_none());
+    bench.store.statement_published(id).await.unwrap();
+    let found = bench.store.withdrawable(envelope).await.unwrap().unwrap();
+    assert_eq!(found.facts, pending[0].facts);
+    assert_eq!(found.bytes, pending[0].bytes);
+    let draft = Draft {
+        facts: Facts {
+            kind: Kind::Withdrawn,
+            ..found.facts.clone()
+        },
+        bytes: b"withdrawal".to_vec(),
+    };
+    assert!(
+        bench
+            .store
+            .add_withdrawal(&found, &draft, on(9))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !bench
+            .store
+            .add_withdrawal(&found, &draft, on(10))
+            .await
+            .unwrap()
+    );
+    let pending = bench.store.pending_statements().await.unwrap();
+    assert_eq!(pending.len(), 1);
+    assert_eq!(pending[0].bytes, draft.bytes);
+}
+
 #[tokio::test]
 async fn a_database_of_another_version_is_left_alone() {
     let bench = Bench::with(&["v1"]).await;
-    bench.damage("PRAGMA user_version = 2").await;
+    bench.damage("PRAGMA user_version = 3").await;
     let Bench { folder, store } = bench;
     drop(store);
     for error in [
@@ -229,10 +308,10 @@ async fn a_database_of_another_version_is_left_alone() {
         Store::open_beside(folder.path()).await.unwrap_err(),
     ] {
         assert!(
-            matches!(error, StoreError::Schema { found: 2, .. }),
+            matches!(error, StoreError::Schema { found: 3, .. }),
             "{error}"
         );
-        assert!(error.to_string().contains("schema version 2"), "{error}");
+        assert!(error.to_string().contains("schema version 3"), "{error}");
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("countersign.db"), "no database").unwrap();

@@ -170,7 +170,11 @@ impl Store {
                     (SELECT f.result -> '$.judgement.verdict' FROM statement s
                      JOIN finding f ON f.rebuild_id = s.rebuild_id AND f.artifact_id = s.artifact_id
                      WHERE s.artifact_id = a.id AND s.kind = 'verdict' AND s.state = 'published'
-                     ORDER BY s.rebuild_id DESC LIMIT 1)
+                     ORDER BY s.rebuild_id DESC LIMIT 1),
+                    (SELECT w.kind = 'withdrawn' FROM statement w
+                     WHERE w.artifact_id = a.id AND w.state = 'published'
+                       AND w.kind IN ('verdict', 'withdrawn')
+                     ORDER BY w.rebuild_id DESC, w.id DESC LIMIT 1)
              FROM json_each(?) wanted CROSS JOIN artifact a ON a.release_id = wanted.value ORDER BY a.id",
         )
         .bind(serde_json::json!(releases).to_string())
@@ -179,6 +183,8 @@ impl Store {
         let mut artifacts: HashMap<i64, Vec<ArtifactSummary>> = HashMap::new();
         for row in &rows {
             let verdict: Option<String> = row.try_get(3)?;
+            let withdrawn: Option<bool> = row.try_get(4)?;
+            let verdict = verdict.filter(|_| withdrawn != Some(true));
             let brief = ArtifactSummary {
                 name: row.try_get(1)?,
                 sha256: parsed(row.try_get(2)?, "digest")?,
@@ -470,6 +476,7 @@ fn kind(word: &str) -> Result<StatementKind, StoreError> {
         "verdict" => Ok(StatementKind::Verdict),
         "provenance" => Ok(StatementKind::Provenance),
         "build-record" => Ok(StatementKind::BuildRecord),
+        "withdrawn" => Ok(StatementKind::Withdrawn),
         other => Err(corrupt("kind of statement", other)),
     }
 }

@@ -219,6 +219,10 @@ impl<'a> Shown<'a> {
         }
     }
 
+    fn is_withdrawn(&self) -> bool {
+        self.artifact.statements.iter().any(|s| s.kind == WITHDRAWN)
+    }
+
     fn assists(&self) -> String {
         let names: Vec<&str> = self
             .artifact
@@ -232,6 +236,7 @@ impl<'a> Shown<'a> {
 
 /// The kind of statement that `verify` judges an artifact by.
 const CHECKED: crate::api::view::StatementKind = crate::api::view::StatementKind::Verdict;
+const WITHDRAWN: crate::api::view::StatementKind = crate::api::view::StatementKind::Withdrawn;
 
 /// The command that repeats the work elsewhere; `None` for a folder that only its operator has.
 fn rebuild_command(release: &ReleaseView, artifact: &ArtifactView) -> Option<String> {

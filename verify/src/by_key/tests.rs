@@ -4,7 +4,8 @@ use std::fs;
 
 use countersign_attest::dsse;
 use countersign_attest::key::PrivateKey;
-use countersign_attest::statement::{Custody, Facts, Kind, compose};
+use countersign_attest::statement::{Custody, Facts, Kind, Withdrawal, compose};
+use countersign_attest::verdict::WithdrawalReason;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -304,6 +305,49 @@ fn nothing_of_a_stranger_reaches_a_terminal_raw() {
     );
     let json = serde_json::to_string(&render::report(&subject, &decision)).unwrap();
     assert!(!json.contains(char::is_control));
+}
+
+#[test]
+fn who_signed_can_take_back_and_nobody_else_can() {
+    let facts = facts(Verdict::Reproduced);
+    let good = signed(&facts, 7);
+    let (opened, _) = open_all(std::slice::from_ref(&good), &[key(7).public()]);
+    let mut withdrawal = facts.clone();
+    withdrawal.kind = Kind::Withdrawn;
+    withdrawal.withdrawal = Some(Withdrawal {
+        statement: opened[0].verified.signed(),
+        withdrawn_on: facts.decided_on.plus_seconds(5),
+        reason: WithdrawalReason::WrongSource,
+        note: None,
+    });
+    let own = signed(&withdrawal, 7);
+    assert_eq!(answer(&[good.clone(), own.clone()]), Answer::Withdrawn);
+    assert_eq!(answer(&[own.clone(), good.clone()]), Answer::Withdrawn);
+    assert_eq!(Answer::Withdrawn.exit().code(), 4);
+    assert_eq!(answer(std::slice::from_ref(&own)), Answer::Nothing);
+    // another key that is believed too
+    let foreign = signed(&withdrawal, 8);
+    let asked = subject();
+    let question = Question {
+        subject: &asked,
+        keys: &[key(7).public(), key(8).public()],
+        accept: &BTreeSet::new(),
+        now: now(),
+    };
+    let answered = decide(&question, &[good.clone(), foreign], Vec::new()).answer;
+    assert_eq!(answered, Answer::Accepted(Verdict::Reproduced));
+    // no older verdict appears behind it, and a newer one counts
+    let mut other = facts.clone();
+    other.decided_on = other.decided_on.plus_seconds(-60);
+    let older = signed(&other, 7);
+    assert_eq!(
+        answer(&[older, good.clone(), own.clone()]),
+        Answer::Withdrawn
+    );
+    other.decided_on = facts.decided_on.plus_seconds(60);
+    let newer = signed(&other, 7);
+    let answered = answer(&[newer, good, own]);
+    assert_eq!(answered, Answer::Accepted(Verdict::Reproduced));
 }
 
 #[test]

@@ -38,7 +38,10 @@ pub fn text(subject: &Asked, decision: &Decision) -> String {
         );
     }
     match decision.answer {
-        Answer::Accepted(_) | Answer::NotAccepted(_) | Answer::AnotherBinary => {
+        Answer::Accepted(_)
+        | Answer::NotAccepted(_)
+        | Answer::Withdrawn
+        | Answer::AnotherBinary => {
             line(&mut out, PARTIAL);
         }
         Answer::AboutAnotherFile
@@ -68,6 +71,10 @@ pub fn sentence(decision: &Decision) -> String {
             | Verdict::BuildFailed
             | Verdict::Indeterminate),
         ) => format!("{}. Not accepted.", verdict.sentence()),
+        Answer::Withdrawn => {
+            "There was a verdict on these bytes, and who signed it took it back. Not accepted."
+                .into()
+        }
         Answer::AnotherBinary => {
             "A file of this name was attested, and these are other bytes. Not accepted.".into()
         }
