@@ -64,7 +64,7 @@ fn packed(top: &str, members: &Members) -> Vec<u8> {
 }
 
 /// A crate file as cargo's own client fetches it.
-fn download(world: &World, name: &str, version: &str) -> Vec<u8> {
+pub(crate) fn download(world: &World, name: &str, version: &str) -> Vec<u8> {
     world.write(
         "client/Cargo.toml",
         format!(

@@ -17,6 +17,7 @@ mod fuzzed;
 mod hostile;
 mod leftovers;
 mod mirror;
+mod mutants;
 mod once;
 mod pages;
 mod pypi;

@@ -14,7 +14,7 @@ use std::process::Command;
 use countersign_tests::{World, ran};
 
 /// Downloads a published tarball with npm itself and unpacks its files into a repository.
-fn released(world: &World, name: &str, version: &str) -> Vec<u8> {
+pub(crate) fn released(world: &World, name: &str, version: &str) -> Vec<u8> {
     fs::create_dir_all(world.path("npm")).expect("a folder");
     let mut pack = Command::new("npm");
     pack.current_dir(world.path("npm"))
