@@ -8,6 +8,7 @@
 mod asking;
 mod bad_input;
 mod cargo;
+mod comparing;
 mod confined;
 mod crash;
 mod deb;

@@ -25,7 +25,7 @@ const TAGS: [&str; 2] = [
 const FILE: &str = "x<script>document.title='pwned'<!--\"'>.txt";
 
 /// A daemon that has decided all that there is.
-struct Served {
+pub(crate) struct Served {
     world: World,
     daemon: Daemon,
     address: SocketAddr,
@@ -43,28 +43,17 @@ fn served() -> Served {
     let name = FILE.replace('/', "");
     world.write(Path::new("p").join(&name), "lib\n");
     let quoted = format!("./p/{name}").replace('\'', "''");
-    let address = free_address();
-    world.configure_with(
-        &format!("listen: {address}"),
-        &format!(
-            "  - source: ./lib\n    published: ['{quoted}']\n    backlog: 9\n    build:\n      \
-             steps: [[sh, build.sh]]\n      outputs: ['out/lib.txt']\n"
-        ),
+    let repositories = format!(
+        "  - source: ./lib\n    published: ['{quoted}']\n    backlog: 9\n    build:\n      \
+         steps: [[sh, build.sh]]\n      outputs: ['out/lib.txt']\n"
     );
-    let daemon = Daemon::start(&mut world.command(["daemon"]), address);
-    until("all tags are tried", || {
-        let releases = daemon.releases();
+    Served::start(world, &repositories, |releases| {
         let all = releases.len() == 1 + TAGS.len();
         let tried = |release: &Value| {
             !["queued", "running", "judged"].contains(&release["state"].as_str().expect("text"))
         };
-        (all && releases.iter().all(tried)).then_some(())
-    });
-    Served {
-        world,
-        daemon,
-        address,
-    }
+        all && releases.iter().all(tried)
+    })
 }
 
 fn chromium() -> &'static Path {
@@ -82,6 +71,25 @@ fn interop(script: &str) -> PathBuf {
 }
 
 impl Served {
+    /// Starts a daemon that watches these repositories (YAML), and waits until it has done its work.
+    pub(crate) fn start(
+        world: World,
+        repositories: &str,
+        is_done: impl Fn(&[Value]) -> bool,
+    ) -> Self {
+        let address = free_address();
+        world.configure_with(&format!("listen: {address}"), repositories);
+        let daemon = Daemon::start(&mut world.command(["daemon"]), address);
+        until("all tags are tried", || {
+            is_done(&daemon.releases()).then_some(())
+        });
+        Self {
+            world,
+            daemon,
+            address,
+        }
+    }
+
     fn arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> = [
             "--headless",
@@ -100,12 +108,12 @@ impl Served {
         arguments
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// The page as a browser has it once every script ran.
-    fn shown(&self, url: &str) -> String {
+    pub(crate) fn shown(&self, url: &str) -> String {
         let mut command = Command::new(chromium());
         command.args(self.arguments());
         command.args(["--virtual-time-budget=3000", "--dump-dom", url]);
@@ -115,7 +123,7 @@ impl Served {
     }
 
     /// A GET with further header lines, as head and body.
-    fn ask(&self, path: &str) -> (String, String) {
+    pub(crate) fn ask(&self, path: &str) -> (String, String) {
         let answer = self.daemon.page(path);
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         (head.to_owned(), body.to_owned())
@@ -132,7 +140,7 @@ impl Served {
     }
 }
 
-fn title(page: &str) -> &str {
+pub(crate) fn title(page: &str) -> &str {
     let (_, rest) = page.split_once("<title>").expect("a title");
     rest.split_once("</title>").expect("its end").0
 }
