@@ -102,7 +102,10 @@ fn add(rows: &mut Vec<Row>, node: &Node, name: String, depth: usize) {
         notes: notes(node),
     });
     let mut equal = 0_u64;
-    for child in &node.children {
+    let mut children: Vec<&Node> = node.children.iter().collect();
+    // what says most about a verdict first; otherwise the tree's own order
+    children.sort_by_key(|child| matches!(child.state, State::Metadata | State::Equal));
+    for child in children {
         let is_plain = child.children.is_empty() && child.findings.is_empty();
         if child.state == State::Equal && is_plain {
             equal += 1;
@@ -156,9 +159,15 @@ fn notes(node: &Node) -> Vec<String> {
     facts(&mut notes, node);
     notes.extend(node.first_difference.as_ref().map(first));
     notes.extend(node.metadata.iter().map(metadata));
-    if !node.normalizations.is_empty() {
-        let ids = node.normalizations.join(", ");
-        notes.push(format!("equal after {}", printable(&ids)));
+    let said = |id: &&String| {
+        node.metadata
+            .iter()
+            .any(|m| m.normalization.as_ref() == Some(*id))
+    };
+    let unsaid = node.normalizations.iter().filter(|id| !said(id));
+    let unsaid: Vec<String> = unsaid.map(|id| printable(id)).collect();
+    if !unsaid.is_empty() {
+        notes.push(format!("equal after {}", unsaid.join(", ")));
     }
     notes.extend(node.findings.iter().map(finding));
     notes
@@ -237,10 +246,13 @@ fn first(first: &FirstDifference) -> String {
 fn bytes(hex: &str) -> String {
     let shown = printable(hex);
     let text = unhex(hex).and_then(|bytes| String::from_utf8(bytes).ok());
-    let plain = |text: &String| text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+    let plain = |text: &String| {
+        let mut bytes = text.bytes();
+        bytes.all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t'))
+    };
     match text {
         _ if hex.is_empty() => "its end".to_owned(),
-        Some(text) if plain(&text) => format!("{shown} \"{text}\""),
+        Some(text) if plain(&text) => format!("{shown} \"{}\"", text.escape_default()),
         Some(_) | None => shown,
     }
 }
