@@ -61,7 +61,8 @@ fn plan_one(situation: &Situation<'_>) -> Option<Candidate> {
 }
 
 /// The attempt that the second step goes on from: the first that lacks nothing but the encoding, where
-/// none has the very bytes.
+/// none has the very bytes. Never one that was not `equivalent`: what was prebuilt, encoded anew, would
+/// not be known as such any more.
 fn base(attempts: &[Attempt]) -> Option<&Attempt> {
     let has_bytes = |a: &Attempt| matches!(a.verdict, Verdict::Reproduced | Verdict::Assisted);
     if attempts.iter().any(has_bytes) {

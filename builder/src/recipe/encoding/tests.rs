@@ -106,6 +106,7 @@ fn only_an_attempt_that_lacks_the_encoding_alone_calls_for_it() {
         (Verdict::Equivalent, None),
         (Verdict::Differs, plain()),
         (Verdict::Unstable, plain()),
+        (Verdict::Indeterminate, plain()), // prebuilt, for instance
         (Verdict::Reproduced, plain()),
         (Verdict::Assisted, plain()),
     ] {
