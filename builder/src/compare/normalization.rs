@@ -86,6 +86,24 @@ pub fn named(id: &str) -> Option<&'static Normalization> {
     REGISTRY.iter().copied().find(|known| known.id == id)
 }
 
+/// What the normalization with this id hides, or hid before it was retired.
+#[must_use]
+pub fn hides(id: &str) -> Option<&'static str> {
+    let retired = || RETIRED.iter().find(|(known, _)| *known == id);
+    named(id)
+        .map(|known| known.hides)
+        .or_else(|| retired().map(|(_, hides)| *hides))
+}
+
+/// The id for people, with what it hides where it is a known one.
+#[must_use]
+pub fn described(id: &str) -> String {
+    match hides(id) {
+        Some(hides) => format!("{id} ({hides})"),
+        None => id.to_owned(),
+    }
+}
+
 /// Whether any normalization wants to see the text of a member of this name.
 #[must_use]
 pub fn wants_text(name: &[u8]) -> bool {

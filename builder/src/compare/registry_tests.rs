@@ -6,7 +6,7 @@ use countersign_fixtures::archives::{
 };
 use flate2::{Compression, GzBuilder};
 
-use super::normalization::{REGISTRY, RETIRED, Rule, named};
+use super::normalization::{REGISTRY, RETIRED, Rule, described, hides, named};
 use super::tests::{concluded, package, run, walked};
 use super::*;
 use crate::archive::Field;
@@ -353,6 +353,18 @@ fn nothing_executable_is_hidden_in_an_elf_file() {
         matches!(result, Comparison::Equivalent { .. }),
         "{result:?}"
     );
+}
+
+#[test]
+fn an_id_is_explained_whenever_it_was_given() {
+    for id in [
+        "gzip-header/v1",
+        "archive-times-owners/v1",
+        "gzip-encoding/v1",
+    ] {
+        assert!(hides(id).is_some() && described(id).starts_with(id), "{id}");
+    }
+    assert_eq!(described("someone-elses/v7"), "someone-elses/v7");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use countersign_attest::escape::printable;
 use countersign_attest::verdict::Verdict;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
-use countersign_builder::compare::{Compared, Comparison};
+use countersign_builder::compare::{Compared, Comparison, normalization};
 use countersign_verify::exit::Exit;
 use serde::Serialize;
 
@@ -193,7 +193,7 @@ fn report(
 fn text(report: &Report) -> String {
     let mut text = format!("{}\n", report.result);
     for id in &report.normalizations {
-        text.push_str(&format!("after {id}\n"));
+        text.push_str(&format!("after {}\n", normalization::described(id)));
     }
     match &report.difference {
         Some(difference) => text.push_str(&difference.to_text()),

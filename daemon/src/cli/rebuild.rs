@@ -9,7 +9,7 @@ use clap::Args;
 use countersign_attest::digest::Sha256;
 use countersign_attest::escape::printable;
 use countersign_attest::verdict::Verdict;
-use countersign_builder::compare::Comparison;
+use countersign_builder::compare::{Comparison, normalization};
 use countersign_builder::outcome::Misses;
 use countersign_builder::plan::{Candidate, Plan};
 use countersign_builder::recipe::{self, Attempt, Hints};
@@ -509,7 +509,7 @@ fn text(
             let _ = writeln!(text, "  {}", printable(detail));
         }
         for name in &artifact.normalizations {
-            let _ = writeln!(text, "  after {name}");
+            let _ = writeln!(text, "  after {}", normalization::described(name));
         }
         for cause in &artifact.causes {
             let _ = writeln!(text, "  - {}", printable(cause));

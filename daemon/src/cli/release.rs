@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::anyhow;
 use clap::Subcommand;
 use countersign_attest::escape::printable;
+use countersign_builder::compare::normalization;
 
 use super::{Exit, Format, output};
 use crate::api::view::{ArtifactView, ReleaseView};
@@ -225,7 +226,8 @@ fn show_artifact(text: &mut String, artifact: &ArtifactView) {
         let _ = writeln!(text, "  detail      {}", printable(detail));
     }
     for normalization in &artifact.normalizations {
-        let _ = writeln!(text, "  after       {}", normalization.id);
+        let id = normalization::described(&normalization.id);
+        let _ = writeln!(text, "  after       {id}");
     }
     for member in &artifact.members {
         let _ = writeln!(
