@@ -152,7 +152,11 @@ pub fn judge(case: &Case<'_>) -> Result<Judgement, Undecided> {
         return Err(Undecided::Inconsistent("a failed build with an output"));
     }
     match failures.first() {
-        Some((_, reason)) if failures.len() == case.outcomes.len() => Ok(because(*reason, None)),
+        Some((_, reason)) if failures.len() == case.outcomes.len() => {
+            // what is missing may be why
+            let missing = case.plan.candidate.missing.as_deref().map(printable);
+            Ok(because(*reason, missing))
+        }
         Some((index, reason)) => Ok(because(
             Reason::RebuildsDisagree,
             Some(format!("build {} of 2 failed: {reason}", index + 1)),

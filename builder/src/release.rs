@@ -2,6 +2,8 @@
 //!
 //! Plain data. Names, tags and URLs in here were written by strangers: print them escaped.
 
+use std::collections::BTreeMap;
+
 use countersign_attest::digest::{Digests, GitOid, Sha256, Sha512};
 use countersign_attest::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,30 @@ pub struct Published {
     /// Whether the registry has since withdrawn it from new use (yanked): a note, never a verdict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub yanked: bool,
+    /// What a registry keeps of the publisher's own words.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
+}
+
+/// What a publisher's client said of how a file came to be. Written by strangers, checked by nobody:
+/// such words select what is tried, and what they say of the source is compared with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Claims {
+    /// The commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<GitOid>,
+    /// Tools and their versions, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, String>,
+}
+
+impl Claims {
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Whether a published artifact is out.

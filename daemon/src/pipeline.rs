@@ -32,7 +32,7 @@ use tokio::sync::OnceCell;
 
 use crate::crash;
 use crate::trouble::Trouble;
-use crate::watch::{WatchError, tags};
+use crate::watch::{WatchError, signature, tags};
 use crate::workshop::{Step, Workshop};
 
 mod environment;
@@ -41,6 +41,7 @@ pub(crate) mod issue;
 mod record;
 pub(crate) mod replay;
 mod source;
+pub(crate) mod source_evidence;
 mod values;
 mod vary;
 
@@ -170,6 +171,13 @@ async fn one_artifact(
             judge_replays(workshop, resolved, &plan, replays, &result.published, alone).await?;
         keep(&mut result, &plan, tried);
     }
+    result.findings = source_evidence::findings(
+        resolved,
+        &resolved.signature,
+        &result.published,
+        &evidence,
+        result.comparison.as_ref(),
+    );
     result.decided_on = workshop.now();
     bench.inspected.push(evidence);
     Ok(result)
@@ -226,6 +234,8 @@ fn untried(
         release: resolved.release.clone(),
         tree_sha256: resolved.digest.sha256,
         moved_from: task.moved_from,
+        signature: resolved.signature.clone(),
+        findings: Vec::new(),
         published,
         judgement,
         decided_on: workshop.now(),
@@ -292,6 +302,7 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
     let digest = blocking(move || tree::digest(opened.as_fd()))
         .await?
         .map_err(|error| Trouble::fault("source-tree", anyhow::Error::new(error)))?;
+    let signature = signature::verify(exported.signature.as_ref(), &task.tag_keys).await?;
     crash::point("resolved");
     let mut missing = exported.submodules;
     missing.extend(exported.lfs_pointers);
@@ -308,6 +319,7 @@ async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> 
         release,
         tree,
         digest,
+        signature,
         missing,
         fetched,
         live: task.live.clone(),

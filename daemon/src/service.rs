@@ -340,6 +340,7 @@ impl Service {
             hints: repository.hints.clone(),
             plan: None,
             moved_from: release.moved_from,
+            tag_keys: repository.tag_keys.clone(),
             vary: false,
             live: Some(Arc::new(live)),
         };

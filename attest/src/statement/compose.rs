@@ -184,6 +184,11 @@ fn source(source: &Source) -> SourceField {
             },
             signature: SignatureField {
                 state: source.signature,
+                format: source.signed.as_ref().map(|signed| signed.format),
+                key_fingerprint: source
+                    .signed
+                    .as_ref()
+                    .and_then(|s| s.key_fingerprint.clone()),
             },
             moved_from: source.moved_from,
         },

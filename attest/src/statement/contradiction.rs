@@ -119,6 +119,9 @@ pub enum Contradiction {
     /// Something was built from a source that is not pinned.
     #[error("a build without source.treeSha256")]
     TreeMissing,
+    /// A signature's state and what is said of it disagree.
+    #[error("source.tag.signature says {0} of a signature that is not as that needs")]
+    Signature(&'static str),
     /// The kind of tag and the tag object disagree.
     #[error("source.tag.kind and source.digest.gitTag disagree")]
     Tag,

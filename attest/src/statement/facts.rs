@@ -160,14 +160,50 @@ pub struct Source {
     pub tree_sha256: Option<Sha256>,
     /// What is known of the tag's signature.
     pub signature: SignatureState,
+    /// How the tag is signed, exactly where it is known to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
     /// The commit that the tag named before, where it was seen to move.
     pub moved_from: Option<GitOid>,
 }
 
-/// What is known of a tag's signature. Only a checked one will ever count.
+/// How a tag is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    /// The kind of signature.
+    pub format: SignatureFormat,
+    /// The key that made it, in the words of its kind; present where the signature itself is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_fingerprint: Option<String>,
+}
+
+/// Kinds of signatures of tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignatureFormat {
+    /// RFC 9580 and RFC 4880.
+    Openpgp,
+    /// PROTOCOL.sshsig.
+    Ssh,
+    /// CMS.
+    X509,
+}
+
+/// What is known of a tag's signature. Only [`Self::Valid`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SignatureState {
+    /// By a key that the operator named for this repository.
+    Valid,
+    /// Not a signature of this tag, or by a key that was revoked.
+    Invalid,
+    /// Nobody named the key.
+    UnknownKey,
+    /// By a key that the operator named, and that has expired since.
+    ExpiredKey,
+    /// The tag bears no signature.
+    Unsigned,
     /// Nobody looked.
     Unchecked,
 }

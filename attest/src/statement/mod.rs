@@ -20,6 +20,7 @@ pub use contradiction::Contradiction;
 pub use facts::{
     Assist, Build, Comparison, Effect, Enforcement, Exit, Facts, IdMode, Input, KeyIsolation, Kind,
     LimitKind, Log, Means, MemberChange, MemberDifference, Network, Normalization, PlanRef,
-    Published, Rebuilder, Rebuilt, Run, SignatureState, Source, Stage, Tool, Variation, Withdrawal,
+    Published, Rebuilder, Rebuilt, Run, SignatureFormat, SignatureState, Signed, Source, Stage,
+    Tool, Variation, Withdrawal,
 };
 pub use parse::{BuildStatement, Statement, StatementError, VerdictStatement, WithdrawnStatement};

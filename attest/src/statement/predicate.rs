@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{
-    Assist, Comparison, Enforcement, Exit, IdMode, Network, Rebuilder, SignatureState, Stage,
-    Variation,
+    Assist, Comparison, Enforcement, Exit, IdMode, Network, Rebuilder, SignatureFormat,
+    SignatureState, Stage, Variation,
 };
 use crate::digest::{GitOid, Sha256, Sha512};
 use crate::time::Timestamp;
@@ -195,10 +195,17 @@ pub enum TagKind {
 }
 
 /// A tag's signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SignatureField {
     /// What is known.
     pub state: SignatureState,
+    /// The kind of signature, where there is one that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<SignatureFormat>,
+    /// The key that made it; always there for `VALID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_fingerprint: Option<String>,
 }
 
 /// The published artifact.

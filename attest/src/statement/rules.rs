@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Assist, Build, Exit, LimitKind, Network};
+use super::facts::{Assist, Build, Exit, LimitKind, Network, SignatureState};
 use super::predicate::{
-    DigestSet, Subject, TagKind, VerdictPredicate, WithdrawnPredicate, WithdrawsField,
+    DigestSet, Subject, TagField, TagKind, VerdictPredicate, WithdrawnPredicate, WithdrawsField,
 };
 use super::text;
 use super::types;
@@ -36,6 +36,7 @@ pub(super) fn check(
         purl.parse::<Purl>().map_err(Contradiction::Purl)?;
     }
     text::check_verdict(predicate)?;
+    check_signature(&predicate.source.tag)?;
     let tag_object = predicate.source.digest.git_tag.is_some();
     if tag_object != (predicate.source.tag.kind == TagKind::Annotated) {
         return Err(Contradiction::Tag);
@@ -100,6 +101,29 @@ pub(super) fn check_origins(verdict: Verdict, origins: &[Origin]) -> Result<(), 
         | Verdict::BuildFailed
         | Verdict::Indeterminate => Ok(()),
     }
+}
+
+/// A state says whether there is a signature and whether a key is known of it; only a tag object can
+/// bear one.
+fn check_signature(tag: &TagField) -> Result<(), Contradiction> {
+    let signature = &tag.signature;
+    let (is_signed, has_key) = (
+        signature.format.is_some(),
+        signature.key_fingerprint.is_some(),
+    );
+    let (word, fits) = match signature.state {
+        SignatureState::Valid => ("VALID", is_signed && has_key),
+        SignatureState::ExpiredKey => ("EXPIRED_KEY", is_signed && has_key),
+        SignatureState::UnknownKey => ("UNKNOWN_KEY", is_signed),
+        SignatureState::Invalid => ("INVALID", is_signed && !has_key),
+        SignatureState::Unsigned => ("UNSIGNED", !is_signed && !has_key),
+        SignatureState::Unchecked => ("UNCHECKED", !has_key),
+    };
+    let fits = fits && (!is_signed || tag.kind == TagKind::Annotated);
+    if let Some(key) = &signature.key_fingerprint {
+        text::plain("source.tag.signature.keyFingerprint", key)?;
+    }
+    refuse_if(!fits, Contradiction::Signature(word))
 }
 
 /// Checks what replays were served: nothing without a network, and never the very bytes that a good

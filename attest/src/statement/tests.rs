@@ -80,6 +80,7 @@ fn base() -> Facts {
             tag_object: Some(GitOid::from_bytes([0x33; 20])),
             tree_sha256: Some(Sha256::of(b"tree")),
             signature: SignatureState::Unchecked,
+            signed: None,
             moved_from: None,
         },
         published: Published {
@@ -903,4 +904,55 @@ fn a_verdict_has_exactly_one_subject() {
         let result = parse(value.to_string().as_bytes());
         assert!(matches!(result, Err(StatementError::Subjects(n)) if n == count));
     }
+}
+
+#[test]
+fn what_is_said_of_a_tags_signature_fits_its_state() {
+    let signed = |key: Option<&str>| {
+        Some(Signed {
+            format: SignatureFormat::Ssh,
+            key_fingerprint: key.map(str::to_owned),
+        })
+    };
+    let key = || signed(Some("SHA256:abc"));
+    for (state, signed, good) in [
+        (SignatureState::Valid, key(), true),
+        (SignatureState::Valid, signed(None), false),
+        (SignatureState::Valid, None, false),
+        (SignatureState::ExpiredKey, key(), true),
+        (SignatureState::ExpiredKey, signed(None), false),
+        (SignatureState::UnknownKey, signed(None), true),
+        (SignatureState::UnknownKey, key(), true),
+        (SignatureState::UnknownKey, None, false),
+        (SignatureState::Invalid, signed(None), true),
+        (SignatureState::Invalid, key(), false),
+        (SignatureState::Unsigned, None, true),
+        (SignatureState::Unsigned, signed(None), false),
+        (SignatureState::Unchecked, None, true),
+        (SignatureState::Unchecked, signed(None), true),
+        (SignatureState::Unchecked, key(), false),
+        (SignatureState::Valid, signed(Some("a\nb")), false),
+    ] {
+        let mut facts = base();
+        facts.source.signature = state;
+        facts.source.signed.clone_from(&signed);
+        assert_eq!(
+            compose(&facts, Custody::Operator).is_ok(),
+            good,
+            "{state:?} {signed:?}"
+        );
+        // a name for a commit bears nothing
+        facts.source.tag_object = None;
+        let unsigned = good && signed.is_none();
+        assert_eq!(
+            compose(&facts, Custody::Operator).is_ok(),
+            unsigned,
+            "{state:?} {signed:?}"
+        );
+    }
+    let mut facts = base();
+    (facts.source.signature, facts.source.signed) = (SignatureState::Valid, key());
+    let text = String::from_utf8(composed(&facts)).unwrap();
+    let field = r#""signature":{"state":"VALID","format":"ssh","keyFingerprint":"SHA256:abc"}"#;
+    assert!(text.contains(field), "{text}");
 }

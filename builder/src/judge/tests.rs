@@ -10,7 +10,7 @@ use crate::plan::{
     Candidate, EnvironmentSpec, Limits, Network, PlanSource, SCHEMA, Settings, SourceForm, Step,
     Valued,
 };
-use crate::release::Stage;
+use crate::release::{Claims, Stage};
 
 /// The facts of a case, owned, so that a row can change one of them.
 #[derive(Clone)]
@@ -114,6 +114,7 @@ fn reproduced() -> Facts {
             published_on: None,
             stage: Stage::Released,
             yanked: false,
+            claims: Claims::default(),
         },
         plan: plan(Origin::Operator),
         outcomes: vec![outcome(Ended::Completed), outcome(Ended::Completed)],

@@ -26,6 +26,7 @@ pub mod generic;
 pub mod npm;
 mod own_release;
 pub mod pypi;
+pub mod source_files;
 mod tree_file;
 
 /// A recipe: its name and its two functions.
@@ -194,7 +195,7 @@ pub enum Evidence {
     /// The generic recipe reads nothing.
     Generic,
     /// What a package.json and an npm tarball say.
-    Npm(npm::NpmEvidence),
+    Npm(Box<npm::NpmEvidence>),
     /// What a pyproject.toml and an sdist or wheel say.
     Pypi(pypi::PypiEvidence),
     /// The tree has nothing that the recipe could work with.

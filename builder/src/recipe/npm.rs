@@ -1,19 +1,28 @@
-//! The npm recipe: a package without a build step, packed by `npm pack`.
+//! The npm recipe: packs a package as its publisher did, after the build that its author runs.
 //!
-//! Nothing of the package runs: not its scripts, not its dependencies. A package that needs more is
-//! packed all the same, because it may come out; if it does not, that says nothing about it.
+//! What is needed is read off the published file: whether the tree has all its files, and what packed
+//! it. Installing is frozen by the lock file of the tree, through the mirror; scripts of dependencies
+//! do not run unless nothing else came to a package. The ladder is short and bounded.
 
 use std::collections::BTreeMap;
 
-use countersign_attest::origin::Origin;
-use countersign_attest::verdict::Reason;
+use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Recipe, Situation, pin_tools};
-use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
+use super::{Evidence, Next, Recipe, Situation};
+use crate::outcome::Ended;
+use candidate::{Build, Way};
+use tools::Toolchain;
 
+mod candidate;
 mod identity;
+mod lock;
 mod manifest;
+mod published;
+mod tools;
+
+pub use lock::{Lock, Manager};
+pub use published::{Packer, PublishedManifest};
 
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
@@ -24,60 +33,64 @@ pub(super) const RECIPE: Recipe = Recipe {
     next,
 };
 
-/// What a tree's package.json and a published tarball say. Written by strangers.
+/// Most ways that are tried.
+const MAX_WAYS: usize = 5;
+
+/// What a tree and a published tarball say. Written by strangers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NpmEvidence {
-    /// `name` of the tree's package.json.
+    /// `name` of the package's package.json.
     pub name: String,
-    /// `version` of the tree's package.json.
+    /// `version` of the package's package.json.
     pub version: String,
-    /// Scripts of the tree that would make files before packing (`prepack`, `prepare`, `build`, …).
-    pub build_scripts: Vec<String>,
+    /// The package's folder in the tree; empty for the root.
+    pub folder: String,
+    /// Scripts of the package that would make files before packing, by name.
+    pub scripts: BTreeMap<String, String>,
+    /// Whether the root of the tree, where that is another package, has a build.
+    pub builds_at_root: bool,
     /// Whether installed dependencies would be packed too.
     pub bundles_dependencies: bool,
+    /// Whether there is anything to install.
+    pub installs: bool,
+    /// What the tree says of the tools that its author uses.
+    pub declared: Declared,
+    /// The lock file.
+    pub lock: Option<Lock>,
     /// What the published tarball says of itself.
     pub published: PublishedManifest,
 }
 
-/// What was found in a published tarball.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "manifest", rename_all = "kebab-case")]
-pub enum PublishedManifest {
-    /// Only a digest was published.
-    NotGiven,
-    /// The file has no readable package.json. The comparison will say more.
-    Unreadable {
-        /// What was found, printable.
-        detail: String,
-    },
-    /// `name` and `version`.
-    Found {
-        /// `name`
-        name: String,
-        /// `version`
-        version: String,
-    },
+/// Tools that are named, as they are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// node: `16`, `v16.20.2`.
+    pub node: Option<String>,
+    /// npm.
+    pub npm: Option<String>,
+    /// `packageManager`: `pnpm@8.6.0`.
+    pub manager: Option<String>,
 }
 
-/// Settings of npm that keep it from the network, from the home folder and from chatting. They stand
-/// above a checkout's own `.npmrc`, which could also make npm pack elsewhere or not at all.
-const VARIABLES: [(&str, &str); 10] = [
-    ("npm_config_audit", "false"),
-    ("npm_config_cache", "/tmp/npm-cache"),
-    ("npm_config_dry_run", "false"),
-    ("npm_config_fund", "false"),
-    ("npm_config_global", "false"),
-    ("npm_config_ignore_scripts", "true"),
-    ("npm_config_loglevel", "warn"),
-    ("npm_config_offline", "true"),
-    ("npm_config_pack_destination", "."),
-    ("npm_config_update_notifier", "false"),
-];
+impl NpmEvidence {
+    /// Whether packing the tree as it is may leave something out.
+    fn needs_more(&self) -> bool {
+        !self.scripts.is_empty() || self.bundles_dependencies
+    }
+
+    /// Whether the tree has every file of the published tarball, as far as that is known. The manifest
+    /// itself is rewritten by some packers, and by publishers that set the version only there.
+    fn tree_has_all(&self) -> bool {
+        match &self.published {
+            PublishedManifest::Found { unlike, .. } => unlike.is_nothing_but(&["package.json"]),
+            PublishedManifest::NotGiven | PublishedManifest::Unreadable { .. } => {
+                !self.needs_more()
+            }
+        }
+    }
+}
 
 fn next(situation: &Situation<'_>) -> Next {
-    if !situation.attempts.is_empty() {
-        return Next::Enough;
-    }
     let Evidence::Npm(evidence) = situation.evidence else {
         return no_recipe("the evidence was taken for another recipe".to_owned());
     };
@@ -87,55 +100,174 @@ fn next(situation: &Situation<'_>) -> Next {
             detail,
         };
     }
-    match candidate(situation, evidence) {
+    let good = |verdict| {
+        matches!(
+            verdict,
+            Verdict::Reproduced | Verdict::Assisted | Verdict::Equivalent
+        )
+    };
+    if situation
+        .attempts
+        .iter()
+        .any(|attempt| good(attempt.verdict))
+    {
+        return Next::Enough;
+    }
+    // another release of the package itself is among what it is built with, and is not served: others try that
+    let names_itself = evidence.lock.as_ref().is_some_and(|lock| lock.names_itself);
+    if names_itself && refused_at(situation).is_some() {
+        return Next::Enough;
+    }
+    let ways = ways(situation, evidence);
+    let Some(way) = ways.get(situation.attempts.len()) else {
+        return Next::Enough;
+    };
+    if way.build != Build::Nothing
+        && let Some(detail) = elsewhere(evidence)
+    {
+        return Next::Cannot {
+            reason: Reason::DependenciesElsewhere,
+            detail,
+        };
+    }
+    match candidate::make(situation, evidence, *way) {
         Ok(candidate) => Next::Try(Box::new(candidate)),
         Err(cannot) => cannot,
     }
 }
 
-fn candidate(situation: &Situation<'_>, evidence: &NpmEvidence) -> Result<Candidate, Next> {
-    let output = identity::packed_name(evidence)
-        .ok_or_else(|| no_recipe(format!("npm does not pack a package {:?}", evidence.name)))?;
-    let ours = |value: &str| Valued::new(value.to_owned(), Origin::Source);
-    let candidate = Candidate {
-        recipe: RECIPE.name.to_owned(),
-        environment: EnvironmentSpec::Host {
-            tools: pin_tools(["node", "npm"], situation.capabilities)?,
-        },
-        source_form: SourceForm::Tree,
-        subdir: situation.hints.subdir.clone(),
-        steps: vec![Step {
-            argv: ["npm", "pack", "--ignore-scripts"].map(ours).to_vec(),
-        }],
-        variables: BTreeMap::from(VARIABLES.map(|(name, value)| (name.to_owned(), ours(value)))),
-        outputs: vec![ours(&output)],
-        limits: situation.hints.limits,
-        network: Network::None,
-        as_of: None,
-        own_releases: false,
-        incomplete: incomplete(situation, evidence),
-        missing: None,
-        assists: Vec::new(),
-        encoding: None,
-        settings: Settings {
-            any_path: true,
-            ..Settings::default()
-        },
-    };
-    match candidate.check() {
-        Ok(()) => Ok(candidate),
-        Err(error) => Err(no_recipe(format!("the package makes {error}"))),
+/// What the lock file names and no registry has.
+fn elsewhere(evidence: &NpmEvidence) -> Option<String> {
+    let lock = evidence.lock.as_ref()?;
+    let first = lock.elsewhere.first()?;
+    Some(format!(
+        "{} names dependencies that are not in a registry, such as {first}; configure steps of the \
+         generic recipe that do without them",
+        lock.file
+    ))
+}
+
+/// What the publisher's client said of itself, and where it said nothing what the tree names.
+fn declared(situation: &Situation<'_>, evidence: &NpmEvidence) -> Declared {
+    let tools = &situation.published.claims.tools;
+    let said = |name: &str| tools.get(name).filter(|v| tools::is_exact(v)).cloned();
+    let of_tree = &evidence.declared;
+    let node = said("node");
+    Declared {
+        npm: said("npm").filter(|_| node.is_some()),
+        node: node.or_else(|| of_tree.node.clone()),
+        manager: of_tree.manager.clone(),
     }
 }
 
-const fn incomplete(situation: &Situation<'_>, evidence: &NpmEvidence) -> Option<Reason> {
-    if situation.source_incomplete {
-        Some(Reason::SourceIncomplete)
-    } else if evidence.build_scripts.is_empty() && !evidence.bundles_dependencies {
-        None
-    } else {
-        Some(Reason::BuildStepUnsupported)
+/// The ladder: the likeliest first, each once.
+fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
+    let packer = match &evidence.published {
+        PublishedManifest::Found { packer, .. } => *packer,
+        PublishedManifest::NotGiven | PublishedManifest::Unreadable { .. } => Packer::Npm,
+    };
+    let plain = Way {
+        toolchain: Toolchain::Installed,
+        build: Build::Nothing,
+        frozen: true,
+        install_scripts: false,
+        packs_itself: false,
+    };
+    let manager = evidence.lock.as_ref().map(|lock| lock.manager);
+    let packs_itself = matches!(
+        (packer, manager),
+        (Packer::Pnpm, Some(Manager::Pnpm)) | (Packer::Yarn, Some(Manager::YarnBerry))
+    );
+    let declared = declared(situation, evidence);
+    let time = situation
+        .published
+        .published_on
+        .unwrap_or(situation.release.commit_time);
+    let is_other = tools::is_other(&declared, time, situation.capabilities);
+    let likely = match packer {
+        Packer::Npm6 => Toolchain::Npm6,
+        Packer::Npm5 => Toolchain::Npm5,
+        Packer::Npm | Packer::Pnpm | Packer::Yarn | Packer::Other if is_other => Toolchain::OfTime,
+        Packer::Npm | Packer::Pnpm | Packer::Yarn | Packer::Other => Toolchain::Installed,
+    };
+    let packed = Way {
+        // without a build, node counts for nothing but what packs
+        toolchain: match packer {
+            Packer::Npm6 => Toolchain::Npm6,
+            Packer::Npm5 => Toolchain::Npm5,
+            Packer::Npm | Packer::Pnpm | Packer::Yarn | Packer::Other => Toolchain::Installed,
+        },
+        packs_itself,
+        ..plain
+    };
+    let mut ways = Vec::new();
+    if evidence.tree_has_all() {
+        ways.extend([packed, plain]);
     }
+    if evidence.needs_more() {
+        let pack = Way {
+            toolchain: likely,
+            build: Build::Pack,
+            packs_itself,
+            ..plain
+        };
+        let publish = Way {
+            build: Build::Publish,
+            ..pack
+        };
+        let has = |script: &str| evidence.scripts.contains_key(script);
+        let published = has("prepublishOnly") || has("prepublish");
+        let packing = has("build") || has("prepare") || has("prepack") || evidence.builds_at_root;
+        match (packing, published) {
+            (true, true) => ways.extend([pack, publish]),
+            (false, true) => ways.extend([publish, pack]),
+            (_, false) => ways.push(pack),
+        }
+        let main = if packing { pack } else { publish };
+        let other = match likely {
+            Toolchain::Installed => None,
+            Toolchain::OfTime | Toolchain::Npm6 | Toolchain::Npm5 => Some(Toolchain::Installed),
+        };
+        ways.extend(other.map(|toolchain| Way { toolchain, ..main }));
+        ways.push(Way {
+            install_scripts: true,
+            ..main
+        });
+    } else {
+        ways.push(plain);
+    }
+    // a lock file that its own manager refuses was not the one that the publisher installed from
+    if let Some(refused) = refused_at(situation) {
+        let unfrozen = ways.iter().filter(|way| way.build != Build::Nothing);
+        let unfrozen: Vec<Way> = unfrozen
+            .map(|way| Way {
+                frozen: false,
+                ..*way
+            })
+            .collect();
+        ways.truncate(refused + 1);
+        ways.extend(unfrozen);
+    }
+    let mut once: Vec<Way> = Vec::new();
+    for way in ways {
+        if !once.contains(&way) {
+            once.push(way);
+        }
+    }
+    once.truncate(MAX_WAYS);
+    once
+}
+
+/// The first attempt that ended when it installed by the lock file.
+fn refused_at(situation: &Situation<'_>) -> Option<usize> {
+    situation.attempts.iter().position(|attempt| {
+        let ended = attempt.outcomes.first().map(|outcome| &outcome.ended);
+        let Some(Ended::Exited { step, .. }) = ended else {
+            return false;
+        };
+        let step = attempt.candidate.steps.get(*step);
+        step.is_some_and(|step| step.argv.iter().any(|argument| argument.value == "install"))
+    })
 }
 
 const fn no_recipe(detail: String) -> Next {
@@ -144,3 +276,6 @@ const fn no_recipe(detail: String) -> Next {
         detail,
     }
 }
+
+#[cfg(test)]
+mod tests;

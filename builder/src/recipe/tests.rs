@@ -10,12 +10,13 @@ use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::time::Timestamp;
 use countersign_fixtures::archives::{TarEntry, gzip, tar};
 
-use super::npm::{NpmEvidence, PublishedManifest};
+use super::npm::{Declared, NpmEvidence, Packer, PublishedManifest};
+use super::source_files::Unlike;
 use super::*;
 use crate::environment::FoundTool;
 use crate::outcome::{Ended, Misses};
 use crate::plan::{Plan, PlanSource, SCHEMA};
-use crate::release::Stage;
+use crate::release::{Claims, Stage};
 
 /// All that `next` looks at, owned, so that a row can change one of it.
 #[derive(Clone)]
@@ -56,7 +57,7 @@ impl Facts {
     }
 
     #[track_caller]
-    fn cannot(&self, recipe: &str, expect: Reason, words: &[&str]) {
+    pub(super) fn cannot(&self, recipe: &str, expect: Reason, words: &[&str]) {
         match self.next(recipe) {
             Next::Cannot { reason, detail } => {
                 assert_eq!(reason, expect, "{detail}");
@@ -96,6 +97,7 @@ fn facts(evidence: Evidence) -> Facts {
             published_on: None,
             stage: Stage::Candidate,
             yanked: false,
+            claims: Claims::default(),
         },
         evidence,
         source_incomplete: false,
@@ -115,15 +117,34 @@ fn facts(evidence: Evidence) -> Facts {
     }
 }
 
-fn npm_evidence() -> NpmEvidence {
+pub(super) fn npm_evidence() -> NpmEvidence {
     NpmEvidence {
         name: "@a/b".into(),
         version: "1.0.0".into(),
-        build_scripts: Vec::new(),
+        folder: String::new(),
+        scripts: [].into(),
+        builds_at_root: false,
         bundles_dependencies: false,
-        published: PublishedManifest::Found {
-            name: "@a/b".into(),
-            version: "1.0.0".into(),
+        installs: false,
+        declared: Declared::default(),
+        lock: None,
+        published: npm_published("@a/b", "1.0.0", Packer::Npm, &[]),
+    }
+}
+
+pub(super) fn npm_published(
+    name: &str,
+    version: &str,
+    packer: Packer,
+    absent: &[&str],
+) -> PublishedManifest {
+    PublishedManifest::Found {
+        name: name.into(),
+        version: version.into(),
+        packer,
+        unlike: Unlike {
+            absent: absent.iter().map(|&name| name.into()).collect(),
+            ..Unlike::default()
         },
     }
 }
@@ -131,7 +152,7 @@ fn npm_evidence() -> NpmEvidence {
 pub(super) fn npm(change: impl FnOnce(&mut NpmEvidence)) -> Facts {
     let mut evidence = npm_evidence();
     change(&mut evidence);
-    facts(Evidence::Npm(evidence))
+    facts(Evidence::Npm(Box::new(evidence)))
 }
 
 fn generic(change: impl FnOnce(&mut Hints)) -> Facts {
@@ -296,10 +317,7 @@ fn contradicting_names_and_versions_are_said_with_who_says_them() {
         &["\"b\"", "\"@a/b\"", "package URL"],
     );
     contradicts(&npm(|e| e.version = "1.0.1".into()), &["1.0.1", "the tag"]);
-    let published = |name: &str, version: &str| PublishedManifest::Found {
-        name: name.into(),
-        version: version.into(),
-    };
+    let published = |name, version| npm_published(name, version, Packer::Npm, &[]);
     contradicts(
         &npm(|e| e.published = published("@a/c", "1.0.0")),
         &["@a/c", "published package.json"],
@@ -319,7 +337,7 @@ fn contradicting_names_and_versions_are_said_with_who_says_them() {
 fn what_cannot_be_complete_is_marked() {
     let incomplete = |facts: &Facts| facts.candidate("npm").incomplete;
     assert_eq!(incomplete(&npm(|_| {})), None);
-    let scripts = npm(|e| e.build_scripts = vec!["prepack".into()]);
+    let scripts = npm(|e| e.scripts = [("prepack".to_owned(), "x".to_owned())].into());
     assert_eq!(incomplete(&scripts), Some(Reason::BuildStepUnsupported));
     let bundled = npm(|e| e.bundles_dependencies = true);
     assert_eq!(incomplete(&bundled), Some(Reason::BuildStepUnsupported));
@@ -343,7 +361,7 @@ fn an_unusable_tree_has_no_recipe_unless_something_is_missing_from_it() {
 }
 
 /// Inspects a folder as the npm recipe does.
-fn inspect_npm(tree: &Path, subdir: &str, artifact: Option<&[u8]>) -> Evidence {
+pub(super) fn inspect_npm(tree: &Path, subdir: &str, artifact: Option<&[u8]>) -> Evidence {
     let tree: OwnedFd = File::open(tree).expect("a folder").into();
     let artifact = artifact.map(|bytes| {
         let mut file = tempfile::tempfile().expect("a temporary file");
@@ -358,32 +376,7 @@ fn inspect_npm(tree: &Path, subdir: &str, artifact: Option<&[u8]>) -> Evidence {
     inspect(&request, tree.as_fd(), artifact).expect("evidence")
 }
 
-const MANIFEST: &str = r#"{"name":"@a/b","version":"1.0.0"}"#;
-
-#[test]
-fn manifests_of_tree_and_tarball_are_read() {
-    let tree = tempfile::tempdir().expect("a folder");
-    fs::create_dir_all(tree.path().join("packages/b")).expect("a folder");
-    fs::write(tree.path().join("packages/b/package.json"), MANIFEST).expect("room");
-    let scripts = r#"{"name":"c","version":"2.0.0","scripts":{"test":"x","prepack":"x","build":"x"},
-        "bundledDependencies":["d"]}"#;
-    fs::write(tree.path().join("package.json"), scripts).expect("room");
-    let tarball = gzip(&tar(&[
-        TarEntry::file("package/index.js", b""),
-        TarEntry::file("package/package.json", MANIFEST.as_bytes()),
-        TarEntry::file("package/deep/package.json", b"{}"),
-    ]));
-    assert_eq!(
-        inspect_npm(tree.path(), "packages/b", Some(&tarball)),
-        Evidence::Npm(npm_evidence())
-    );
-    let Evidence::Npm(root) = inspect_npm(tree.path(), "", None) else {
-        panic!("expected evidence");
-    };
-    assert_eq!(root.build_scripts, ["build", "prepack"]);
-    assert!(root.bundles_dependencies);
-    assert_eq!(root.published, PublishedManifest::NotGiven);
-}
+pub(super) const MANIFEST: &str = r#"{"name":"@a/b","version":"1.0.0"}"#;
 
 #[test]
 fn published_files_that_say_nothing_are_unreadable_and_no_error() {

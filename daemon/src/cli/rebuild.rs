@@ -20,6 +20,7 @@ use crate::config::{self, HostLimits};
 use crate::difference::Difference;
 use crate::http::{Http, HttpOptions};
 use crate::identity;
+use crate::pipeline::source_evidence::Finding;
 use crate::pipeline::{self, ArtifactResult, Findings, Task, facts, issue};
 use crate::publish::Endpoints;
 use crate::publish::PublishedSource;
@@ -27,6 +28,7 @@ use crate::publish::front::{FRONTS, Front};
 use crate::signers::Signers;
 use crate::trouble::Trouble;
 use crate::watch::location::{Location, LocationRules};
+use crate::watch::signature::TagKeys;
 use crate::workshop::{Progress, Step, Workshop};
 
 mod logs;
@@ -93,6 +95,12 @@ pub(super) struct RebuildArguments {
     /// The endpoint of a registry by the type of its package URLs.
     #[arg(long, value_name = "TYPE=ENDPOINT")]
     registry: Vec<String>,
+    /// OpenPGP keys, binary or armored, whose signatures of the tag count.
+    #[arg(long, value_name = "FILE")]
+    openpgp_keys: Option<PathBuf>,
+    /// Allowed signers of the tag, as ssh-keygen reads them.
+    #[arg(long, value_name = "FILE")]
+    allowed_signers: Option<PathBuf>,
     /// A host (`host` or `host:port`) beside the registries' own that may serve their files.
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
@@ -253,6 +261,10 @@ fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
         hints,
         plan: arguments.plan.as_deref().map(load_plan).transpose()?,
         moved_from: None,
+        tag_keys: TagKeys {
+            openpgp: arguments.openpgp_keys.clone(),
+            ssh: arguments.allowed_signers.clone(),
+        },
         vary: arguments.vary,
         live: None,
     })
@@ -318,6 +330,7 @@ struct ReportArtifact {
     assisted_by: Vec<countersign_attest::origin::AssistKind>,
     normalizations: Vec<String>,
     causes: Vec<String>,
+    findings: Vec<Finding>,
     attestations: Vec<ReportAttestation>,
     #[serde(skip)]
     yanked: bool,
@@ -450,6 +463,7 @@ fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> Re
         assisted_by: judgement.assisted_by.clone(),
         normalizations,
         causes,
+        findings: result.findings.clone(),
         yanked: result.published.yanked,
         attestations,
     }
@@ -513,6 +527,9 @@ fn text(
         }
         for cause in &artifact.causes {
             let _ = writeln!(text, "  - {}", printable(cause));
+        }
+        for finding in &artifact.findings {
+            let _ = writeln!(text, "  ! {}", printable(&finding.to_string()));
         }
         if artifact.yanked {
             let _ = writeln!(

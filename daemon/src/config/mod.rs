@@ -16,6 +16,7 @@ use crate::publish::front::{FRONTS, Front};
 use crate::publish::{Endpoints, PublishedSource};
 use crate::trouble::with_causes;
 use crate::watch::location::{Location, LocationRules};
+use crate::watch::signature::TagKeys;
 
 /// The configuration that `init` writes, with comments.
 pub(crate) const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
@@ -168,6 +169,8 @@ struct RepositoryEntry {
     backlog: usize,
     #[serde(default)]
     build: Hints,
+    #[serde(default)]
+    tag_keys: TagKeys,
 }
 
 /// A checked configuration.
@@ -212,6 +215,8 @@ pub(crate) struct Repository {
     pub backlog: usize,
     /// How to build.
     pub hints: Hints,
+    /// Whose signatures of its tags count.
+    pub tag_keys: TagKeys,
 }
 
 impl Config {
@@ -334,6 +339,10 @@ fn checked_repositories(
             interval: Duration::from_secs(entry.interval_seconds),
             backlog: entry.backlog,
             hints: entry.build.clone(),
+            tag_keys: TagKeys {
+                openpgp: entry.tag_keys.openpgp.as_ref().map(|path| base.join(path)),
+                ssh: entry.tag_keys.ssh.as_ref().map(|path| base.join(path)),
+            },
         });
     }
     Ok(repositories)

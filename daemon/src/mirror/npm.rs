@@ -19,6 +19,7 @@ use super::UnderTest;
 use super::fault::MirrorError;
 use super::request::is_version;
 use crate::publish::endpoints::SlashUrl;
+use crate::publish::npm::times::Times;
 
 /// What is asked for: the smaller document that registries make for installing has no times.
 pub(super) const ACCEPT: &str = "application/json";
@@ -108,8 +109,7 @@ impl Package {
             return Err(broken(format!("it is about {:?}", upstream.name)));
         }
         let times =
-            times(&upstream.time).map_err(|v| broken(format!("{v:?} has no valid time")))?;
-        let dated = upstream.time.contains_key("created") && !run_backwards(&times);
+            Times::read(&upstream.time).map_err(|v| broken(format!("{v:?} has no valid time")))?;
         let mut versions = BTreeMap::new();
         for (version, manifest) in upstream.versions {
             if !is_version(&version) || under_test.has_npm(name, &version) {
@@ -120,13 +120,13 @@ impl Package {
                     "version {version:?} calls itself otherwise"
                 )));
             }
-            if let Some(known) = known(manifest, times.get(&version).copied()) {
+            if let Some(known) = known(manifest, times.of(&version)) {
                 versions.insert(version, known);
             }
         }
         Ok(Self {
             name: name.to_owned(),
-            dated,
+            dated: times.is_dated(),
             versions,
         })
     }
@@ -226,52 +226,6 @@ fn sha512(integrity: &str) -> Option<Sha512> {
 /// The same as a text.
 fn integrity(sha512: &Sha512) -> String {
     format!("sha512-{}", STANDARD.encode(sha512.as_bytes()))
-}
-
-/// The times of versions; the error is a version whose time is none.
-fn times(map: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Timestamp>, String> {
-    let versions = map
-        .iter()
-        .filter(|(key, _)| !matches!(key.as_str(), "created" | "modified" | "unpublished"));
-    let read = |(version, time): (&String, &Value)| {
-        let time = time.as_str().and_then(|time| time.parse().ok());
-        time.map(|time| (version.clone(), time))
-            .ok_or_else(|| version.clone())
-    };
-    versions.map(read).collect()
-}
-
-/// Whether versions came in an order in which nobody publishes: a later patch before an earlier one
-/// of its line, the first of a line before the first of the line below. A registry that copies another
-/// and reports when it fetched has such times.
-fn run_backwards(times: &BTreeMap<String, Timestamp>) -> bool {
-    let mut released: Vec<(Version, Timestamp)> = times
-        .iter()
-        .filter_map(|(version, time)| Some((Version::parse(version).ok()?, *time)))
-        .filter(|(version, _)| version.pre.is_empty())
-        .collect();
-    released.sort();
-    let is_line = |a: &Version, b: &Version| (a.major, a.minor) == (b.major, b.minor);
-    let mut firsts: Vec<&(Version, Timestamp)> = Vec::new();
-    for pair in released.windows(2) {
-        let [a, b] = pair else { continue };
-        if is_line(&a.0, &b.0) && a.1 > b.1 {
-            return true;
-        }
-    }
-    for one in &released {
-        if firsts.last().is_none_or(|last| !is_line(&last.0, &one.0)) {
-            firsts.push(one);
-        }
-    }
-    // a minor line of an old major may begin after the next major: lines are compared inside a major,
-    // and majors by where each begins
-    let majors: Vec<_> = firsts.chunk_by(|a, b| a.0.major == b.0.major).collect();
-    let falls = |a: &(Version, Timestamp), b: &(Version, Timestamp)| a.1 > b.1;
-    let in_major = majors
-        .iter()
-        .any(|lines| lines.windows(2).any(|pair| falls(pair[0], pair[1])));
-    in_major || majors.windows(2).any(|pair| falls(pair[0][0], pair[1][0]))
 }
 
 /// The highest release, or the highest version where none is a release: what the tag of that name

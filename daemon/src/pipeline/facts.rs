@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign_attest::digest::Sha256;
 use countersign_attest::statement::{
     self as attest, Build, Enforcement, Exit, Facts, Kind, Log, Normalization, PlanRef, Rebuilder,
-    Rebuilt, Run, SignatureState, Source, Tool,
+    Rebuilt, Run, Source, Tool,
 };
 use countersign_attest::verdict::Verdict;
 use countersign_builder::compare::{Applied, Comparison, DifferenceKind};
@@ -85,7 +85,8 @@ fn source(result: &ArtifactResult) -> Source {
         tree: release.tree,
         tag_object: release.tag_object,
         tree_sha256: Some(result.tree_sha256),
-        signature: SignatureState::Unchecked,
+        signature: result.signature.state,
+        signed: result.signature.signed.clone(),
         moved_from: result.moved_from,
     }
 }
@@ -122,6 +123,12 @@ fn rebuilt(result: &ArtifactResult) -> Vec<Rebuilt> {
             digests: file.digests,
         })
         .collect()
+}
+
+/// What explains a difference: first what is odd about the source, then what the comparison found.
+fn causes(result: &ArtifactResult) -> Vec<String> {
+    let findings = result.findings.iter().map(ToString::to_string);
+    findings.chain(result.causes.iter().cloned()).collect()
 }
 
 fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest::Comparison> {
@@ -170,7 +177,7 @@ fn comparison(comparison: &Comparison, result: &ArtifactResult) -> Option<attest
             Some(attest::Comparison {
                 differing_members,
                 unlisted_members: *unlisted,
-                causes: result.causes.clone(),
+                causes: causes(result),
                 ..empty
             })
         }

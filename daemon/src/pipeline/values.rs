@@ -19,10 +19,12 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::replay::{RebuiltFile, Replay};
+use super::source_evidence::Finding;
 use crate::live::Live;
 use crate::publish::PublishedSource;
 use crate::watch::git::Fetched;
 use crate::watch::location::Location;
+use crate::watch::signature::{Checked, TagKeys};
 
 /// One release to rebuild: all that the caller knows of it.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub(crate) struct Task {
     pub plan: Option<Plan>,
     /// The object that the tag named before, where nobody has acknowledged the change.
     pub moved_from: Option<GitOid>,
+    /// Whose signatures of the tag count.
+    pub tag_keys: TagKeys,
     /// Whether to find out what a build notices of what must not matter.
     pub vary: bool,
     /// Where builds write their logs for whoever follows them.
@@ -60,6 +64,8 @@ pub(crate) struct Resolved {
     pub tree: TempDir,
     /// Its digest, taken by the host.
     pub digest: TreeDigest,
+    /// What is known of the tag's signature.
+    pub signature: Checked,
     /// What the tree lacks: submodules and large-file objects.
     pub missing: Vec<String>,
     /// What was fetched, to export it in another form.
@@ -79,6 +85,12 @@ pub(crate) struct ArtifactResult {
     pub tree_sha256: Sha256,
     /// The object that the tag named before, where it moved.
     pub moved_from: Option<GitOid>,
+    /// What is known of the tag's signature.
+    #[serde(default)]
+    pub signature: Checked,
+    /// What artifact and source say of each other, the gravest first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// What was published.
     pub published: Published,
     /// What was decided and why.

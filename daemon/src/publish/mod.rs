@@ -8,7 +8,7 @@ use std::path::Path;
 
 use countersign_attest::digest::Digests;
 use countersign_attest::time::Timestamp;
-use countersign_builder::release::{Published, Stage};
+use countersign_builder::release::{Claims, Published, Stage};
 
 use crate::blobs::Blobs;
 use crate::http::Http;
@@ -111,6 +111,7 @@ fn candidate(
         published_on: None,
         stage: Stage::Candidate,
         yanked: false,
+        claims: Claims::default(),
     }
 }
 
@@ -128,6 +129,7 @@ fn released(file_name: String, digests: Digests, location: String, now: Timestam
         published_on: None,
         stage: Stage::Released,
         yanked: false,
+        claims: Claims::default(),
     }
 }
 

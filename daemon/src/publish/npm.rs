@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_attest::digest::Digests;
 use countersign_attest::time::Timestamp;
+use countersign_builder::release::Claims;
 use serde::Deserialize;
 use url::Url;
 
@@ -17,13 +18,16 @@ use super::error::PublishError;
 use super::front::{self, Front, Package, Pending};
 use super::name::{self, percent_decoded, percent_encoded};
 use super::{Fetcher, Found, registry, released};
+use times::Times;
+
+pub(crate) mod times;
 use crate::http::{authority, may_reach};
 
 /// Longest name of a package, as registries have it.
 const LONGEST_NAME: usize = 214;
 
-/// The smaller document that registries make for installing; others send the whole one.
-const ACCEPT: &str = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8";
+/// The whole document: the smaller one that registries make for installing has no times.
+const ACCEPT: &str = "application/json";
 
 /// See the module.
 pub(super) const FRONT: Front = Front {
@@ -118,12 +122,37 @@ struct Document {
     name: Option<String>,
     #[serde(default)]
     versions: BTreeMap<String, Manifest>,
+    #[serde(default)]
+    time: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Manifest {
     version: Option<String>,
     dist: Option<Dist>,
+    #[serde(default)]
+    git_head: serde_json::Value,
+    #[serde(default, rename = "_nodeVersion")]
+    node_version: serde_json::Value,
+    #[serde(default, rename = "_npmVersion")]
+    npm_version: serde_json::Value,
+}
+
+impl Manifest {
+    /// What npm's client said; what is of another form was not said.
+    fn claims(&self) -> Claims {
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let tools = [("node", &self.node_version), ("npm", &self.npm_version)];
+        let tools = tools.into_iter().filter_map(|(name, version)| {
+            let version = text(version).filter(|version| is_version(version))?;
+            Some((name.to_owned(), version))
+        });
+        Claims {
+            commit: text(&self.git_head).and_then(|commit| commit.parse().ok()),
+            tools: tools.collect(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -196,6 +225,11 @@ async fn fetch(
     let mut artifact = released(file_name, digests, tarball.to_string(), now);
     artifact.purl = Some(package.purl(version));
     artifact.declared = declared.text();
+    artifact.claims = manifest.claims();
+    // times of a copy are none of publication
+    let times = Times::read(&document.time).ok();
+    let times = times.filter(Times::is_dated);
+    artifact.published_on = times.and_then(|times| times.of(version));
     Ok(Found {
         version: version.clone(),
         artifacts: vec![artifact],

@@ -8,7 +8,7 @@ use countersign_attest::statement::{Facts, Kind};
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::judge;
-use countersign_builder::release::{Published, Release, Stage};
+use countersign_builder::release::{Claims, Published, Release, Stage};
 use tempfile::TempDir;
 
 use super::queue::{Draft, Judged, Lease, PlanBytes, Recorded};
@@ -18,6 +18,7 @@ use super::*;
 use crate::api::find::Find;
 use crate::api::view::Views as _;
 use crate::pipeline::ArtifactResult;
+use crate::watch::signature::Checked;
 
 const SOURCE: &str = "git+https://forge.example/lib";
 const FACTS: &str = include_str!("../../../attest/golden/facts/reproduced.json");
@@ -140,6 +141,7 @@ fn published(content: &[u8]) -> Published {
         published_on: None,
         stage: Stage::Released,
         yanked: false,
+        claims: Claims::default(),
     }
 }
 
@@ -161,6 +163,8 @@ fn judged(about: StoredRelease, verdict: Verdict, kinds: &[Kind]) -> Judged {
         release: resolved.clone(),
         tree_sha256: Sha256::of(b"tree"),
         moved_from: about.moved_from,
+        signature: Checked::default(),
+        findings: Vec::new(),
         published: published(about.tag.as_bytes()),
         judgement,
         decided_on: on(100),

@@ -19,6 +19,7 @@ use super::error::{Fault, Refusal, WatchError, printable};
 use super::git_form::GitForm;
 use super::mirror::{Objects, Peeled, bad};
 use super::object::{EntryKind, parse_tree};
+use super::signature::{self, TagSignature};
 
 /// Longest path of an entry in bytes, and longest target of a link.
 const MAX_PATH: usize = 4095;
@@ -56,6 +57,8 @@ impl Default for TreeLimits {
 pub(crate) struct Exported {
     /// The tag object, where the tag is annotated.
     pub tag_object: Option<GitOid>,
+    /// What the tag object bears, where it is signed.
+    pub signature: Option<TagSignature>,
     /// The commit.
     pub commit: GitOid,
     /// Its tree.
@@ -180,6 +183,10 @@ pub(crate) fn export(
     }
     Ok(Exported {
         tag_object: peeled.tag_object,
+        signature: match peeled.tag_object {
+            Some(oid) => signature::split(objects.read_small(oid, ObjectType::Tag)?.data()),
+            None => None,
+        },
         commit: peeled.commit,
         tree: commit.tree,
         commit_time: commit.time,

@@ -24,6 +24,7 @@ pub(crate) mod git_form;
 pub(crate) mod local;
 pub(crate) mod mirror;
 pub(crate) mod object;
+pub(crate) mod signature;
 
 #[cfg(test)]
 mod hostile_tests;

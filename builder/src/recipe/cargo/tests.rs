@@ -11,7 +11,7 @@ use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
 use crate::recipe::{Attempt, Hints, InspectRequest};
-use crate::release::{Published, Release, Stage};
+use crate::release::{Claims, Published, Release, Stage};
 
 const VCS: &str = r#"{ "git": { "sha1": "0101010101010101010101010101010101010101" }, "path_in_vcs": "crates/b" }"#;
 
@@ -269,6 +269,7 @@ impl Case {
             published_on: self.published_on,
             stage: Stage::Released,
             yanked: false,
+            claims: Claims::default(),
         };
         let tools = |version: &&str| -> Vec<FoundTool> {
             let tool = |name: &str| FoundTool {

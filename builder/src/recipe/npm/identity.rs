@@ -16,7 +16,9 @@ pub(super) fn contradiction(situation: &Situation<'_>, evidence: &NpmEvidence) -
         None => (None, None),
     };
     let (file_name, file_version) = match &evidence.published {
-        PublishedManifest::Found { name, version } => (Some(name.clone()), Some(version.clone())),
+        PublishedManifest::Found { name, version, .. } => {
+            (Some(name.clone()), Some(version.clone()))
+        }
         PublishedManifest::NotGiven | PublishedManifest::Unreadable { .. } => (None, None),
     };
     let names = [
@@ -36,6 +38,9 @@ pub(super) fn contradiction(situation: &Situation<'_>, evidence: &NpmEvidence) -
         ("the package URL", purl_version),
         ("the published package.json", file_version),
     ];
+    let versions = versions
+        .into_iter()
+        .filter(|_| version_to_set(situation, evidence).is_none());
     for (who, version) in versions {
         let same = |version: &String| plain(version) == plain(&evidence.version);
         if let Some(version) = version.filter(|version| !same(version)) {
@@ -48,16 +53,27 @@ pub(super) fn contradiction(situation: &Situation<'_>, evidence: &NpmEvidence) -
     None
 }
 
+/// The version that the tag spells, where the tree leaves it to the release to set one: then it has a
+/// version 0.0.0, or a prerelease of that with a word for what will come.
+pub(super) fn version_to_set<'a>(
+    situation: &Situation<'a>,
+    evidence: &NpmEvidence,
+) -> Option<&'a str> {
+    let version = plain(&situation.release.version);
+    let is_left = evidence.version == "0.0.0" || evidence.version.starts_with("0.0.0-");
+    (is_left && version != evidence.version && !version.starts_with('-')).then_some(version)
+}
+
 /// The file that `npm pack` writes: `@a/b` at 1.0.0 becomes `a-b-1.0.0.tgz`. `None` for names and
 /// versions that npm refuses, among them all that would mean something in a path or a pattern.
-pub(super) fn packed_name(evidence: &NpmEvidence) -> Option<String> {
-    let (scope, name) = match evidence.name.strip_prefix('@') {
+pub(super) fn packed_name(name: &str, version: &str) -> Option<String> {
+    let (scope, name) = match name.strip_prefix('@') {
         Some(rest) => rest
             .split_once('/')
             .map(|(scope, name)| (Some(scope), name))?,
-        None => (None, evidence.name.as_str()),
+        None => (None, name),
     };
-    let version = plain(&evidence.version);
+    let version = plain(version);
     let good = |text: &str, others: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
         text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(allowed)
@@ -135,15 +151,7 @@ mod tests {
 
     #[test]
     fn packed_names_are_those_of_npm() {
-        let packed = |name: &str, version: &str| {
-            packed_name(&NpmEvidence {
-                name: name.to_owned(),
-                version: version.to_owned(),
-                build_scripts: Vec::new(),
-                bundles_dependencies: false,
-                published: PublishedManifest::NotGiven,
-            })
-        };
+        let packed = packed_name;
         assert_eq!(packed("a", "1.0.0").as_deref(), Some("a-1.0.0.tgz"));
         assert_eq!(packed("@a/b", "1.0.0").as_deref(), Some("a-b-1.0.0.tgz"));
         assert_eq!(

@@ -1,19 +1,28 @@
-//! Reads package.json in a tree and in a published tarball. Runs in a confined child.
+//! Reads the package.json of a package in a tree, and what stands around it. Runs in a confined child.
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
 use serde_json::Value;
 
 use super::super::tree_file::{self, TreeFile};
 use super::super::{Evidence, InspectError, InspectRequest};
-use super::{NpmEvidence, PublishedManifest};
-use crate::archive::{Wanted, gzip};
+use super::published::{self, PublishedManifest};
+use super::{Declared, NpmEvidence, lock};
+use crate::tree::{self, Entry, Order, TreeError};
 
 /// Longest package.json that is read.
-const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+pub(super) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// Longest name or version that is believed; npm itself takes 214 and 256.
 const MAX_TEXT_BYTES: usize = 256;
+/// Longest script that is kept; the start of a longer one says enough.
+const MAX_SCRIPT_CHARS: usize = 500;
+/// Most manifests that are looked into for a package of a workspace.
+const MAX_MANIFESTS: usize = 5000;
+/// Most bytes of them.
+const MAX_MANIFESTS_BYTES: u64 = 64 << 20;
 
 /// Scripts that npm or an author runs before or during publishing and that make or change files.
 const BUILD_SCRIPTS: [&str; 8] = [
@@ -26,15 +35,29 @@ const BUILD_SCRIPTS: [&str; 8] = [
     "prepack",
     "postpack",
 ];
+/// Parts of a manifest that an installer reads.
+const DEPENDENCIES: [&str; 3] = ["dependencies", "devDependencies", "optionalDependencies"];
 
 pub(super) fn inspect(
     request: &InspectRequest,
     tree: BorrowedFd<'_>,
     artifact: Option<File>,
 ) -> Result<Evidence, InspectError> {
-    let path = match request.subdir.as_str() {
+    let (mut published, container) = match artifact {
+        Some(file) => published::read(file, request)?,
+        None => (PublishedManifest::NotGiven, None),
+    };
+    let folder = match &published {
+        PublishedManifest::Found { name, version, .. } if request.subdir.is_empty() => {
+            folder_of(tree, name, version)?
+        }
+        PublishedManifest::Found { .. }
+        | PublishedManifest::NotGiven
+        | PublishedManifest::Unreadable { .. } => request.subdir.clone(),
+    };
+    let path = match folder.as_str() {
         "" => "package.json".to_owned(),
-        subdir => format!("{subdir}/package.json"),
+        folder => format!("{folder}/package.json"),
     };
     let unusable = |what: &str| Evidence::Unusable {
         detail: format!("{path:?} {what}"),
@@ -47,20 +70,50 @@ pub(super) fn inspect(
         Ok(parsed) => parsed,
         Err(what) => return Ok(unusable(what)),
     };
-    Ok(Evidence::Npm(NpmEvidence {
+    if let (PublishedManifest::Found { unlike, .. }, Some(container)) = (&mut published, &container)
+    {
+        *unlike = published::unlike(tree, &folder, container)?;
+    }
+    let root = match folder.as_str() {
+        "" => None,
+        _ => match tree_file::read(tree, "package.json", MAX_MANIFEST_BYTES)? {
+            TreeFile::Read(bytes) => serde_json::from_slice(without_mark(&bytes)).ok(),
+            TreeFile::Unusable(_) => None,
+        },
+    };
+    let top: &Value = root.as_ref().unwrap_or(&manifest);
+    let declared = declared(tree, top)?;
+    let manager = declared
+        .manager
+        .as_deref()
+        .and_then(|m| m.split('@').next());
+    let lock = lock::find(tree, &name, manager)?;
+    let installs = [top, &manifest].iter().any(|manifest| {
+        let filled = |key: &&str| {
+            let map = manifest.get(*key).and_then(Value::as_object);
+            map.is_some_and(|map| !map.is_empty())
+        };
+        DEPENDENCIES.iter().any(filled)
+    });
+    Ok(Evidence::Npm(Box::new(NpmEvidence {
+        scripts: scripts(&manifest),
+        builds_at_root: root
+            .as_ref()
+            .is_some_and(|root| scripts(root).contains_key("build")),
+        bundles_dependencies: bundles_dependencies(&manifest),
+        installs,
         name,
         version,
-        build_scripts: build_scripts(&manifest),
-        bundles_dependencies: bundles_dependencies(&manifest),
-        published: artifact.map_or(PublishedManifest::NotGiven, |file| published(file, request)),
-    }))
+        folder,
+        declared,
+        lock,
+        published,
+    })))
 }
 
 /// The document with its name and version, or what is wrong with it.
-fn parse(bytes: &[u8]) -> Result<(Value, String, String), &'static str> {
-    // npm skips a byte order mark too
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let manifest: Value = serde_json::from_slice(bytes).map_err(|_| "is not JSON")?;
+pub(super) fn parse(bytes: &[u8]) -> Result<(Value, String, String), &'static str> {
+    let manifest: Value = serde_json::from_slice(without_mark(bytes)).map_err(|_| "is not JSON")?;
     let text = |key: &str| -> Option<String> {
         let text = manifest.get(key)?.as_str()?;
         (!text.is_empty() && text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned())
@@ -70,11 +123,97 @@ fn parse(bytes: &[u8]) -> Result<(Value, String, String), &'static str> {
     Ok((manifest, name, version))
 }
 
-fn build_scripts(manifest: &Value) -> Vec<String> {
+/// npm skips a byte order mark too.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// The folder whose package.json has this name: the root, else the one of this version, else the
+/// nearest to the root. The root where there is none.
+fn folder_of(tree: BorrowedFd<'_>, name: &str, version: &str) -> Result<String, InspectError> {
+    if let TreeFile::Read(bytes) = tree_file::read(tree, "package.json", MAX_MANIFEST_BYTES)?
+        && parse(&bytes).is_ok_and(|(_, found, _)| found == name)
+    {
+        return Ok(String::new());
+    }
+    let mut found: Vec<(bool, usize, String)> = Vec::new();
+    let (mut files, mut left) = (0, MAX_MANIFESTS_BYTES);
+    tree::walk(tree, Order::Ascending, &mut |path, entry| {
+        let Entry::File(file, _) = entry else {
+            return Ok(());
+        };
+        let Some(folder) = path.strip_suffix(b"/package.json") else {
+            return Ok(());
+        };
+        let Ok(folder) = std::str::from_utf8(folder) else {
+            return Ok(());
+        };
+        files += 1;
+        if files > MAX_MANIFESTS || left == 0 || folder.split('/').any(|f| f == "node_modules") {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let limit = MAX_MANIFEST_BYTES.min(left);
+        let read = file.take(limit).read_to_end(&mut bytes);
+        left -= read.map_err(|source| TreeError::Io {
+            path: crate::archive::escape(path),
+            source,
+        })? as u64;
+        if let Ok((_, of, at)) = parse(&bytes)
+            && of == name
+        {
+            found.push((at != version, folder.split('/').count(), folder.to_owned()));
+        }
+        Ok::<_, TreeError>(())
+    })
+    .map_err(|error| InspectError::Tree {
+        path: String::new(),
+        source: io::Error::other(error),
+    })?;
+    Ok(found
+        .into_iter()
+        .min()
+        .map_or_else(String::new, |(_, _, folder)| folder))
+}
+
+/// What the tree says of the tools that its author uses.
+fn declared(tree: BorrowedFd<'_>, manifest: &Value) -> Result<Declared, InspectError> {
+    let text = |value: Option<&Value>| {
+        let text = value?.as_str()?;
+        (text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned())
+    };
+    let volta = manifest.get("volta");
+    let mut node = text(volta.and_then(|volta| volta.get("node")));
+    for file in [".nvmrc", ".node-version"] {
+        if node.is_none()
+            && let TreeFile::Read(bytes) = tree_file::read(tree, file, MAX_TEXT_BYTES as u64)?
+        {
+            let text = String::from_utf8_lossy(&bytes)
+                .trim()
+                .trim_start_matches('v')
+                .to_owned();
+            node = text
+                .starts_with(|c: char| c.is_ascii_digit())
+                .then_some(text);
+        }
+    }
+    Ok(Declared {
+        node,
+        npm: None,
+        manager: text(manifest.get("packageManager")),
+    })
+}
+
+fn scripts(manifest: &Value) -> BTreeMap<String, String> {
     let scripts = manifest.get("scripts");
-    let has = |name: &&&str| scripts.and_then(|s| s.get(**name)).is_some();
-    let found = BUILD_SCRIPTS.iter().filter(has);
-    found.map(|name| (*name).to_owned()).collect()
+    let text = |name: &&str| {
+        let text = scripts?.get(*name)?.as_str()?;
+        Some((
+            (*name).to_owned(),
+            text.chars().take(MAX_SCRIPT_CHARS).collect(),
+        ))
+    };
+    BUILD_SCRIPTS.iter().filter_map(text).collect()
 }
 
 fn bundles_dependencies(manifest: &Value) -> bool {
@@ -86,37 +225,4 @@ fn bundles_dependencies(manifest: &Value) -> bool {
             Value::Array(list) => !list.is_empty(),
             Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Object(_) => true,
         })
-}
-
-fn published(mut file: File, request: &InspectRequest) -> PublishedManifest {
-    let unreadable = |detail: String| PublishedManifest::Unreadable { detail };
-    let mut wanted = Wanted::new(is_manifest, MAX_MANIFEST_BYTES);
-    if let Err(error) = std::io::Seek::rewind(&mut file) {
-        return unreadable(error.to_string());
-    }
-    match gzip::walk(file, &request.limits, Some(&mut wanted)) {
-        Err(error) => return unreadable(error.to_string()),
-        Ok(gzip) => match gzip.tar {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return unreadable(error.to_string()),
-            None => return unreadable("not one gzip stream with a tar in it".to_owned()),
-        },
-    }
-    match wanted.found.as_slice() {
-        [] => unreadable("no package.json in it".to_owned()),
-        [bytes] => match parse(bytes) {
-            Ok((_, name, version)) => PublishedManifest::Found { name, version },
-            Err(what) => unreadable(format!("its package.json {what}")),
-        },
-        _ => unreadable("more than one package.json in its top folder".to_owned()),
-    }
-}
-
-/// npm takes off the first folder, whatever its name is; `package` is the usual one.
-fn is_manifest(name: &[u8]) -> bool {
-    let name = name.strip_prefix(b"./").unwrap_or(name);
-    let mut parts = name.split(|byte| *byte == b'/');
-    parts.next().is_some_and(|folder| !folder.is_empty())
-        && parts.next() == Some(b"package.json")
-        && parts.next().is_none()
 }

