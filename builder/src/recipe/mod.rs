@@ -205,6 +205,46 @@ pub enum Evidence {
     },
 }
 
+impl Evidence {
+    /// The commit that an artifact says it is of, and whether it says that its tree had changes.
+    #[must_use]
+    pub fn says_of_source(&self) -> (Option<&str>, bool) {
+        match self {
+            Self::Cargo(cargo) => match &cargo.published {
+                cargo::PublishedCrate::Found(facts) => {
+                    let vcs = facts.vcs.as_ref();
+                    let commit = vcs.and_then(|vcs| vcs.commit.as_deref());
+                    (commit, vcs.is_some_and(|vcs| vcs.dirty))
+                }
+                cargo::PublishedCrate::NotGiven | cargo::PublishedCrate::Unreadable { .. } => {
+                    (None, false)
+                }
+            },
+            Self::Deb(_) | Self::Generic | Self::Npm(_) | Self::Pypi(_) | Self::Unusable { .. } => {
+                (None, false)
+            }
+        }
+    }
+
+    /// Files of an artifact that the tree has not, or has otherwise, where a recipe looks for that.
+    #[must_use]
+    pub fn unlike(&self) -> Option<&source_files::Unlike> {
+        match self {
+            Self::Npm(npm) => match &npm.published {
+                npm::PublishedManifest::Found { unlike, .. } => Some(unlike),
+                npm::PublishedManifest::NotGiven | npm::PublishedManifest::Unreadable { .. } => {
+                    None
+                }
+            },
+            Self::Cargo(_)
+            | Self::Deb(_)
+            | Self::Generic
+            | Self::Pypi(_)
+            | Self::Unusable { .. } => None,
+        }
+    }
+}
+
 /// What the operator's configuration says about how to build a project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

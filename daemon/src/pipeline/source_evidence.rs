@@ -7,8 +7,6 @@ use countersign_attest::escape::printable;
 use countersign_attest::statement::SignatureState;
 use countersign_builder::compare::{Comparison, DifferenceKind};
 use countersign_builder::recipe::Evidence;
-use countersign_builder::recipe::cargo::PublishedCrate;
-use countersign_builder::recipe::npm::PublishedManifest;
 use countersign_builder::recipe::source_files::Unlike;
 use serde::{Deserialize, Serialize};
 
@@ -101,10 +99,12 @@ pub(crate) fn findings(
     comparison: Option<&Comparison>,
 ) -> Vec<Finding> {
     let mut all = Vec::new();
-    if let (Some(unlike), Some(comparison)) = (unlike(evidence), comparison) {
+    if let (Some(unlike), Some(comparison)) = (evidence.unlike(), comparison) {
         all.extend(not_in_source(unlike, comparison));
     }
-    let (commit, dirty) = claims(published, evidence);
+    let (commit, dirty) = evidence.says_of_source();
+    let commit = commit.map(str::to_owned);
+    let commit = commit.or_else(|| published.claims.commit.map(|commit| commit.to_string()));
     let own = resolved.release.commit.to_string();
     // a shortened name is still a name
     if let Some(claimed) = commit.filter(|claimed| claimed.len() < 7 || !own.starts_with(claimed)) {
@@ -127,35 +127,6 @@ pub(crate) fn findings(
         SignatureState::Valid | SignatureState::Unsigned | SignatureState::Unchecked => {}
     }
     all
-}
-
-/// The commit that an artifact says it is of, and whether it says that the tree had changes.
-fn claims(published: &Published, evidence: &Evidence) -> (Option<String>, bool) {
-    let said = published.claims.commit.map(|commit| commit.to_string());
-    match evidence {
-        Evidence::Cargo(cargo) => match &cargo.published {
-            PublishedCrate::Found(facts) => match &facts.vcs {
-                Some(vcs) => (vcs.commit.clone().or(said), vcs.dirty),
-                None => (said, false),
-            },
-            PublishedCrate::NotGiven | PublishedCrate::Unreadable { .. } => (said, false),
-        },
-        Evidence::Generic | Evidence::Npm(_) | Evidence::Pypi(_) | Evidence::Unusable { .. } => {
-            (said, false)
-        }
-    }
-}
-
-fn unlike(evidence: &Evidence) -> Option<&Unlike> {
-    match evidence {
-        Evidence::Npm(npm) => match &npm.published {
-            PublishedManifest::Found { unlike, .. } => Some(unlike),
-            PublishedManifest::NotGiven | PublishedManifest::Unreadable { .. } => None,
-        },
-        Evidence::Cargo(_) | Evidence::Generic | Evidence::Pypi(_) | Evidence::Unusable { .. } => {
-            None
-        }
-    }
 }
 
 /// Files that the tree has not and that our build did not make either.

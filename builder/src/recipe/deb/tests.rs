@@ -66,6 +66,7 @@ fn ask(file_name: &str, purl: Option<&str>, hints: &Hints) -> Next {
         published_on: None,
         stage: Stage::Candidate,
         yanked: false,
+        claims: crate::release::Claims::default(),
     };
     let capabilities = Capabilities {
         architecture: "x86_64".into(),
