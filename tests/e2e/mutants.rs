@@ -225,6 +225,7 @@ impl Bench {
             published_on: None,
             stage: Stage::Released,
             yanked: false,
+            claims: countersign_builder::release::Claims::default(),
         };
         let judgement = judge::judge(&Case {
             published: &release,
