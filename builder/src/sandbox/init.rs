@@ -170,7 +170,12 @@ fn prepare_work_space(spec: &Spec, channel: &mut Channel) -> Result<(), SandboxE
     for folder in [home, source] {
         fs::create_dir_all(folder).doing_or(&format!("making {folder}"), room)?;
     }
-    source::receive(channel, Path::new(source), spec.file_time)
+    source::receive(channel, Path::new(source), spec.file_time)?;
+    // what was made on the way there must not tell when
+    for folder in [home, "/build"] {
+        source::settle(Path::new(folder), spec.file_time)?;
+    }
+    Ok(())
 }
 
 /// Limits, the scheduler, address layout and Landlock, which every step inherits. Returns the

@@ -22,7 +22,7 @@ use crate::plan::{Limits, Network};
 
 use super::fault::{Doing, SandboxError};
 use super::spec::Spec;
-use super::{apart, proc, sys};
+use super::{apart, proc, source, sys};
 
 /// Where the new root is put together. What the host has there is covered, in this mount namespace.
 const NEW_ROOT: &str = "/tmp";
@@ -88,6 +88,11 @@ pub(crate) fn enter_new_root(
     work_space(spec, mode)?;
     sethostname(&spec.profile.host_name).doing("setting the host name")?;
     sys::set_domain_name(&spec.profile.domain_name).doing("setting the domain name")?;
+    // nothing that a build can see tells when it was made
+    let own = if spec.root.is_some() { COVERS } else { "/etc" };
+    for folder in [own, "/dev", ""] {
+        source::settle(Path::new(&inside(folder)), spec.file_time)?;
+    }
     change_root()
 }
 
@@ -289,7 +294,10 @@ fn settings(spec: &Spec) -> Result<(), SandboxError> {
     ] {
         let file = format!("{}/{name}", inside(own));
         match &spec.root {
-            None => fs::write(file, text).doing(&format!("writing /etc/{name}"))?,
+            None => {
+                fs::write(&file, text).doing(&format!("writing /etc/{name}"))?;
+                source::settle(Path::new(&file), spec.file_time)?;
+            }
             Some(_) => cover_setting(name, &file, text)?,
         }
     }
@@ -391,6 +399,7 @@ fn work_space(spec: &Spec, mode: IdMode) -> Result<(), SandboxError> {
         let (what, target) = (format!("making {path}"), inside(path));
         fs::create_dir(&target).doing(&what)?;
         fs::set_permissions(&target, Permissions::from_mode(permissions)).doing(&what)?;
+        source::settle(Path::new(&target), spec.file_time)?;
         let name = CString::new(target.as_str())
             .map_err(io::Error::other)
             .doing(&what)?;

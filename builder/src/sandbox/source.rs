@@ -158,7 +158,8 @@ fn write_file(from: &mut Channel, path: &Path, executable: bool) -> Result<(), C
     }
 }
 
-fn settle(path: &Path, epoch: i64) -> Result<(), SandboxError> {
+/// Sets the times of a file or folder.
+pub(crate) fn settle(path: &Path, epoch: i64) -> Result<(), SandboxError> {
     let time = TimeSpec::new(epoch, 0);
     let flag = UtimensatFlags::NoFollowSymlink;
     utimensat(AT_FDCWD, path, &time, &time, flag).doing("setting the time of a source file")

@@ -15,6 +15,7 @@ mod left;
 mod lifetime;
 mod limits;
 mod outputs;
+mod seen;
 mod steps;
 mod timing;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Some("act") => acts::main(rest),
         Some("confined") => confinement::child(rest),
         Some("caller") => lifetime::caller(rest),
+        Some("seen") => seen::main(),
         Some("with-secret") => hostile::with_secret(rest),
         Some("time") => timing::main(rest),
         filter => all(filter.filter(|word| !word.starts_with('-')).unwrap_or("")),
@@ -69,6 +71,7 @@ fn all(filter: &str) -> ExitCode {
         limits::CASES,
         confinement::CASES,
         calls::CASES,
+        seen::CASES,
     ]
     .iter()
     .chain(hostile::CASES)
