@@ -83,13 +83,14 @@ pub(crate) fn enter_new_root(
         attach(&target, &tree)?;
     }
     settings(spec)?;
-    proc::make(spec, &inside("/proc"), &inside("/etc/proc"))?;
+    // the /etc of another root is not ours to write into
+    let own = if spec.root.is_some() { COVERS } else { "/etc" };
+    proc::make(spec, &inside("/proc"), &format!("{}/proc", inside(own)))?;
     devices()?;
     work_space(spec, mode)?;
     sethostname(&spec.profile.host_name).doing("setting the host name")?;
     sys::set_domain_name(&spec.profile.domain_name).doing("setting the domain name")?;
     // nothing that a build can see tells when it was made
-    let own = if spec.root.is_some() { COVERS } else { "/etc" };
     for folder in [own, "/dev", ""] {
         source::settle(Path::new(&inside(folder)), spec.file_time)?;
     }
