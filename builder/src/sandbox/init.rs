@@ -202,7 +202,7 @@ fn settle(spec: &Spec) -> Result<u64, SandboxError> {
     personality::set(persona).doing("fixing the address layout")?;
     if spec.stands(Wall::FileRules) {
         let write = ["/build", "/tmp", "/dev"].map(|path| Place::Path(Path::new(path)));
-        landlock::restrict_where_possible(&[Place::Path(Path::new("/"))], &write)?;
+        landlock::restrict(&[Place::Path(Path::new("/"))], &write)?;
     }
     Ok(u64::from(persona.bits().cast_unsigned()))
 }

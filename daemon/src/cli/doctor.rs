@@ -34,6 +34,10 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
         Format::Json => output::json(&found)?,
         Format::Text => {
             let mut text = format!("machine  {}\n", found.architecture);
+            let profile = countersign_builder::sandbox::PROFILE;
+            let ids = serde_json::to_value(found.id_mode).unwrap_or_default();
+            let ids = ids.as_str().unwrap_or("no sandbox works here");
+            text.push_str(&format!("sandbox  {profile}, ids: {ids}\n"));
             for check in &found.checks {
                 match &check.problem {
                     None => text.push_str(&format!("ok       {}\n", check.name)),

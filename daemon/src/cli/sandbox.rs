@@ -129,7 +129,7 @@ fn enforced(found: &EnvironmentFound) -> String {
         "profile     {}\n\
          ids         {}\n\
          namespaces  user (two), mount, pid, network, ipc, uts, cgroup, time\n\
-         filters     system calls, no new privileges, no capability\n\
+         filters     system calls (seccomp), files (landlock), no new privileges, no capability\n\
          limits      {} s, {} bytes of memory ({}), {} processes ({}), processors ({}), \
          {} bytes in {} files on disk, {} bytes of log",
         found.profile,
