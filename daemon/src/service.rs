@@ -439,7 +439,7 @@ impl Service {
     }
 
     fn attestations(&self) -> PathBuf {
-        self.config.data.join("attestations")
+        self.config.data.join(crate::store::ATTESTATIONS)
     }
 }
 

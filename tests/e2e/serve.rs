@@ -239,6 +239,7 @@ fn programs(world: &World, daemon: &Daemon, release: &Value) {
                     .contains("application/vnd.dsse.envelope.v1+json")
             );
             assert_eq!(served.json()["signatures"][0]["keyid"], statement["keyId"]);
+            exports(world, daemon, artifact, statement);
         }
     }
     for (id, file) in [
@@ -257,6 +258,27 @@ fn programs(world: &World, daemon: &Daemon, release: &Value) {
             fs::read(world.path(file)).expect("a key"),
             "{file}"
         );
+    }
+}
+
+/// An envelope in its other forms, as they stand in the folder.
+fn exports(world: &World, daemon: &Daemon, artifact: &Value, statement: &Value) {
+    let (digest, kind) = (text(statement, "/digest"), text(statement, "/kind"));
+    let file = |name: String| fs::read(world.path("data/attestations").join(name));
+    let bundle = daemon.get(&format!("{}/bundle", text(statement, "/url")));
+    assert!(
+        bundle
+            .head
+            .contains("application/vnd.dev.sigstore.bundle.v0.3+json")
+    );
+    let written = file(format!("{digest}.{kind}.sigstore.json")).expect("a bundle");
+    assert_eq!(bundle.body, written);
+    let link = daemon.ask("GET", &format!("{}/link", text(statement, "/url")));
+    if kind == "verdict" && artifact["verdict"] == "reproduced" {
+        assert_eq!(link.body, file(format!("{digest}.link")).expect("a link"));
+        assert_eq!(link.json()["signed"]["_type"], "link");
+    } else {
+        assert_eq!(link.status, 404, "{}", link.head);
     }
 }
 

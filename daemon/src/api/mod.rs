@@ -26,7 +26,7 @@ use crate::difference::Difference;
 use crate::web::{self, About};
 use find::Find;
 use problem::Problem;
-use view::{ReleaseSummary, ViewError, Views};
+use view::{Export, ReleaseSummary, ViewError, Views};
 
 /// Releases on a page when nobody says how many.
 const PAGE: u32 = 50;
@@ -73,7 +73,7 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
 }
 
 /// The routes for programs. The document at the first one describes each of them.
-fn programs() -> [(&'static str, MethodRouter<Shared>); 9] {
+fn programs() -> [(&'static str, MethodRouter<Shared>); 11] {
     [
         ("/api/v1/openapi.json", get(openapi)),
         ("/api/v1/releases", get(releases)),
@@ -86,6 +86,8 @@ fn programs() -> [(&'static str, MethodRouter<Shared>); 9] {
         ("/by-digest/{digest}", get(by_digest)),
         ("/plans/{digest}", get(plan)),
         ("/attestations/{digest}", get(attestation)),
+        ("/attestations/{digest}/bundle", get(bundle)),
+        ("/attestations/{digest}/link", get(link)),
         ("/keys/{file}", get(key)),
     ]
 }
@@ -271,6 +273,42 @@ async fn attestation(State(shared): State<Shared>, digest: Segment) -> Result<Re
     let found = shared.views.statement(sha256).await?;
     let bytes = found.ok_or(Problem::NotFound("no attestation has this digest"))?;
     by_name(&sha256, "application/vnd.dsse.envelope.v1+json", bytes)
+}
+
+async fn bundle(State(shared): State<Shared>, digest: Segment) -> Result<Response, Problem> {
+    let media_type = countersign_attest::bundle::MEDIA_TYPE;
+    export(
+        &shared,
+        &digest,
+        Export::Bundle,
+        media_type,
+        "sigstore.json",
+    )
+    .await
+}
+
+async fn link(State(shared): State<Shared>, digest: Segment) -> Result<Response, Problem> {
+    export(&shared, &digest, Export::Link, "application/json", "link").await
+}
+
+async fn export(
+    shared: &Shared,
+    digest: &Segment,
+    form: Export,
+    media_type: &'static str,
+    suffix: &str,
+) -> Result<Response, Problem> {
+    let sha256 = named(digest)?;
+    let found = shared.views.export(sha256, form).await?;
+    let bytes = found.ok_or(Problem::NotFound(
+        "no attestation has this digest, or it has no such form",
+    ))?;
+    let name = format!("attachment; filename=\"{sha256}.{suffix}\"");
+    let headers = [
+        (header::CONTENT_TYPE, media_type.to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok((headers, bytes).into_response())
 }
 
 /// A public key that is in use here. Who takes it from here compares its fingerprint with what the

@@ -125,6 +125,14 @@ impl Views for Memory {
         let found = self.statements.iter().find(|s| s.0 == sha256);
         self.answer(found.map(|s| s.1.clone()))
     }
+
+    fn export(&self, sha256: Sha256, form: Export) -> Answer<'_, Option<Vec<u8>>> {
+        let found = self.statements.iter().find(|s| s.0 == sha256);
+        self.answer(found.map(|_| match form {
+            Export::Bundle => b"{\"bundle\":1}".to_vec(),
+            Export::Link => b"{\"link\":1}".to_vec(),
+        }))
+    }
 }
 
 /// A release whose rebuild differs, with every field set.
@@ -341,6 +349,10 @@ async fn what_is_unknown_or_malformed_is_a_problem() {
         (format!("/by-digest/sha512:{unknown512}"), 404),
         (format!("/plans/sha256:{unknown}"), 404),
         (format!("/attestations/sha256:{unknown}"), 404),
+        (format!("/attestations/sha256:{unknown}/bundle"), 404),
+        (format!("/attestations/sha256:{unknown}/link"), 404),
+        (format!("/attestations/sha256:{unknown}/other"), 404),
+        ("/attestations/..%2f..%2fetc/link".to_owned(), 400),
         ("/api/v1/releases/9".to_owned(), 404),
         ("/api/v1/nothing".to_owned(), 404),
         ("/keys/0123.pem".to_owned(), 404),

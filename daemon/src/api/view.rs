@@ -50,6 +50,18 @@ pub(crate) trait Views: Send + Sync + 'static {
 
     /// A published envelope, named by the digest of exactly these bytes.
     fn statement(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>>;
+
+    /// A published envelope, named by its own digest, in another form; `None` where there is none.
+    fn export(&self, sha256: Sha256, form: Export) -> Answer<'_, Option<Vec<u8>>>;
+}
+
+/// Another form of an envelope, for software that reads only that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Export {
+    /// A Sigstore bundle with the envelope's own signature.
+    Bundle,
+    /// A legacy in-toto link; there for `reproduced` alone.
+    Link,
 }
 
 /// A release in a list.

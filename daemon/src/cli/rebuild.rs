@@ -371,14 +371,14 @@ async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Re
             };
             let kind = facts.kind.word();
             let bundle = signers.bundle(&facts, &envelope)?;
-            let bundle_name = issue::bundle_name(facts.kind, &envelope);
+            let sha256 = Sha256::of(&envelope);
             let name = issue::envelope_name(facts.kind, &envelope);
             keep(kind, "dsse", name, envelope);
             if let Some(bundle) = bundle {
-                keep(kind, "bundle", bundle_name, bundle);
+                keep(kind, "bundle", issue::bundle_name(kind, &sha256), bundle);
             }
             if let Some(link) = issue::link(signers, &facts).await? {
-                keep("link", "metablock", issue::link_name(&link), link);
+                keep("link", "metablock", issue::link_name(&sha256), link);
             }
         }
         artifacts.push(artifact(result, attestations));

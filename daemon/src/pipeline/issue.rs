@@ -79,13 +79,13 @@ async fn advance_one(
             .map_err(store_fault)?;
         crash::point("logged");
     }
-    let kind = statement.facts.kind;
+    let (kind, sha256) = (statement.facts.kind, Sha256::of(&envelope));
     write_new(folder, &envelope_name(kind, &envelope), &envelope)?;
     if let Some(bundle) = signers.bundle(&statement.facts, &envelope)? {
-        write_new(folder, &bundle_name(kind, &envelope), &bundle)?;
+        write_new(folder, &bundle_name(kind.word(), &sha256), &bundle)?;
     }
     if let Some(link) = link(signers, &statement.facts).await? {
-        write_new(folder, &link_name(&link), &link)?;
+        write_new(folder, &link_name(&sha256), &link)?;
     }
     crash::point("file-written");
     store
@@ -116,14 +116,14 @@ pub(crate) fn envelope_name(kind: Kind, envelope: &[u8]) -> String {
 
 /// The file name of a bundle: that of the envelope in it, so that the two stand side by side.
 #[must_use]
-pub(crate) fn bundle_name(kind: Kind, envelope: &[u8]) -> String {
-    format!("{}.{}.sigstore.json", Sha256::of(envelope), kind.word())
+pub(crate) fn bundle_name(kind: &str, envelope: &Sha256) -> String {
+    format!("{envelope}.{kind}.sigstore.json")
 }
 
-/// The file name of a legacy link.
+/// The file name of a legacy link: that of the envelope with the verdict that it goes with.
 #[must_use]
-pub(crate) fn link_name(link: &[u8]) -> String {
-    format!("{}.link", Sha256::of(link))
+pub(crate) fn link_name(envelope: &Sha256) -> String {
+    format!("{envelope}.link")
 }
 
 /// Writes a file that is whole or not there, and durable once this returns.

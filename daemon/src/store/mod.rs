@@ -23,6 +23,8 @@ type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 const SCHEMA: &str = include_str!("schema.sql");
 const FROM_1: &str = include_str!("schema-from-1.sql");
 const SCHEMA_VERSION: i64 = 2;
+/// The folder of envelopes, bundles and links in a data folder.
+pub(crate) const ATTESTATIONS: &str = "attestations";
 
 /// Why the store could not do what was asked. Always a fault of ours.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,8 @@ pub(crate) enum StoreError {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pool: SqlitePool,
+    // files that stand beside published envelopes; written by [`crate::pipeline::issue`]
+    attestations: PathBuf,
     // held for as long as any clone lives
     _lock: Option<std::sync::Arc<File>>,
 }
@@ -111,6 +115,7 @@ impl Store {
         let pool = connect(&path, true).await?;
         let store = Self {
             pool,
+            attestations: folder.join(ATTESTATIONS),
             _lock: Some(std::sync::Arc::new(lock)),
         };
         store.make_schema(&path).await?;
@@ -128,6 +133,7 @@ impl Store {
         }
         let store = Self {
             pool: connect(&path, false).await?,
+            attestations: folder.join(ATTESTATIONS),
             _lock: None,
         };
         match store.schema_version().await? {

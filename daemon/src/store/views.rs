@@ -17,11 +17,11 @@ use super::releases::time;
 use super::{Store, StoreError, corrupt, from_json, parsed};
 use crate::api::find::Find;
 use crate::api::view::{
-    Answer, ArtifactSummary, ArtifactView, EventView, Match, RebuildView, ReleaseSummary,
+    Answer, ArtifactSummary, ArtifactView, EventView, Export, Match, RebuildView, ReleaseSummary,
     ReleaseView, StatementKind, StatementView, ViewError, Views,
 };
 use crate::difference::Difference;
-use crate::pipeline::ArtifactResult;
+use crate::pipeline::{ArtifactResult, issue};
 
 /// A watched repository, for `status`.
 #[derive(Debug, Clone, Serialize)]
@@ -106,6 +106,31 @@ impl Views for Store {
             .fetch_optional(&self.pool)
             .await
             .map_err(|error| view_error(error.into()))
+        })
+    }
+
+    fn export(&self, sha256: Sha256, form: Export) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let kind: Option<String> = sqlx::query_scalar(
+                "SELECT kind FROM statement WHERE envelope_sha256 = ? AND state = 'published'",
+            )
+            .bind(sha256.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| view_error(error.into()))?;
+            let Some(kind) = kind else {
+                return Ok(None);
+            };
+            let name = match form {
+                Export::Bundle => issue::bundle_name(&kind, &sha256),
+                Export::Link => issue::link_name(&sha256),
+            };
+            let path = self.attestations.join(name);
+            match tokio::fs::read(&path).await {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(view_error(StoreError::Io { path, source })),
+            }
         })
     }
 }
