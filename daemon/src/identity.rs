@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use countersign_attest::statement::{KeyIsolation, Rebuilder};
 
-/// The rebuilder as statements name it.
+/// The rebuilder as statements name it; how its key is kept is the signer's own word.
 #[must_use]
-pub(crate) fn rebuilder(id: &str) -> Rebuilder {
+pub(crate) fn rebuilder(id: &str, key_isolation: KeyIsolation) -> Rebuilder {
     Rebuilder {
         id: id.to_owned(),
         version: BTreeMap::from([(
             "countersign".to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
         )]),
-        // the signer is a process of its own under the daemon's user
-        key_isolation: KeyIsolation::SameUid,
+        key_isolation,
     }
 }

@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use countersign_attest::bundle::{self, BundleError};
 use countersign_attest::dsse::OpenError;
 use countersign_attest::key::PublicKey;
-use countersign_attest::statement::Facts;
+use countersign_attest::statement::{Facts, KeyIsolation};
 
 use crate::keys;
 use crate::signer::{KeySource, Signer, SignerError};
@@ -67,6 +67,12 @@ impl Signers {
     #[must_use]
     pub(crate) fn local_public(&self) -> Option<PublicKey> {
         self.local.as_ref().map(|signer| signer.public())
+    }
+
+    /// How the keys are kept from other processes.
+    #[must_use]
+    pub(crate) fn isolation(&self) -> KeyIsolation {
+        self.first.isolation() // the local one is started in the same way
     }
 
     /// Composes a statement, to be stored before it is signed.

@@ -158,6 +158,12 @@ fn children_with(pid: u32, argument: &str) -> Vec<u32> {
         .collect()
 }
 
+/// Real, effective, saved and file system user.
+fn user_ids(seen: &Seen) -> Vec<u32> {
+    let ids = seen.says("Uid").split_whitespace();
+    ids.map(|id| id.parse().expect("an id")).collect()
+}
+
 #[test]
 fn signers_hold_their_keys_alone() {
     let world = World::new();
@@ -170,6 +176,19 @@ fn signers_hold_their_keys_alone() {
         2,
         "one for the operator's key, one for local sources"
     );
+    let root = user_ids(&look(daemon.pid()).expect("the daemon")) == [0; 4];
+    let users: Vec<Vec<u32>> = signers
+        .iter()
+        .map(|signer| user_ids(&look(*signer).expect("the signer")))
+        .collect();
+    if root {
+        // each an id of its own that no user and no sandbox has
+        let first = countersign_builder::sandbox::SIGNER_ID;
+        for user in &users {
+            assert!(user.iter().all(|id| *id >= first && *id == user[0]), "{users:?}");
+        }
+        assert_ne!(users.first(), users.last());
+    }
     for signer in signers {
         check_confined("the signer", &look(signer).expect("the signer"), 0);
         // nothing of the host's environment is there, and the key is not on a command line

@@ -125,6 +125,7 @@ fn confine_parser(read: &[Place<'_>]) -> Result<(), SandboxError> {
         read,
         write: &[],
         network: Isolation::Nothing,
+        user: None,
         memory_bytes: Some(PARSING_MEMORY),
         file_bytes: Some(0),
     })

@@ -301,6 +301,7 @@ fn try_confinement() -> Result<(), SandboxError> {
         read: &[],
         write: &[],
         network: Isolation::Loopback,
+        user: None,
         memory_bytes: None,
         file_bytes: None,
     })

@@ -8,11 +8,14 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use super::fault::{Doing, SandboxError};
 pub use super::landlock::Place;
@@ -32,10 +35,21 @@ pub struct Confinement<'a> {
     pub write: &'a [Place<'a>],
     /// What network it has.
     pub network: Isolation,
+    /// A host id of nobody, to be taken where root starts this child; `None` keeps the user.
+    pub user: Option<u32>,
     /// Most bytes of address space; `None` leaves the host's limit.
     pub memory_bytes: Option<u64>,
     /// Most bytes of one file that it writes; `None` leaves the host's limit.
     pub file_bytes: Option<u64>,
+}
+
+/// What locking in has come to.
+#[derive(Debug)]
+pub struct Confined {
+    /// The listener, where the network is [`Isolation::Loopback`].
+    pub listener: Option<TcpListener>,
+    /// Whether this process now has the user that [`Confinement::user`] asked for.
+    pub own_user: bool,
 }
 
 /// What network a confined child has. Never the host's.
@@ -64,19 +78,21 @@ pub fn enter() -> Result<(), SandboxError> {
     die_with_parent()
 }
 
-/// Locks this process in. Returns the listener where the network is [`Isolation::Loopback`].
+/// Locks this process in.
 ///
 /// Descriptors that are open stay usable. After this, only what [`Confinement`] names is reachable,
 /// for good.
 ///
 /// # Errors
 /// When the system lacks a wall; the process must then not go on.
-pub fn parsing(keep: &Confinement<'_>) -> Result<Option<TcpListener>, SandboxError> {
-    let fresh = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS;
-    unshare(fresh).doing_or("making a user and a network namespace", USER_NAMESPACES)?;
+pub fn parsing(keep: &Confinement<'_>) -> Result<Confined, SandboxError> {
+    let fresh = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    let apart = keep.user.filter(|_| geteuid().is_root());
+    let namespaces = match apart {
+        Some(_) => fresh, // of root itself: an ordinary user may not be allowed a user namespace
+        None => fresh | CloneFlags::CLONE_NEWUSER,
+    };
+    unshare(namespaces).doing_or("making a user and a network namespace", USER_NAMESPACES)?;
     let listener = match keep.network {
         Isolation::Nothing => None,
         Isolation::Loopback => {
@@ -92,10 +108,34 @@ pub fn parsing(keep: &Confinement<'_>) -> Result<Option<TcpListener>, SandboxErr
     if let Some(bytes) = keep.file_bytes {
         limit(Resource::RLIMIT_FSIZE, bytes)?;
     }
-    drop_privileges(0)?;
+    let own_user = match apart {
+        None => false,
+        Some(user) => {
+            drop_bounding_set()?;
+            become_user(user)?
+        }
+    };
+    // a user of nobody's is out of reach already, and may not be allowed a namespace besides
+    match apart.map_or(Ok(()), |_| unshare(CloneFlags::CLONE_NEWUSER)) {
+        Ok(()) => drop_bounding_set()?, // a new namespace begins with a full one
+        Err(_) if own_user => {}
+        Err(error) => return Err(error).doing_or("making a user namespace", USER_NAMESPACES),
+    }
+    keep_capabilities(0)?;
     landlock::restrict(keep.read, keep.write)?;
     seccomp::parsing(keep.network == Isolation::Loopback)?;
-    Ok(listener)
+    Ok(Confined { listener, own_user })
+}
+
+/// Becomes a user that is nobody else. `false` where this system has no such id (in a container, say).
+fn become_user(user: u32) -> Result<bool, SandboxError> {
+    let (gid, uid) = (Gid::from_raw(user), Uid::from_raw(user));
+    setgroups(&[]).doing("dropping groups")?;
+    match setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)) {
+        Ok(()) => Ok(true),
+        Err(Errno::EINVAL) => Ok(false),
+        Err(error) => Err(error).doing("becoming a user of its own"),
+    }
 }
 
 /// Locks in a process that needs the host's network (the mirror): no file but those, no privilege, no

@@ -89,7 +89,10 @@ pub(super) fn make(spec: &Spec, target: &str, covers: &str) -> Result<(), Sandbo
         cover(&format!("{covers}/{}", flat(name)), target, name)?;
     }
     for name in HIDDEN {
-        cover(&hidden, target, name)?;
+        let open = fs::metadata(format!("{target}/{name}")).map(|m| m.permissions().mode() & 0o006);
+        if open.is_ok_and(|bits| bits != 0) {
+            cover(&hidden, target, name)?;
+        }
     }
     for name in EMPTY {
         cover(&empty, target, name)?;

@@ -64,12 +64,13 @@ pub(crate) fn child(arguments: &[String]) -> ExitCode {
             read: &[Place::Path(Path::new(read))],
             write: &[Place::Path(Path::new(write))],
             network,
+            user: None,
             memory_bytes: Some(1 << 30),
             file_bytes: Some(1 << 20),
         })
     });
     let listener = match confined {
-        Ok(listener) => listener,
+        Ok(confined) => confined.listener,
         Err(error) => {
             println!("confining: {}", crate::bench::shown(error));
             return ExitCode::from(4);

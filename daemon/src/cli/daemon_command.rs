@@ -49,7 +49,7 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         None,
         Box::new(|_| {}),
     )?);
-    let rebuilder = identity::rebuilder(&config.rebuilder.id);
+    let rebuilder = identity::rebuilder(&config.rebuilder.id, signers.isolation());
     let service = Service::new(
         Arc::clone(&config),
         store.clone(),

@@ -355,7 +355,7 @@ struct ReportAttempt {
 
 /// Signs what was found and writes it to the folder; nothing is written where anything is refused.
 async fn report(findings: &Findings, signers: &Signers, out: &Path) -> Result<Report, Trouble> {
-    let rebuilder = identity::rebuilder(ONE_SHOT);
+    let rebuilder = identity::rebuilder(ONE_SHOT, signers.isolation());
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     let mut artifacts = Vec::new();
     for result in &findings.artifacts {

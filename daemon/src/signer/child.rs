@@ -7,11 +7,11 @@ use std::io;
 use std::process::ExitCode;
 
 use countersign_attest::key::PrivateKey;
-use countersign_attest::statement::{Contradiction, Custody, Facts, compose};
+use countersign_attest::statement::{Custody, Facts, KeyIsolation, compose};
 use countersign_attest::{dsse, link};
 use countersign_builder::channel::{Channel, ChannelError};
 use countersign_builder::sandbox::confine::{self, Confinement, Isolation};
-use countersign_builder::sandbox::process;
+use countersign_builder::sandbox::{SIGNER_ID, process};
 
 use super::{Answer, KeySource, Request};
 use crate::keys;
@@ -39,37 +39,56 @@ fn run() -> Result<(), ChannelError> {
 /// Obtains the key, locks this process in, and only then serves.
 pub(super) fn serve(
     mut channel: Channel,
-    lock_in: impl FnOnce() -> io::Result<()>,
+    lock_in: impl FnOnce(&KeySource) -> io::Result<KeyIsolation>,
 ) -> Result<(), ChannelError> {
     let source: KeySource = channel.receive_message()?;
     let key = match obtain(&source) {
         Ok(key) => key,
         Err(message) => return channel.send(&Answer::Fault { message }),
     };
-    if let Err(error) = lock_in() {
-        let message = format!("locking the signer in: {error}");
-        return channel.send(&Answer::Fault { message });
-    }
+    let isolation = match lock_in(&source) {
+        Ok(isolation) => isolation,
+        Err(error) => {
+            let message = format!("locking the signer in: {error}");
+            return channel.send(&Answer::Fault { message });
+        }
+    };
+    let seat = Seat {
+        key,
+        custody: source.custody(),
+        isolation,
+    };
     loop {
         let request: Request = match channel.receive_message() {
             Err(ChannelError::Closed) => return Ok(()),
             other => other?,
         };
-        channel.send(&answer(request, source.custody(), &key))?;
+        channel.send(&seat.answer(request))?;
     }
 }
 
-/// Gives up what signing does not need, for good, now that the key has been read.
-fn lock_in() -> io::Result<()> {
-    confine::parsing(&Confinement {
+/// Gives up what signing does not need, for good, now that the key has been read. Started by root, a
+/// signer takes an id that nobody else has, so that not even root's other children can look into it.
+fn lock_in(source: &KeySource) -> io::Result<KeyIsolation> {
+    let seat = match source {
+        KeySource::File { .. } => 0,
+        KeySource::Local { .. } => 1,
+        KeySource::Ephemeral => 2,
+    };
+    let confined = confine::parsing(&Confinement {
         read: &[],
         write: &[],
         network: Isolation::Nothing,
+        user: Some(SIGNER_ID + seat),
         memory_bytes: Some(MEMORY_BYTES),
         file_bytes: Some(0),
     })
-    .map(|_| ())
-    .map_err(io::Error::other)
+    .map_err(io::Error::other)?;
+    Ok(if confined.own_user {
+        KeyIsolation::SeparateUid
+    } else {
+        KeyIsolation::SameUid
+    })
 }
 
 fn obtain(source: &KeySource) -> Result<PrivateKey, String> {
@@ -80,40 +99,61 @@ fn obtain(source: &KeySource) -> Result<PrivateKey, String> {
     key.map_err(|error| with_causes(&error))
 }
 
-fn answer(request: Request, custody: Custody, key: &PrivateKey) -> Answer {
-    match request {
-        Request::Public => Answer::Public {
-            pem: key.public().to_pem(),
-        },
-        Request::Draft { facts } => match compose(&facts, custody) {
-            Ok(statement) => document(statement),
-            Err(error) => refused(&error),
-        },
-        Request::Sign { facts, statement } => sign(&facts, &statement, custody, key),
-        Request::Link { facts } => match link::sign(&facts, custody, key) {
-            Ok(link) => document(link),
-            Err(error) if error.is_refusal() => refused(&error),
-            Err(error) => Answer::Fault {
-                message: with_causes(&error),
-            },
-        },
-    }
+/// What a signer signs with, and what it may say of itself.
+struct Seat {
+    key: PrivateKey,
+    custody: Custody,
+    isolation: KeyIsolation,
 }
 
-/// Signs what it composes itself, and only if that is what the host has stored.
-fn sign(facts: &Facts, drafted: &str, custody: Custody, key: &PrivateKey) -> Answer {
-    let composed: Result<Vec<u8>, Contradiction> = compose(facts, custody);
-    match composed {
-        Err(error) => refused(&error),
-        Ok(statement) if statement != drafted.as_bytes() => Answer::Refused {
-            message: "the facts do not compose the statement that is to be signed".into(),
-        },
-        Ok(statement) => match dsse::sign(&statement, key) {
-            Ok(envelope) => document(envelope),
-            Err(error) => Answer::Fault {
-                message: with_causes(&error),
+impl Seat {
+    fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Public => Answer::Public {
+                pem: self.key.public().to_pem(),
+                isolation: self.isolation,
             },
-        },
+            Request::Draft { facts } => match self.compose(&facts) {
+                Ok(statement) => document(statement),
+                Err(refusal) => refusal,
+            },
+            Request::Sign { facts, statement } => self.sign(&facts, &statement),
+            Request::Link { facts } => match link::sign(&facts, self.custody, &self.key) {
+                Ok(link) => document(link),
+                Err(error) if error.is_refusal() => refused(&error),
+                Err(error) => Answer::Fault {
+                    message: with_causes(&error),
+                },
+            },
+        }
+    }
+
+    /// Composes a statement that does not say more of this signer than is so. A weaker claim, drafted
+    /// before a move to a better place, may stand.
+    fn compose(&self, facts: &Facts) -> Result<Vec<u8>, Answer> {
+        let claimed = facts.rebuilder.key_isolation;
+        if claimed != self.isolation && claimed != KeyIsolation::SameUid {
+            return Err(Answer::Refused {
+                message: "the facts say that the key is kept better than it is".into(),
+            });
+        }
+        compose(facts, self.custody).map_err(|error| refused(&error))
+    }
+
+    /// Signs what it composes itself, and only if that is what the host has stored.
+    fn sign(&self, facts: &Facts, drafted: &str) -> Answer {
+        match self.compose(facts) {
+            Err(refusal) => refusal,
+            Ok(statement) if statement != drafted.as_bytes() => Answer::Refused {
+                message: "the facts do not compose the statement that is to be signed".into(),
+            },
+            Ok(statement) => match dsse::sign(&statement, &self.key) {
+                Ok(envelope) => document(envelope),
+                Err(error) => Answer::Fault {
+                    message: with_causes(&error),
+                },
+            },
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::{env, io};
 
 use countersign_attest::dsse::{self, Limits};
 use countersign_attest::key::PublicKey;
-use countersign_attest::statement::{Custody, Facts};
+use countersign_attest::statement::{Custody, Facts, KeyIsolation};
 use countersign_builder::channel::{Channel, ChannelError};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,8 @@ enum Answer {
     Public {
         /// SubjectPublicKeyInfo.
         pem: String,
+        /// How the signer is kept from other processes.
+        isolation: KeyIsolation,
     },
     /// A statement, an envelope or a link.
     Document {
@@ -144,6 +146,7 @@ pub(crate) struct Signer {
     jobs: Option<mpsc::Sender<Job>>,
     keeper: Option<JoinHandle<()>>,
     public: PublicKey,
+    isolation: KeyIsolation,
 }
 
 impl Signer {
@@ -163,8 +166,8 @@ impl Signer {
         let (ready, started) = mpsc::channel();
         let keeper = thread::Builder::new().name("signer".into()).spawn(move || {
             match open(command, &key) {
-                Ok((child, channel, public)) => {
-                    let _ = ready.send(Ok(public)); // the starter waits for it
+                Ok((child, channel, greeting)) => {
+                    let _ = ready.send(Ok(greeting)); // the starter waits for it
                     keep(child, channel, &inbox);
                 }
                 Err(error) => {
@@ -173,17 +176,23 @@ impl Signer {
             }
         });
         let keeper = keeper.map_err(SignerError::Start)?;
-        let public = started.recv().map_err(|_| SignerError::Gone)??;
+        let (public, isolation) = started.recv().map_err(|_| SignerError::Gone)??;
         Ok(Self {
             jobs: Some(jobs),
             keeper: Some(keeper),
             public,
+            isolation,
         })
     }
 
     /// The public key of what this signer signs.
     pub(crate) const fn public(&self) -> PublicKey {
         self.public
+    }
+
+    /// How the signer is kept from other processes, by its own word.
+    pub(crate) const fn isolation(&self) -> KeyIsolation {
+        self.isolation
     }
 
     /// Composes a statement, to be stored before it is signed.
@@ -249,7 +258,10 @@ impl Drop for Signer {
 }
 
 /// Starts the child, hands it its key and waits until it is ready.
-fn open(mut command: Command, key: &KeySource) -> Result<(Child, Channel, PublicKey), SignerError> {
+fn open(
+    mut command: Command,
+    key: &KeySource,
+) -> Result<(Child, Channel, (PublicKey, KeyIsolation)), SignerError> {
     let (mut channel, theirs) = Channel::pair().map_err(SignerError::Start)?;
     channel
         .set_receive_timeout(Some(PATIENCE))
@@ -262,7 +274,8 @@ fn open(mut command: Command, key: &KeySource) -> Result<(Child, Channel, Public
         .and_then(|()| channel.send(&Request::Public))
         .and_then(|()| channel.receive_message());
     let public = match greeted {
-        Ok(Answer::Public { pem }) => PublicKey::from_pem(pem.as_bytes())
+        Ok(Answer::Public { pem, isolation }) => PublicKey::from_pem(pem.as_bytes())
+            .map(|public| (public, isolation))
             .map_err(|error| SignerError::Fault(error.to_string())),
         Ok(Answer::Refused { message } | Answer::Fault { message }) => {
             Err(SignerError::Fault(message))

@@ -25,14 +25,14 @@ const LOCKED_IN: &str = "locked-in";
 #[test]
 fn as_a_child() {
     if let Ok(channel) = Channel::from_stdin() {
-        child::serve(channel, || Ok(())).unwrap();
+        child::serve(channel, |_| Ok(KeyIsolation::SameUid)).unwrap();
     }
 }
 
 /// Not a test: a child that says in its folder when it would lock itself in.
 #[test]
 fn as_a_child_that_says_when_it_is_locked_in() {
-    let say = || fs::write(LOCKED_IN, "");
+    let say = |_: &KeySource| fs::write(LOCKED_IN, "").map(|()| KeyIsolation::SameUid);
     if let Ok(channel) = Channel::from_stdin() {
         child::serve(channel, say).unwrap();
     }
@@ -41,7 +41,7 @@ fn as_a_child_that_says_when_it_is_locked_in() {
 /// Not a test: a child on a machine where locking in fails.
 #[test]
 fn as_a_child_that_cannot_lock_itself_in() {
-    let fail = || Err(io::Error::other("no such wall"));
+    let fail = |_: &KeySource| Err(io::Error::other("no such wall"));
     if let Ok(channel) = Channel::from_stdin() {
         child::serve(channel, fail).unwrap();
     }
@@ -67,6 +67,21 @@ fn key_file(folder: &tempfile::TempDir) -> KeySource {
     let path = folder.path().join("key.pem");
     crate::keys::new(&path).unwrap();
     KeySource::File { path }
+}
+
+#[test]
+fn nothing_is_signed_that_says_more_of_the_key_than_is_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = start(key_file(&folder)).unwrap();
+    assert_eq!(signer.isolation(), KeyIsolation::SameUid);
+    for claimed in [KeyIsolation::SeparateUid, KeyIsolation::Hardware] {
+        let mut facts = facts(REPRODUCED);
+        facts.rebuilder.key_isolation = claimed;
+        match signer.draft(&facts) {
+            Err(SignerError::Refused(why)) => assert!(why.contains("kept better"), "{why}"),
+            other => panic!("{claimed:?}: {other:?}"),
+        }
+    }
 }
 
 #[test]

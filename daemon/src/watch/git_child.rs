@@ -154,6 +154,9 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Most bytes of address space: packs are mapped, so it is far more than the child has of its own.
+const MEMORY_BYTES: u64 = 16 << 30;
+
 /// Leaves the child its folders and nothing else: no network, no program, no other file.
 fn lock_in(grants: &Grants) -> Result<(), String> {
     fn places(folders: &[PathBuf]) -> Vec<Place<'_>> {
@@ -163,7 +166,8 @@ fn lock_in(grants: &Grants) -> Result<(), String> {
         read: &places(&grants.read),
         write: &places(&grants.write),
         network: Isolation::Nothing,
-        memory_bytes: None,
+        user: None,
+        memory_bytes: Some(MEMORY_BYTES),
         file_bytes: None,
     })
     .map(|_| ())
