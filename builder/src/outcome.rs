@@ -177,6 +177,9 @@ pub struct EnvironmentFound {
     pub architecture: String,
     /// Tools that the plan names, at the versions found.
     pub tools: Vec<ToolVersion>,
+    /// Digest of the operator's root file system, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Sha256>,
     /// Name and version of the sandbox profile.
     pub profile: String,
     /// How ids are mapped.

@@ -191,6 +191,11 @@ pub enum EnvironmentSpec {
     },
     /// A root file system made of packages of a distribution.
     Debian(DebianSpec),
+    /// A root file system that the operator has, and nothing of this machine.
+    Rootfs {
+        /// Of all that is in it ([`crate::environment::rootfs`]).
+        sha256: Sha256,
+    },
 }
 
 impl EnvironmentSpec {
@@ -199,7 +204,25 @@ impl EnvironmentSpec {
     pub fn tools(&self) -> &[ToolVersion] {
         match self {
             Self::Host { tools } => tools,
-            Self::Debian(_) => &[],
+            Self::Debian(_) | Self::Rootfs { .. } => &[],
+        }
+    }
+
+    /// Whether a build sees another root than this machine's.
+    #[must_use]
+    pub const fn has_own_root(&self) -> bool {
+        match self {
+            Self::Host { .. } => false,
+            Self::Debian(_) | Self::Rootfs { .. } => true,
+        }
+    }
+
+    /// The digest of the operator's root file system, where it is one.
+    #[must_use]
+    pub const fn rootfs(&self) -> Option<Sha256> {
+        match self {
+            Self::Host { .. } | Self::Debian(_) => None,
+            Self::Rootfs { sha256 } => Some(*sha256),
         }
     }
 
@@ -208,6 +231,7 @@ impl EnvironmentSpec {
     pub fn found(&self) -> Vec<ToolVersion> {
         match self {
             Self::Host { tools } => tools.clone(),
+            Self::Rootfs { .. } => Vec::new(), // the digest says it all
             Self::Debian(spec) => {
                 let tool = |package: &RootPackage| ToolVersion {
                     name: package.name.clone(),
@@ -223,6 +247,7 @@ impl EnvironmentSpec {
     fn origins(&self) -> Vec<Origin> {
         match self {
             Self::Host { tools } => tools.iter().map(|tool| tool.origin).collect(),
+            Self::Rootfs { .. } => vec![Origin::Operator],
             Self::Debian(spec) => {
                 let asked = spec.dependencies.iter().map(|asked| asked.origin);
                 asked.chain([Origin::Registry]).collect()

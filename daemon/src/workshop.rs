@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use countersign_builder::child;
-use countersign_builder::environment::{self, Capabilities};
+use countersign_builder::environment::{self, Capabilities, rootfs};
 use countersign_builder::plan::ToolVersion;
 use countersign_builder::release::Published;
 use tempfile::TempDir;
@@ -75,6 +75,8 @@ pub(crate) struct Workshop {
     endpoints: Mutex<Endpoints>,
     limits: Limits,
     toolchains: Vec<String>,
+    /// Folders of root file systems that were checked, by their digests.
+    roots: BTreeMap<Sha256, PathBuf>,
     scratch: PathBuf,
     /// Where clients of registries keep a state of their own.
     clients: PathBuf,
@@ -158,6 +160,7 @@ impl Workshop {
                 ..Limits::default()
             },
             toolchains: folders,
+            roots: BTreeMap::new(),
             scratch,
             clients,
             environments,
@@ -167,6 +170,48 @@ impl Workshop {
             budgets: limits.mirror,
             capabilities: Mutex::new(None),
             alternatives: rustup::toolchains(),
+        })
+    }
+
+    /// The same with root file systems, each checked and digested now, which takes a while.
+    ///
+    /// # Errors
+    /// When a folder is no root file system that a build may run in.
+    pub(crate) fn with_roots(mut self, folders: &[PathBuf]) -> Result<Self, Trouble> {
+        for folder in folders {
+            let refused = |error: anyhow::Error| {
+                Trouble::refused(
+                    "root",
+                    error.context(format!("roots: {}", folder.display())),
+                )
+            };
+            let real = std::fs::canonicalize(folder).map_err(|error| refused(error.into()))?;
+            let digest = rootfs::check(&real).map_err(|error| refused(error.into()))?;
+            tracing::info!(root = %digest, folder = %real.display(), "a root file system");
+            self.roots.insert(digest, real);
+        }
+        Ok(self)
+    }
+
+    /// The folder of a root file system.
+    ///
+    /// # Errors
+    /// A refusal where it is not among those that are configured.
+    pub(crate) fn rootfs(&self, sha256: &Sha256) -> Result<&Path, Trouble> {
+        self.roots.get(sha256).map(PathBuf::as_path).ok_or_else(|| {
+            let here: Vec<String> = self.roots.keys().map(Sha256::to_string).collect();
+            let here = if here.is_empty() {
+                "there is none here".to_owned()
+            } else {
+                format!("here are {}", here.join(", "))
+            };
+            Trouble::refused(
+                "root-unavailable",
+                anyhow::anyhow!(
+                    "the plan needs the root file system {sha256}; {here} (name its folder: `roots` in \
+                     the configuration, or --root)"
+                ),
+            )
         })
     }
 

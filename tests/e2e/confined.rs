@@ -185,7 +185,10 @@ fn signers_hold_their_keys_alone() {
         // each an id of its own that no user and no sandbox has
         let first = countersign_builder::sandbox::SIGNER_ID;
         for user in &users {
-            assert!(user.iter().all(|id| *id >= first && *id == user[0]), "{users:?}");
+            assert!(
+                user.iter().all(|id| *id >= first && *id == user[0]),
+                "{users:?}"
+            );
         }
         assert_ne!(users.first(), users.last());
     }

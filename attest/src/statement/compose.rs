@@ -246,6 +246,7 @@ fn build_field(build: &Build) -> Result<BuildField, Contradiction> {
         environment: EnvironmentField {
             architecture: build.architecture.clone(),
             toolchain: toolchain.collect::<Result<_, _>>()?,
+            root_tree_sha256: build.root,
             sandbox: SandboxField {
                 profile: build.profile.clone(),
                 id_mode: build.id_mode,

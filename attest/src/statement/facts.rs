@@ -348,6 +348,9 @@ pub struct Build {
     pub architecture: String,
     /// Tools that the plan names, at the versions found.
     pub toolchain: Vec<Tool>,
+    /// Digest of the operator's root file system, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Sha256>,
     /// Name and version of the sandbox profile, `name/vN`.
     pub profile: String,
     /// How user ids are mapped.

@@ -274,6 +274,9 @@ pub struct EnvironmentField {
     pub architecture: String,
     /// Tools at the versions found.
     pub toolchain: Vec<ToolField>,
+    /// Over all of the operator's root file system, as the `treeSha256` of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_tree_sha256: Option<Sha256>,
     /// The sandbox.
     pub sandbox: SandboxField,
 }

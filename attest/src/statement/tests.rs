@@ -110,6 +110,7 @@ fn base() -> Facts {
                 name: "npm".into(),
                 version: "10.8.2".into(),
             }],
+            root: None,
             profile: "countersign-sandbox/v0".into(),
             id_mode: IdMode::SingleId,
             limits: BTreeMap::from([("timeSeconds".into(), 3600)]),

@@ -33,6 +33,9 @@ enum ServeError {
     /// The plan in the request breaks its own rules.
     #[error("refusing to replay a plan")]
     Plan(#[from] PlanError),
+    /// The plan and the request do not agree on what is built in.
+    #[error("a plan and a request that do not agree on a root file system")]
+    Root,
     /// A request came without its descriptors.
     #[error("a request without its descriptors")]
     Descriptors,
@@ -155,6 +158,9 @@ fn build(
     channel: &mut Channel,
 ) -> Result<(), ServeError> {
     let candidate = &request.plan.candidate;
+    if candidate.environment.has_own_root() != request.root.is_some() {
+        return Err(ServeError::Root);
+    }
     let mut host = Host {
         request,
         channel,
@@ -206,6 +212,7 @@ impl Audience for Host<'_> {
             id_mode: found.mode,
             limits: self.request.plan.candidate.limits,
             enforcement: found.enforcement,
+            root: self.request.plan.candidate.environment.rootfs(),
         }))?;
         Ok(())
     }

@@ -54,6 +54,7 @@ pub(crate) fn outcome(ended: Ended) -> Outcome {
         },
         outputs: Vec::new(),
         environment: EnvironmentFound {
+            root: None,
             architecture: "x86_64".into(),
             tools: Vec::new(),
             profile: "test/v0".into(),

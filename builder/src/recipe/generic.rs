@@ -50,6 +50,10 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
             )));
         }
     }
+    if hints.root.is_some() && !hints.tools.is_empty() {
+        let detail = "`tools` are this machine's and `root` has its own: name one of them";
+        return Err(no_recipe(detail.to_owned()));
+    }
     let tools = pin_tools(
         hints.tools.iter().map(String::as_str),
         situation.capabilities,
@@ -66,7 +70,10 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
     }
     let candidate = Candidate {
         recipe: RECIPE.name.to_owned(),
-        environment: EnvironmentSpec::Host { tools },
+        environment: match hints.root {
+            Some(sha256) => EnvironmentSpec::Rootfs { sha256 },
+            None => EnvironmentSpec::Host { tools },
+        },
         source_form: SourceForm::Tree,
         subdir: hints.subdir.clone(),
         steps: hints

@@ -259,6 +259,9 @@ pub struct Hints {
     pub outputs: Vec<String>,
     /// Tools that must be there for the generic recipe; their versions are recorded in the plan.
     pub tools: Vec<String>,
+    /// The root file system that the generic recipe builds in, by its digest; absent for this machine's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<Sha256>,
     /// What network the generic recipe has: `none` or `mirror`.
     pub network: Network,
     /// As of which moment the mirror answers the generic recipe: `commit` or a time.

@@ -16,6 +16,7 @@ mod lifetime;
 mod limits;
 mod outputs;
 mod seen;
+mod roots;
 mod steps;
 mod timing;
 
@@ -69,6 +70,7 @@ fn all(filter: &str) -> ExitCode {
         outputs::CASES,
         lifetime::CASES,
         limits::CASES,
+        roots::CASES,
         confinement::CASES,
         calls::CASES,
         seen::CASES,

@@ -40,15 +40,18 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         ..HttpOptions::default()
     })
     .map_err(|e| Trouble::fault("http", e))?;
-    let workshop = Arc::new(Workshop::open(
-        &config.data,
-        http,
-        registries(&config, &store).await?,
-        &config.limits,
-        &config.toolchains,
-        None,
-        Box::new(|_| {}),
-    )?);
+    let workshop = Arc::new(
+        Workshop::open(
+            &config.data,
+            http,
+            registries(&config, &store).await?,
+            &config.limits,
+            &config.toolchains,
+            None,
+            Box::new(|_| {}),
+        )?
+        .with_roots(&config.roots)?,
+    );
     let rebuilder = identity::rebuilder(&config.rebuilder.id, signers.isolation());
     let service = Service::new(
         Arc::clone(&config),

@@ -110,6 +110,9 @@ pub(super) struct RebuildArguments {
     /// A folder with a toolchain beside /usr; its bin comes first in the build's PATH.
     #[arg(long, value_name = "DIR")]
     toolchain: Vec<PathBuf>,
+    /// A folder with a root file system, for a plan or a recipe that names it by its digest.
+    #[arg(long, value_name = "DIR")]
+    root: Vec<PathBuf>,
 }
 
 /// Reads a value of `--accept`.
@@ -149,7 +152,8 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         &arguments.toolchain,
         arguments.cache.as_deref(),
         reporter(bar.clone()),
-    )?;
+    )?
+    .with_roots(&arguments.root)?;
     let findings = pipeline::run(&workshop, &task).await;
     bar.finish_and_clear();
     let findings = findings?;

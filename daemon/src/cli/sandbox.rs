@@ -6,9 +6,10 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use countersign_attest::escape::printable;
+use countersign_builder::environment::rootfs;
 use countersign_builder::outcome::{Ended, EnvironmentFound};
 use countersign_builder::plan::{EnvironmentSpec, Limits};
 
@@ -26,7 +27,7 @@ pub(super) enum SandboxCommand {
 /// Arguments of `sandbox run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
-    /// What it runs in: `host`, this machine's /usr.
+    /// What it runs in: `host`, this machine's /usr, or the folder of a root file system.
     #[arg(long, default_value = "host", value_name = "ENV")]
     env: String,
     /// A folder whose files the command finds in its own; its changes are lost.
@@ -52,11 +53,12 @@ pub(super) fn run(command: &SandboxCommand) -> Result<Exit, Trouble> {
             .map_err(|error| Trouble::refused("toolchain", error))?;
         toolchains.push(real.display().to_string());
     }
+    let (environment, root) = environment(&arguments.env)?;
     let sandboxed = Sandboxed {
-        root: None,
+        root,
         argv: arguments.command.clone(),
         source: arguments.source.clone(),
-        environment: environment(&arguments.env)?,
+        environment,
         toolchains,
         limits: Limits {
             time_seconds: arguments.time,
@@ -90,14 +92,19 @@ pub(super) fn run(command: &SandboxCommand) -> Result<Exit, Trouble> {
     })
 }
 
-fn environment(text: &str) -> Result<EnvironmentSpec, Trouble> {
-    match text {
-        "host" => Ok(EnvironmentSpec::Host { tools: Vec::new() }),
-        other => Err(Trouble::refused(
-            "environment",
-            anyhow!("--env: {other:?} is no environment; there is `host`"),
-        )),
+/// What `--env` names, and the folder of the root file system where it names one.
+fn environment(text: &str) -> Result<(EnvironmentSpec, Option<PathBuf>), Trouble> {
+    if text == "host" {
+        return Ok((EnvironmentSpec::Host { tools: Vec::new() }, None));
     }
+    let refused = |error: anyhow::Error| {
+        let what =
+            format!("--env: {text:?} is neither `host` nor the folder of a root file system");
+        Trouble::refused("environment", error.context(what))
+    };
+    let folder = std::fs::canonicalize(text).map_err(|error| refused(error.into()))?;
+    let sha256 = rootfs::check(&folder).map_err(|error| refused(error.into()))?;
+    Ok((EnvironmentSpec::Rootfs { sha256 }, Some(folder)))
 }
 
 /// Passes on what a command says, escaped where there is something to escape it with.
@@ -125,8 +132,13 @@ fn enforced(found: &EnvironmentFound) -> String {
     let mode = serde_json::to_value(found.id_mode).unwrap_or_default();
     let means = serde_json::to_value(found.enforcement).unwrap_or_default();
     let by = |name: &str| means[name].as_str().unwrap_or("none").to_owned();
+    let root = found.root.map_or_else(
+        || "this machine's /usr".to_owned(),
+        |sha256| format!("root file system {sha256}"),
+    );
     format!(
         "profile     {}\n\
+         environment {root}\n\
          ids         {}\n\
          namespaces  user (two), mount, pid, network, ipc, uts, cgroup, time\n\
          filters     system calls (seccomp), files (landlock), no new privileges, no capability\n\

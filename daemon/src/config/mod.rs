@@ -84,6 +84,8 @@ struct File {
     #[serde(default)]
     toolchains: Vec<PathBuf>,
     #[serde(default)]
+    roots: Vec<PathBuf>,
+    #[serde(default)]
     limits: HostLimits,
     #[serde(default)]
     repositories: Vec<RepositoryEntry>,
@@ -190,6 +192,8 @@ pub(crate) struct Config {
     pub registries: Endpoints,
     /// Folders with toolchains beside `/usr`.
     pub toolchains: Vec<PathBuf>,
+    /// Folders with root file systems, which plans name by digest.
+    pub roots: Vec<PathBuf>,
     /// Limits of the host.
     pub limits: HostLimits,
     /// What is watched, one per source URI.
@@ -269,6 +273,7 @@ impl Config {
                 .iter()
                 .map(|folder| base.join(folder))
                 .collect(),
+            roots: file.roots.iter().map(|folder| base.join(folder)).collect(),
             limits: file.limits,
             repositories,
         })

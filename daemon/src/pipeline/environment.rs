@@ -52,6 +52,7 @@ pub(super) async fn settle(
 ) -> Result<Result<EnvironmentSpec, String>, Trouble> {
     match spec {
         EnvironmentSpec::Host { .. } => Ok(Ok(spec)),
+        EnvironmentSpec::Rootfs { sha256 } => workshop.rootfs(&sha256).map(|_| Ok(spec)),
         EnvironmentSpec::Debian(spec) => {
             let settled = settle_debian(workshop, spec).await?;
             Ok(settled.map(EnvironmentSpec::Debian))
@@ -63,6 +64,8 @@ pub(super) async fn settle(
 pub(super) fn root(workshop: &Workshop, spec: &EnvironmentSpec) -> Option<PathBuf> {
     match spec {
         EnvironmentSpec::Host { .. } => None,
+        // settled, or the builder child refuses a plan whose root is not there
+        EnvironmentSpec::Rootfs { sha256 } => workshop.rootfs(sha256).ok().map(Path::to_owned),
         EnvironmentSpec::Debian(spec) => Some(place(workshop, spec).join(ROOT)),
     }
 }

@@ -234,6 +234,7 @@ fn build(result: &ArtifactResult, attempt: &Attempt, plan: &Plan) -> Build {
             };
             found.tools.iter().map(tool).collect()
         }),
+        root: found.and_then(|found| found.root),
         profile: found.map_or_else(String::new, |found| found.profile.clone()),
         id_mode: match found.map(|found| found.id_mode) {
             Some(IdMode::RootRange) => attest::IdMode::RootRange,

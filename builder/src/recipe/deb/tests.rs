@@ -164,7 +164,9 @@ fn the_release_is_the_operators_the_archives_or_the_changelogs() {
         let candidate = tried(ask("b_1.0-2_amd64.deb", purl, hints));
         match candidate.environment {
             EnvironmentSpec::Debian(spec) => spec.suite,
-            EnvironmentSpec::Host { .. } => panic!("another environment"),
+            EnvironmentSpec::Host { .. } | EnvironmentSpec::Rootfs { .. } => {
+                panic!("another environment")
+            }
         }
     };
     let purl = Some("pkg:deb/debian/b@1:1.0-2?arch=amd64&distro=trixie");

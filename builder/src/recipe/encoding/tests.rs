@@ -46,6 +46,7 @@ fn outcome(outputs: &[(&str, &str)]) -> Outcome {
         },
         outputs: outputs.iter().map(output).collect(),
         environment: EnvironmentFound {
+            root: None,
             architecture: "x86_64".into(),
             tools: Vec::new(),
             profile: String::new(),
