@@ -15,8 +15,8 @@ mod left;
 mod lifetime;
 mod limits;
 mod outputs;
-mod seen;
 mod roots;
+mod seen;
 mod steps;
 mod timing;
 
