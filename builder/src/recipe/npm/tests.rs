@@ -62,6 +62,7 @@ fn outcome(ended: Ended) -> Outcome {
         outputs: Vec::new(),
         misses: Misses::default(),
         environment: EnvironmentFound {
+            root: None,
             architecture: "x86_64".into(),
             tools: Vec::new(),
             profile: String::new(),
