@@ -15,6 +15,7 @@ mod deb;
 mod encoding;
 mod foreign;
 mod fuzzed;
+mod gem;
 mod hostile;
 mod leftovers;
 mod mirror;

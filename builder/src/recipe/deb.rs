@@ -3,21 +3,29 @@
 //! Everything of the package runs in the sandbox, in a root made of the packages that its own control
 //! file asks for, as the archive has them today. One build makes every binary package of the source;
 //! the published one is picked by its name. The changelog says when, as on the distribution's builders.
+//! Where that is not the published file, files of the source get the times that they have in it, which
+//! git has lost; that is copied from the file and taints the plan.
 
 use std::collections::BTreeMap;
 
-use countersign_attest::origin::Origin;
+use countersign_attest::digest::Sha256;
+use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::purl::Purl;
-use countersign_attest::verdict::Reason;
+use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Next, Recipe, Situation};
 use crate::environment::debian::{DebianSpec, Dependency, is_dependency};
-use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
+use crate::plan::{
+    Assist, Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued,
+};
 
 mod control;
 #[cfg(test)]
 mod tests;
+mod times;
+
+pub use times::FileTime;
 
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
@@ -50,6 +58,9 @@ pub struct DebEvidence {
     pub packages: Vec<String>,
     /// What building needs, without what is for other architectures or build profiles.
     pub dependencies: Vec<String>,
+    /// Files of the tree that the published package has with a time before its build.
+    #[serde(default)]
+    pub times: Vec<FileTime>,
 }
 
 /// Name, version and architecture of a binary package's file.
@@ -69,9 +80,6 @@ impl<'a> FileName<'a> {
 }
 
 fn next(situation: &Situation<'_>) -> Next {
-    if !situation.attempts.is_empty() {
-        return Next::Enough;
-    }
     let Evidence::Deb(evidence) = situation.evidence else {
         return cannot(
             Reason::NoRecipe,
@@ -99,7 +107,17 @@ fn next(situation: &Situation<'_>) -> Next {
                       distro=, or --suite";
         return cannot(Reason::ToolchainUnavailable, detail);
     };
-    match candidate(situation, evidence, suite) {
+    let times: &[FileTime] = match situation.attempts {
+        [] => &[],
+        // what is not the published package by more than its bytes will not become it by times
+        [first] if matches!(first.verdict, Verdict::Reproduced | Verdict::BuildFailed) => {
+            return Next::Enough;
+        }
+        // their paths are those of the whole tree
+        [_] if !evidence.times.is_empty() && situation.hints.subdir.is_empty() => &evidence.times,
+        [_, ..] => return Next::Enough,
+    };
+    match candidate(situation, evidence, suite, times) {
         Ok(candidate) => Next::Try(Box::new(candidate)),
         Err(cannot) => cannot,
     }
@@ -167,6 +185,7 @@ fn candidate(
     situation: &Situation<'_>,
     evidence: &DebEvidence,
     suite: Valued<String>,
+    times: &[FileTime],
 ) -> Result<Candidate, Next> {
     let steps: [&[&str]; 2] = [
         &["dpkg-buildpackage", "-b", "--no-sign"],
@@ -199,11 +218,11 @@ fn candidate(
         }),
         source_form: SourceForm::Tree,
         subdir: situation.hints.subdir.clone(),
-        steps: steps
+        steps: set_times(times)
             .into_iter()
-            .map(|argv| Step {
+            .chain(steps.into_iter().map(|argv| Step {
                 argv: argv.iter().map(|argument| ours(argument)).collect(),
-            })
+            }))
             .collect(),
         variables: BTreeMap::from(variables.map(|(name, value)| (name.to_owned(), ours(value)))),
         outputs: vec![ours(&format!("{RESULTS}/*.deb"))],
@@ -214,7 +233,7 @@ fn candidate(
             .source_incomplete
             .then_some(Reason::SourceIncomplete),
         missing: None,
-        assists: Vec::new(),
+        assists: assist(times),
         encoding: None,
         settings: settings(evidence),
         own_releases: false,
@@ -225,6 +244,42 @@ fn candidate(
             Reason::NoRecipe,
             &format!("the package makes {error}"),
         )),
+    }
+}
+
+/// Sets the times of files: pairs of seconds and a path.
+const SET_TIMES: &str =
+    "while (@ARGV) { my ($t, $f) = splice(@ARGV, 0, 2); utime($t, $t, $f) or die qq($f: $!) }";
+/// Most files of one step: arguments of a program have a limit.
+const FILES_OF_A_STEP: usize = 500;
+
+/// The steps that give files of the source the times that they have in the published package.
+fn set_times(times: &[FileTime]) -> Vec<Step> {
+    let step = |times: &[FileTime]| {
+        let mut argv = ["perl", "-e", SET_TIMES].map(ours).to_vec();
+        for time in times {
+            let seconds = Valued::new(time.seconds.to_string(), Origin::Artifact);
+            argv.extend([seconds, ours(&time.path)]);
+        }
+        Step { argv }
+    };
+    times.chunks(FILES_OF_A_STEP).map(step).collect()
+}
+
+/// What says that times were copied, where some were.
+fn assist(times: &[FileTime]) -> Vec<Assist> {
+    let mut text = String::new();
+    for time in times {
+        text.push_str(&format!("{} {}\n", time.seconds, time.path));
+    }
+    let assist = Assist {
+        kind: AssistKind::FileTimes,
+        sha256: Sha256::of(text.as_bytes()),
+    };
+    if times.is_empty() {
+        Vec::new()
+    } else {
+        vec![assist]
     }
 }
 

@@ -22,6 +22,7 @@ use countersign_attest::verdict::{Reason, Verdict};
 pub mod cargo;
 pub mod deb;
 pub mod encoding;
+pub mod gem;
 pub mod generic;
 pub mod npm;
 mod own_release;
@@ -46,6 +47,7 @@ pub struct Recipe {
 pub const RECIPES: &[&Recipe] = &[
     &cargo::RECIPE,
     &deb::RECIPE,
+    &gem::RECIPE,
     &npm::RECIPE,
     &pypi::RECIPE,
     &generic::RECIPE,
@@ -192,6 +194,8 @@ pub enum Evidence {
     Cargo(Box<cargo::CargoEvidence>),
     /// What the packaging in a tree says.
     Deb(deb::DebEvidence),
+    /// What a tree's gemspecs and a gem say.
+    Gem(gem::GemEvidence),
     /// The generic recipe reads nothing.
     Generic,
     /// What a package.json and an npm tarball say.
@@ -209,18 +213,16 @@ impl Evidence {
     /// The commit that an artifact says it is of, and whether it says that its tree had changes.
     #[must_use]
     pub fn says_of_source(&self) -> (Option<&str>, bool) {
-        match self {
-            Self::Cargo(cargo) => match &cargo.published {
-                cargo::PublishedCrate::Found(facts) => {
-                    let vcs = facts.vcs.as_ref();
-                    let commit = vcs.and_then(|vcs| vcs.commit.as_deref());
-                    (commit, vcs.is_some_and(|vcs| vcs.dirty))
-                }
-                cargo::PublishedCrate::NotGiven | cargo::PublishedCrate::Unreadable { .. } => {
-                    (None, false)
-                }
-            },
-            Self::Deb(_) | Self::Generic | Self::Npm(_) | Self::Pypi(_) | Self::Unusable { .. } => {
+        let Self::Cargo(cargo) = self else {
+            return (None, false);
+        };
+        match &cargo.published {
+            cargo::PublishedCrate::Found(facts) => {
+                let vcs = facts.vcs.as_ref();
+                let commit = vcs.and_then(|vcs| vcs.commit.as_deref());
+                (commit, vcs.is_some_and(|vcs| vcs.dirty))
+            }
+            cargo::PublishedCrate::NotGiven | cargo::PublishedCrate::Unreadable { .. } => {
                 (None, false)
             }
         }
@@ -229,18 +231,12 @@ impl Evidence {
     /// Files of an artifact that the tree has not, or has otherwise, where a recipe looks for that.
     #[must_use]
     pub fn unlike(&self) -> Option<&source_files::Unlike> {
-        match self {
-            Self::Npm(npm) => match &npm.published {
-                npm::PublishedManifest::Found { unlike, .. } => Some(unlike),
-                npm::PublishedManifest::NotGiven | npm::PublishedManifest::Unreadable { .. } => {
-                    None
-                }
-            },
-            Self::Cargo(_)
-            | Self::Deb(_)
-            | Self::Generic
-            | Self::Pypi(_)
-            | Self::Unusable { .. } => None,
+        let Self::Npm(npm) = self else {
+            return None;
+        };
+        match &npm.published {
+            npm::PublishedManifest::Found { unlike, .. } => Some(unlike),
+            npm::PublishedManifest::NotGiven | npm::PublishedManifest::Unreadable { .. } => None,
         }
     }
 }

@@ -162,7 +162,7 @@ impl Apt {
         };
         let problem = match timeout(TIME, run).await {
             Ok(Ok(status)) if status.success() => return Ok(answer),
-            Ok(Ok(_)) => said::complaint(&complaints),
+            Ok(Ok(_)) => said::complaint(&complaints, &answer),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer in {} s", TIME.as_secs()),
         };
@@ -257,8 +257,15 @@ impl Apt {
     /// # Errors
     /// When apt has no answer: the index has nothing that fulfils them.
     pub(crate) async fn satisfy(&self, dependencies: &str) -> Result<Vec<Uri>, AptError> {
-        self.uris(&["satisfy", "--no-install-recommends", "--yes", dependencies])
-            .await
+        let question = ["satisfy", "--no-install-recommends", "--yes", dependencies];
+        let refused = match self.uris(&question).await {
+            Err(error @ AptError::Answer { .. }) => error,
+            answered => return answered,
+        };
+        // what is missing it says only where it may say more
+        let more = ["-q", "--print-uris"].into_iter().chain(question);
+        let more: Vec<String> = more.map(str::to_owned).collect();
+        Err(self.ask("apt-get", &more).await.err().unwrap_or(refused))
     }
 
     async fn uris(&self, arguments: &[&str]) -> Result<Vec<Uri>, AptError> {

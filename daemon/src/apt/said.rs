@@ -133,12 +133,18 @@ impl Listed {
     }
 }
 
-/// What apt complained about: its errors, else its warnings.
-pub(super) fn complaint(text: &str) -> String {
+/// What apt complained about: its errors and what it says of them in its answer, else its warnings.
+pub(super) fn complaint(text: &str, answer: &str) -> String {
+    let unmet = answer.lines().map(str::trim);
+    let unmet: Vec<&str> = unmet.filter(|line| line.contains("epends: ")).collect();
     for kind in ["E: ", "W: "] {
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(kind)).collect();
         if !lines.is_empty() {
-            return lines.join("; ");
+            return lines
+                .into_iter()
+                .chain(unmet)
+                .collect::<Vec<_>>()
+                .join("; ");
         }
     }
     "it failed and does not say why".to_owned()

@@ -12,7 +12,7 @@ use super::said::{Paragraph, paragraphs};
 use super::{AptError, read};
 
 /// Longest time for asking apt what it is configured for.
-const TIME: Duration = Duration::from_secs(30);
+const TIME: Duration = Duration::from_secs(180);
 /// Most bytes of that answer, and of a file that it names.
 const BYTES: u64 = 4 << 20;
 

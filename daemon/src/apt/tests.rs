@@ -47,7 +47,10 @@ fn lists_say_suite_and_kind() {
     let line = "b | 1.0 | http://h.example/d s/main Sources";
     assert!(Listed::parse(line).unwrap().is_source);
     assert_eq!(Listed::parse("b | 1.0"), None);
-    assert_eq!(complaint("x\nW: a\nE: b\nE: c\n"), "E: b; E: c");
+    assert_eq!(complaint("x\nW: a\nE: b\nE: c\n", ""), "E: b; E: c");
+    let unmet = "Some:\n x : Depends: y but it is not installable\n";
+    let all = "E: b; x : Depends: y but it is not installable";
+    assert_eq!(complaint("E: b\n", unmet), all);
 }
 
 #[test]

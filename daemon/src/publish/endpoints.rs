@@ -342,6 +342,39 @@ fn index_in(text: &str) -> Option<&str> {
         .filter(|base| base.ends_with('/'))
 }
 
+/// Asks a client that prints the addresses of its registries, each on a line of its own. It runs in a new
+/// empty folder; of the environment it gets what finds it and its user's settings.
+///
+/// # Errors
+/// See [`EndpointError`]; each names the configuration key that makes this unnecessary. Several
+/// registries are an error: which one a name belongs to would be a guess.
+pub(super) async fn discover_printed(
+    program: &OsStr,
+    question: &[&str],
+    key: &'static str,
+    limit: Duration,
+) -> Result<String, EndpointError> {
+    let folder = tempfile::tempdir().map_err(|source| starting(program, key, source))?;
+    let kept = |name: &OsStr| name == "PATH" || name == "HOME";
+    let mut command = Command::new(program);
+    command
+        .args(question)
+        .current_dir(folder.path())
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| kept(name)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let said = ask(command, limit, key).await?;
+    let is_address = |line: &&str| line.starts_with("https://") || line.starts_with("http://");
+    let mut lines = said.text.lines().map(str::trim).filter(is_address);
+    match (said.success, lines.next(), lines.next()) {
+        (true, Some(url), None) => address_in(url, program, key),
+        (true, Some(_), Some(_)) => Err(answer(program, key, "it has several".to_owned())),
+        (true, None, _) => Err(answer(program, key, "it prints no address".to_owned())),
+        (false, ..) => Err(answer(program, key, "it failed".to_owned())),
+    }
+}
+
 /// The address that a client said.
 fn address_in(url: &str, program: &OsStr, key: &'static str) -> Result<String, EndpointError> {
     match SlashUrl::parse(url) {
@@ -555,6 +588,27 @@ mod tests {
             SlashUrl::parse(&found).unwrap().join("@s%2fn").as_str(),
             "https://registry.example/npm/@s%2fn"
         );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_prints_its_registry_is_read() {
+        const KEY: &str = "registries.some";
+        let ask = async |script: &str| {
+            let (_folder, program) = client(script);
+            let limit = Duration::from_secs(60);
+            discover_printed(&program, &["sources", "--list"], KEY, limit).await
+        };
+        let found = ask("echo '*** SOURCES ***'; echo; echo https://some.example/").await;
+        assert_eq!(found.unwrap(), "https://some.example/");
+        for script in [
+            "true",
+            "echo https://one.example/; echo https://two.example/",
+            "echo https://u:p@some.example/",
+            "echo https://some.example/; exit 1",
+        ] {
+            let error = ask(script).await.unwrap_err();
+            assert!(error.to_string().contains(KEY), "{script}: {error}");
+        }
     }
 
     #[tokio::test]

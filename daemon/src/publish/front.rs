@@ -11,10 +11,16 @@ use countersign_attest::time::Timestamp;
 
 use super::endpoints::{EndpointError, SlashUrl};
 use super::error::{ParseSourceError, PublishError};
-use super::{Fetcher, Found, cargo, deb, npm, pypi};
+use super::{Fetcher, Found, cargo, deb, gem, npm, pypi};
 
 /// All fronts.
-pub(crate) const FRONTS: &[&Front] = &[&cargo::FRONT, &deb::FRONT, &npm::FRONT, &pypi::FRONT];
+pub(crate) const FRONTS: &[&Front] = &[
+    &cargo::FRONT,
+    &deb::FRONT,
+    &gem::FRONT,
+    &npm::FRONT,
+    &pypi::FRONT,
+];
 
 /// Something that is being waited for, of a type that a table can hold.
 pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

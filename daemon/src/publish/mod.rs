@@ -20,6 +20,7 @@ pub(crate) mod endpoints;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod front;
+mod gem;
 pub(crate) mod name;
 pub(crate) mod npm;
 pub(crate) mod pypi;

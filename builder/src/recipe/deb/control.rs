@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use super::super::tree_file::{self, TreeFile};
 use super::super::{Evidence, InspectError, InspectRequest};
-use super::DebEvidence;
+use super::{DebEvidence, times};
 use crate::environment::debian::is_dependency;
 
 /// Longest file that is read.
@@ -17,7 +17,7 @@ pub(super) type Fields = BTreeMap<String, String>;
 pub(super) fn inspect(
     request: &InspectRequest,
     tree: BorrowedFd<'_>,
-    _artifact: Option<std::fs::File>,
+    artifact: Option<std::fs::File>,
 ) -> Result<Evidence, InspectError> {
     let read = |name: &str| -> Result<Result<String, String>, InspectError> {
         let path = if request.subdir.is_empty() {
@@ -33,7 +33,12 @@ pub(super) fn inspect(
     let (control, changelog) = (read("control")?, read("changelog")?);
     let evidence = control.and_then(|control| understand(&control, &changelog?));
     Ok(match evidence {
-        Ok(evidence) => Evidence::Deb(evidence),
+        Ok(mut evidence) => {
+            if let Some(artifact) = artifact {
+                evidence.times = times::read(tree, artifact, &request.limits)?;
+            }
+            Evidence::Deb(evidence)
+        }
         Err(detail) => Evidence::Unusable { detail },
     })
 }
@@ -66,6 +71,7 @@ fn understand(control: &str, changelog: &str) -> Result<DebEvidence, String> {
         distribution,
         packages: packages.collect(),
         dependencies,
+        times: Vec::new(),
     })
 }
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
 use crate::plan::{Plan, PlanSource, SCHEMA};
-use crate::recipe::Hints;
+use crate::recipe::{Attempt, Hints};
 use crate::release::{Published, Release, Stage};
 
 const CONTROL: &str = "# what it is\nSource: b\nBuild-Depends: debhelper-compat (= 13), gcc:native [linux-any],\n# no\n x [!amd64 !arm64], y (<< 2:1~) [any-amd64 any-arm64] | z <!nocheck>,\n cross <cross>, doc <!nodoc !x> <stage1>\nBuild-Depends-Indep: python3:any\n\nPackage: b\nArchitecture: any\n\nPackage: b-doc\nArchitecture: all\n";
@@ -36,6 +36,116 @@ fn inspect(control: &str, changelog: &str) -> Evidence {
     super::super::inspect(&request, tree.as_fd(), None).unwrap()
 }
 
+/// A package of these files: name, content, time.
+fn package(files: &[(&str, &[u8], u64)]) -> Vec<u8> {
+    let mut data = tar::Builder::new(Vec::new());
+    for (name, content, time) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(*time);
+        data.append_data(&mut header, name, *content).unwrap();
+    }
+    let data = data.into_inner().unwrap();
+    let mut ar = b"!<arch>\n".to_vec();
+    for (name, content) in [("debian-binary", &b"2.0\n"[..]), ("data.tar", &data)] {
+        let header = format!(
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            9,
+            0,
+            0,
+            100_644,
+            content.len()
+        );
+        ar.extend_from_slice(header.as_bytes());
+        ar.extend_from_slice(content);
+        ar.resize(ar.len().next_multiple_of(2), b'\n');
+    }
+    ar
+}
+
+/// What inspection says of the times in a package of a tree.
+fn times(artifact: &[u8], tree: &[(&str, &[u8])]) -> Vec<(String, i64)> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("debian")).unwrap();
+    fs::write(folder.path().join("debian/control"), CONTROL).unwrap();
+    fs::write(folder.path().join("debian/changelog"), changelog("1")).unwrap();
+    for (name, content) in tree {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let file = folder.path().join("debian/published");
+    fs::write(&file, artifact).unwrap();
+    let request = InspectRequest {
+        recipe: "deb".into(),
+        subdir: String::new(),
+        limits: ReadLimits::default(),
+    };
+    let (open, artifact) = (fs::File::open(folder.path()), fs::File::open(&file));
+    let found = super::super::inspect(&request, open.unwrap().as_fd(), artifact.ok());
+    let Evidence::Deb(evidence) = found.unwrap() else {
+        panic!("no evidence");
+    };
+    let times = evidence.times.into_iter();
+    times.map(|time| (time.path, time.seconds)).collect()
+}
+
+#[test]
+fn times_are_read_off_files_that_are_older_than_the_build() {
+    use std::io::Write as _;
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    zipped.write_all(b"news").unwrap();
+    let zipped = zipped.finish().unwrap();
+    let published = package(&[
+        ("./usr/share/doc/b/NEWS.gz", &zipped, 1000),
+        ("./usr/share/doc/b/made", b"made", 3000),
+        ("./usr/share/doc/b/copy", b"data", 2000),
+        ("./usr/share/doc/b/empty", b"", 500),
+    ]);
+    let tree: &[(&str, &[u8])] = &[
+        ("NEWS", b"news"),
+        ("data", b"data"),
+        ("made", b"made"),
+        ("empty", b""),
+        ("other", b"other"),
+    ];
+    let told = [("NEWS".to_owned(), 1000), ("data".to_owned(), 2000)];
+    assert_eq!(times(&published, tree), told);
+    for hostile in [&published[..90], b"!<arch>\n", b""] {
+        assert!(times(hostile, tree).is_empty());
+    }
+}
+
+#[test]
+fn copied_times_come_second_and_taint_the_plan() {
+    let mut evidence = evidence();
+    evidence.times = vec![FileTime {
+        path: "NEWS".into(),
+        seconds: 1000,
+    }];
+    let first = tried(ask("b_1.0-2_amd64.deb", None, &Hints::default()));
+    assert!(first.assists.is_empty());
+    let attempt = |verdict| Attempt {
+        candidate: first.clone(),
+        plan: Sha256::of(b"plan"),
+        outcomes: Vec::new(),
+        verdict,
+        encoding: None,
+    };
+    for enough in [Verdict::Reproduced, Verdict::BuildFailed] {
+        let next = ask_after(&evidence, &[attempt(enough)], &Hints::default());
+        assert_eq!(next, Next::Enough);
+    }
+    let after = [attempt(Verdict::Equivalent)];
+    let second = tried(ask_after(&evidence, &after, &Hints::default()));
+    assert_eq!(second.assists[0].kind, AssistKind::FileTimes);
+    let argv: Vec<_> = second.steps[0].argv.iter().collect();
+    assert_eq!(
+        (&*argv[3].value, argv[3].origin),
+        ("1000", Origin::Artifact)
+    );
+    assert_eq!((&*argv[4].value, argv[4].origin), ("NEWS", Origin::Source));
+}
+
 fn evidence() -> DebEvidence {
     match inspect(CONTROL, &changelog("1:1.0-2")) {
         Evidence::Deb(evidence) => evidence,
@@ -45,6 +155,33 @@ fn evidence() -> DebEvidence {
 
 /// What is tried for a published file of a source at 1:1.0-2.
 fn ask(file_name: &str, purl: Option<&str>, hints: &Hints) -> Next {
+    next_of(&evidence(), &[], file_name, purl, hints)
+}
+
+fn ask_after(evidence: &DebEvidence, attempts: &[Attempt], hints: &Hints) -> Next {
+    let recipe = |situation: &Situation<'_>| (RECIPE.next)(situation);
+    situation(evidence, attempts, "b_1.0-2_amd64.deb", None, hints, recipe)
+}
+
+fn next_of(
+    evidence: &DebEvidence,
+    attempts: &[Attempt],
+    file_name: &str,
+    purl: Option<&str>,
+    hints: &Hints,
+) -> Next {
+    let all = |situation: &Situation<'_>| super::super::next(situation, "deb");
+    situation(evidence, attempts, file_name, purl, hints, all)
+}
+
+fn situation(
+    evidence: &DebEvidence,
+    attempts: &[Attempt],
+    file_name: &str,
+    purl: Option<&str>,
+    hints: &Hints,
+    ask: impl FnOnce(&Situation<'_>) -> Next,
+) -> Next {
     let release = Release {
         source_uri: "git+https://example.org/b".into(),
         tag: "debian/1%1.0-2".into(),
@@ -78,14 +215,14 @@ fn ask(file_name: &str, purl: Option<&str>, hints: &Hints) -> Next {
     let situation = Situation {
         release: &release,
         published: &published,
-        evidence: &Evidence::Deb(evidence()),
+        evidence: &Evidence::Deb(evidence.clone()),
         siblings: &[],
         source_incomplete: false,
         capabilities: &capabilities,
         hints,
-        attempts: &[],
+        attempts,
     };
-    super::super::next(&situation, "deb")
+    ask(&situation)
 }
 
 fn tried(next: Next) -> Candidate {

@@ -1,0 +1,174 @@
+//! Tests of what is tried for a gem.
+
+use std::fs;
+use std::os::fd::AsFd as _;
+
+use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::time::Timestamp;
+
+use super::super::{Hints, InspectRequest};
+use super::*;
+use crate::archive::ReadLimits;
+use crate::environment::{Capabilities, FoundTool};
+use crate::plan::{Plan, PlanSource, SCHEMA};
+use crate::release::{Published, Release, Stage};
+
+fn gem(name: &str, version: &str, rubygems: &str) -> PublishedGem {
+    PublishedGem {
+        name: name.into(),
+        version: version.into(),
+        rubygems: rubygems.into(),
+    }
+}
+
+fn ask(specifications: &[&str], published: Option<PublishedGem>, tools: &[&str]) -> Next {
+    let release = Release {
+        source_uri: "git+https://example.org/left".into(),
+        tag: "v1.0.0".into(),
+        version: "1.0.0".into(),
+        tag_object: None,
+        commit: GitOid::from_bytes([1; 20]),
+        tree: GitOid::from_bytes([2; 20]),
+        commit_time: Timestamp::EPOCH,
+    };
+    let file = Published {
+        file_name: "left-1.0.0.gem".into(),
+        purl: Some("pkg:gem/left@1.0.0".into()),
+        download_location: None,
+        retrieved_on: Timestamp::EPOCH,
+        sha256: Sha256::of(b"published"),
+        sha512: None,
+        size_bytes: None,
+        declared: None,
+        published_on: None,
+        stage: Stage::Candidate,
+        yanked: false,
+        claims: crate::release::Claims::default(),
+    };
+    let tool = |name: &&str| FoundTool {
+        name: (*name).to_owned(),
+        version: "3.3.15".into(),
+    };
+    let capabilities = Capabilities {
+        architecture: "x86_64".into(),
+        id_mode: None,
+        checks: Vec::new(),
+        tools: tools.iter().map(tool).collect(),
+        alternatives: Vec::new(),
+    };
+    let evidence = Evidence::Gem(GemEvidence {
+        specifications: specifications.iter().map(|&name| name.to_owned()).collect(),
+        published,
+    });
+    super::super::next(
+        &Situation {
+            release: &release,
+            published: &file,
+            evidence: &evidence,
+            siblings: &[],
+            source_incomplete: false,
+            capabilities: &capabilities,
+            hints: &Hints::default(),
+            attempts: &[],
+        },
+        "gem",
+    )
+}
+
+const TOOLS: [&str; 3] = ["gem", "git", "ruby"];
+
+fn tried(next: Next) -> Candidate {
+    match next {
+        Next::Try(candidate) => *candidate,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_plan_is_what_strangers_were_given() {
+    let published = gem("left", "1.0.0", "3.3.15");
+    let candidate = tried(ask(&["left", "other"], Some(published), &TOOLS));
+    let plan = Plan {
+        schema: SCHEMA.into(),
+        source: PlanSource {
+            uri: "git+https://example.org/left".into(),
+            reference: "refs/tags/v1.0.0".into(),
+            commit: GitOid::from_bytes([1; 20]),
+            tree_sha256: Sha256::of(b"tree"),
+            epoch: Timestamp::EPOCH,
+        },
+        candidate,
+        inputs: Vec::new(),
+    };
+    let text = String::from_utf8(plan.to_bytes()).unwrap();
+    assert_eq!(text, include_str!("../../../golden/plan-gem.json"));
+    assert_eq!(Plan::from_bytes(text.as_bytes()).unwrap(), plan);
+}
+
+#[test]
+fn another_packer_makes_a_difference_say_nothing() {
+    let published = gem("left", "1.0.0", "3.5.0");
+    let candidate = tried(ask(&["left"], Some(published), &TOOLS));
+    assert_eq!(candidate.incomplete, Some(Reason::ToolchainUnavailable));
+    assert!(candidate.missing.unwrap().contains("3.5.0"));
+}
+
+#[test]
+fn what_contradicts_itself_or_cannot_be_is_said() {
+    for (specifications, published, tools, reason) in [
+        (
+            &["left"][..],
+            Some(gem("right", "1.0.0", "3")),
+            &TOOLS[..],
+            Reason::EvidenceContradicts,
+        ),
+        (
+            &["left"],
+            Some(gem("left", "1.0.1", "3")),
+            &TOOLS,
+            Reason::EvidenceContradicts,
+        ),
+        (&["right"], None, &TOOLS, Reason::NoRecipe),
+        (&["left"], None, &TOOLS[..1], Reason::ToolchainUnavailable),
+    ] {
+        match ask(specifications, published, tools) {
+            Next::Cannot {
+                reason: why,
+                detail,
+            } => {
+                assert_eq!(why, reason, "{detail}");
+                assert!(!detail.is_empty());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn gemspecs_are_those_of_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    };
+    for name in ["left.gemspec", "sub/right.gemspec", "x y.gemspec", "README"] {
+        write(name);
+    }
+    let inspect = |subdir: &str| {
+        let request = InspectRequest {
+            recipe: "gem".into(),
+            subdir: subdir.into(),
+            limits: ReadLimits::default(),
+        };
+        let tree = fs::File::open(folder.path()).unwrap();
+        super::super::inspect(&request, tree.as_fd(), None).unwrap()
+    };
+    for (subdir, expect) in [("", "left"), ("sub", "right")] {
+        let Evidence::Gem(evidence) = inspect(subdir) else {
+            panic!("no evidence in {subdir:?}");
+        };
+        assert_eq!(evidence.specifications, [expect]);
+    }
+    assert!(matches!(inspect("none"), Evidence::Unusable { .. }));
+}
