@@ -29,25 +29,28 @@ impl Machine {
     /// Fails with what is there now and was not then. Groups and processes get a moment to go: the kernel
     /// ends them behind the back of whoever waits.
     pub(crate) fn compare(&self) -> Result<(), String> {
-        let mut problem = String::new();
-        for _ in 0..100 {
-            let now = Self::now()?;
-            let mounts: Vec<_> = now.mounts.difference(&self.mounts).collect();
-            let groups: Vec<_> = now.groups.difference(&self.groups).collect();
-            let children: Vec<_> = now.children.difference(&self.children).collect();
+        // what is there in every look is left; sandboxes of others come and go
+        let now = Self::now()?;
+        let mut mounts: BTreeSet<_> = now.mounts.difference(&self.mounts).cloned().collect();
+        let mut groups: BTreeSet<_> = now.groups.difference(&self.groups).cloned().collect();
+        let mut children: BTreeSet<_> = now.children.difference(&self.children).copied().collect();
+        for _ in 0..200 {
             if mounts.is_empty() && groups.is_empty() && children.is_empty() {
                 return Ok(());
             }
-            problem = format!(
-                "left: mounts {mounts:?}, control groups {groups:?}, processes {children:?}"
-            );
             std::thread::sleep(std::time::Duration::from_millis(50));
+            let now = Self::now()?;
+            mounts.retain(|mount| now.mounts.contains(mount));
+            groups.retain(|group| now.groups.contains(group));
+            children.retain(|child| now.children.contains(child));
         }
-        Err(problem)
+        Err(format!(
+            "left: mounts {mounts:?}, control groups {groups:?}, processes {children:?}"
+        ))
     }
 }
 
-/// Control groups with a name of ours.
+/// Control groups with a name of ours and no process.
 fn collect_groups(folder: &Path, depth: u32, into: &mut BTreeSet<String>) {
     let Ok(entries) = fs::read_dir(folder) else {
         return; // another user's, or gone meanwhile
@@ -55,7 +58,15 @@ fn collect_groups(folder: &Path, depth: u32, into: &mut BTreeSet<String>) {
     for entry in entries.flatten() {
         if depth < 6 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             let path = entry.path();
-            if entry.file_name().to_string_lossy().contains("countersign") {
+            // one with a process in it is somebody's sandbox, or told by its process
+            let processes = fs::read_to_string(path.join("cgroup.procs"));
+            let empty = processes.is_ok_and(|text| text.is_empty());
+            if empty
+                && entry
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("countersign-")
+            {
                 into.insert(path.display().to_string());
             }
             collect_groups(&path, depth + 1, into);
@@ -63,7 +74,7 @@ fn collect_groups(folder: &Path, depth: u32, into: &mut BTreeSet<String>) {
     }
 }
 
-/// Processes whose parent is this one, or that have lost theirs and run this binary's children's command.
+/// Processes whose parent is this one.
 fn children() -> BTreeSet<u32> {
     let own = std::process::id();
     let Ok(all) = fs::read_dir("/proc") else {
