@@ -139,17 +139,18 @@ impl FromStr for Purl {
         {
             return Err(PurlError::Control);
         }
+        let mut sorted: Vec<(String, String)> = Vec::new();
+        for (key, value) in purl.qualifiers() {
+            sorted.push((key.to_string(), value.to_string()));
+        }
+        sorted.sort(); // as in the canonical text; the library keeps them in no order
         Ok(Self {
             text: purl.to_string(),
             kind: purl.ty().to_owned(),
             namespace: purl.namespace().map(str::to_owned),
             name: purl.name().to_owned(),
             version: version.to_owned(),
-            qualifiers: purl
-                .qualifiers()
-                .iter()
-                .map(|(key, value)| (key.to_string(), value.to_string()))
-                .collect(),
+            qualifiers: sorted,
         })
     }
 }

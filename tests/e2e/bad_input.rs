@@ -186,7 +186,7 @@ fn published_files_that_are_not_there_too_large_or_not_as_declared_are_told() {
     ];
     let with = |published: &'static str| [&base[..], &[published]].concat();
     check(&world, &with("p/x-{version}.zip"), 2, &["x-1.zip"]);
-    check(&world, &with("pkg:deb/debian/x"), 2, &["pkg:npm"]);
+    check(&world, &with("pkg:rpm/fedora/x"), 2, &["pkg:npm"]);
     check(&world, &with("sha256:12"), 2, &["--published"]);
 
     let registry = Registry::start().expect("a registry");

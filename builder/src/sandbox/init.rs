@@ -195,7 +195,11 @@ fn settle(spec: &Spec) -> Result<u64, SandboxError> {
             confine::limit(resource, value)?;
         }
     }
-    sys::set_niceness(profile.niceness).doing("setting the niceness")?;
+    match sys::set_niceness(profile.niceness) {
+        // whoever started us with less priority keeps it: to raise it needs a privilege
+        Err(error) if profile.niceness == 0 && error.kind() == io::ErrorKind::PermissionDenied => {}
+        set => set.doing("setting the niceness")?,
+    }
     let mut persona = personality::get().doing("reading the personality")?;
     persona.set(Persona::ADDR_NO_RANDOMIZE, !profile.random_addresses);
     persona.set(Persona::UNAME26, profile.old_kernel);

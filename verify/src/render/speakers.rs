@@ -43,7 +43,7 @@ pub(super) fn text(
     line(
         &mut out,
         "To trust one, learn its key by another way than this, compare, and say --key KEY; or name several \
-         in a policy and say how many must agree: --policy FILE. countersign trust add URL writes one.",
+         in a policy and say how many must agree: --policy FILE.",
     );
     notes(&mut out, problems);
     out
