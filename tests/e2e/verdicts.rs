@@ -405,6 +405,11 @@ fn a_plan_repeats_and_names_what_is_missing() {
     let second = check(world.run(arguments), 0, "reproduced", None);
     assert_eq!(second["attempts"][0]["plan"], first["attempts"][0]["plan"]);
 
+    // a plan from elsewhere says itself who chose its values: an operator's key does not vouch for that
+    let with_key = arguments.iter().chain(&["--key", "operator.pem"]);
+    let refused = world.run(with_key.copied()).expect(2);
+    assert!(refused.stderr.contains("--plan"), "{refused:#?}");
+
     // one changed byte is another plan, and a plan that leaves the tree is refused
     let text = fs::read_to_string(world.path(&file)).expect("a plan");
     world.write(&file, text.replacen("dist/", "../dist/", 1));

@@ -77,8 +77,9 @@ pub(super) struct RebuildArguments {
     /// Where attestations, plans and, unless reproduced, the rebuilt files go.
     #[arg(long, default_value = "countersign-out", value_name = "DIR")]
     out: PathBuf,
-    /// Signs with this key instead of one that is forgotten at the end.
-    #[arg(long, value_name = "FILE")]
+    /// Signs with this key instead of one that is forgotten at the end. Not together with --plan: who chose
+    /// the values of a plan from elsewhere is that file's word alone.
+    #[arg(long, value_name = "FILE", conflicts_with = "plan")]
     key: Option<PathBuf>,
     /// Verdicts beside `reproduced` that count as good: assisted, equivalent.
     #[arg(long, value_delimiter = ',', value_parser = parse_accept)]
