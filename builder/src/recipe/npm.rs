@@ -75,7 +75,7 @@ pub struct Declared {
 impl NpmEvidence {
     /// Whether packing the tree as it is may leave something out.
     fn needs_more(&self) -> bool {
-        !self.scripts.is_empty() || self.bundles_dependencies
+        !self.scripts.is_empty() || self.builds_at_root || self.bundles_dependencies
     }
 
     /// Whether the tree has every file of the published tarball, as far as that is known. The manifest

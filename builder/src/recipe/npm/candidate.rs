@@ -48,14 +48,16 @@ const PNPM: [(&str, &str); 2] = [
     ("npm_config_store_dir", "/build/home/pnpm-store"),
 ];
 /// What yarn needs beside that, from version 2 on.
-const YARN: [(&str, &str); 6] = [
-    ("YARN_ENABLE_HARDENED_MODE", "0"),
+const YARN: [(&str, &str); 5] = [
     ("YARN_ENABLE_SCRIPTS", "false"),
     ("YARN_ENABLE_TELEMETRY", "0"),
     ("YARN_GLOBAL_FOLDER", "/tmp/yarn"),
     ("YARN_NPM_REGISTRY_SERVER", mirror::NPM_REGISTRY),
     ("YARN_UNSAFE_HTTP_WHITELIST", mirror::HOST),
 ];
+
+/// What yarn needs from version 4 on, whose lock files have format 8; older ones refuse to know it.
+const YARN_4: [(&str, &str); 1] = [("YARN_ENABLE_HARDENED_MODE", "0")];
 
 /// One way to come to the package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +98,23 @@ pub(super) fn make(
         Some(Manager::YarnBerry) => YARN.as_slice(),
         Some(Manager::Npm | Manager::YarnClassic) | None => &[],
     };
+    let format = evidence
+        .lock
+        .as_ref()
+        .and_then(|lock| lock.format.parse().ok());
+    let is_berry = evidence
+        .lock
+        .as_ref()
+        .is_some_and(|l| l.manager == Manager::YarnBerry);
+    let of_version = match format {
+        Some(8_u32..) if is_berry => YARN_4.as_slice(),
+        Some(_) | None => &[],
+    };
     let more = match way.build {
-        Build::Nothing if alone => [ALONE.as_slice(), &[]],
-        Build::Nothing | Build::Pack | Build::Publish => [BUILDING.as_slice(), of_manager],
+        Build::Nothing if alone => [ALONE.as_slice(), &[], &[]],
+        Build::Nothing | Build::Pack | Build::Publish => {
+            [BUILDING.as_slice(), of_manager, of_version]
+        }
     };
     let settings = VARIABLES.iter().chain(more.into_iter().flatten());
     let variables: BTreeMap<String, Valued<String>> = settings

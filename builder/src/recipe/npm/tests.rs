@@ -391,3 +391,30 @@ fn a_version_that_is_left_to_the_release_is_set_from_the_tag() {
     }
     npm(|e| e.version = "0.0.1".into()).cannot("npm", Reason::EvidenceContradicts, &["0.0.1"]);
 }
+
+#[test]
+fn a_member_that_only_the_root_builds_is_built() {
+    let facts = built(|e| {
+        e.scripts.clear();
+        e.folder = "packages/b".into();
+        e.builds_at_root = true;
+        e.declared.node = Some("20".into());
+    });
+    let candidate = facts.candidate("npm");
+    assert_eq!(candidate.incomplete, None);
+    assert_eq!(commands(&candidate)[1], "run ../.. npm run build");
+}
+
+#[test]
+fn yarn_is_told_only_what_its_version_knows() {
+    for (format, knows) in [("6", false), ("8", true), ("10", true)] {
+        let facts = built(|e| {
+            let lock = e.lock.as_mut().expect("a lock");
+            (lock.manager, lock.format) = (Manager::YarnBerry, format.into());
+        });
+        let variables = facts.candidate("npm").variables;
+        assert!(variables.contains_key("YARN_ENABLE_TELEMETRY"));
+        let has = variables.contains_key("YARN_ENABLE_HARDENED_MODE");
+        assert_eq!(has, knows, "{format}");
+    }
+}
