@@ -20,7 +20,8 @@ const ATTEMPTS: &[&str] = &[
     "ls WORLD/x/.git",
     "cat WORLD/p/x.txt",
     "touch WORLD/canary && rm WORLD/canary",
-    "ls -d /proc/[0-9]*/root/WORLD/keys",
+    // a process that has gone meanwhile is none of its business
+    "ls -d /proc/[0-9]*/root/WORLD/keys 2>&- | grep -q .",
     "exec 3<>/dev/tcp/127.0.0.1/PORT",
     "env | grep -q CANARY_OF_THE_HOST",
     "grep -aqs CANARY_OF_THE_HOST /proc/[0-9]*/environ",
