@@ -141,6 +141,18 @@ fn what_a_build_fetches_is_recorded_and_replayed() {
     let rebuilt = |json: &Value| artifact(json)["rebuilt"][0]["sha256"].clone();
     assert_eq!(rebuilt(&replayed), rebuilt(&first));
 
+    // a plan whose word on an input's origin is not ours is refused
+    let lying = text.replacen("\"origin\": \"registry\"", "\"origin\": \"artifact\"", 1);
+    assert_ne!(lying, text);
+    world.write("lying.json", lying);
+    let said = rebuild(
+        &world,
+        &registry,
+        "published/out",
+        &["--out", "lying", "--plan", "lying.json"],
+    );
+    assert_eq!(said.expect(2).json()["error"]["code"], "plan-origins");
+
     // what the registry no longer has, or has otherwise, is said and nothing is built
     registry.put(
         "/packages/depend-1.0.tar.gz",
