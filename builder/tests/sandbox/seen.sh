@@ -6,8 +6,9 @@ status() { # the rest are sizes, pids and counters of this very process
   grep -E '^(Umask|Uid|Gid|FDSize|Groups|NStgid|NoNewPrivs|Seccomp|Seccomp_filters|Cap|Speculation|Cpus_allowed_list|Mems_allowed_list|Sig(Q|Ign|Blk|Cgt))' /proc/self/status |
     grep -v '^NStgid' | sed 's|^SigQ.*/|SigQ of |'
 }
-root() { # what is shown of the host has its times; links of /proc count the machine's processes
-  ls -lan --time-style=+%s / | grep -vE ' (proc|usr|bin|sbin|lib[^ ]*|toolchains|\.\.)( |$)'
+root() { # what is shown of the host has its times; links of /proc count the machine's processes,
+  # which the width of the column follows
+  ls -lan --time-style=+%s / | tr -s ' ' | grep -vE ' (proc|usr|bin|sbin|lib[^ ]*|toolchains|\.\.)( |$)'
 }
 section environment env
 section user id
