@@ -14,14 +14,14 @@ use std::io::{Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
 
 use countersign_attest::digest::Sha256;
-use countersign_attest::origin::Origin;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::RootPackage;
 use crate::sandbox::apart::{self, Apart};
 use crate::sandbox::fault::Doing;
 use crate::sandbox::{SandboxError, ids};
 
-/// The environment's word in plans.
+/// Makes the root.
 const MMDEBSTRAP: &str = "/usr/bin/mmdebstrap";
 /// Unpacks what it made.
 const TAR: &str = "/usr/bin/tar";
@@ -31,128 +31,6 @@ const PACKAGES: &str = "/packages";
 const ROOT: &str = "/filled";
 /// Bytes of memory for the root while it is made: both it and the packages lie there.
 const MEMORY: u64 = 8 << 30;
-
-/// A package of a root.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RootPackage {
-    /// Its name.
-    pub name: String,
-    /// Its version, with the epoch.
-    pub version: String,
-    /// `all`, or the archive's word for the machine's.
-    pub architecture: String,
-    /// Digest of its file, from the signed index.
-    pub sha256: Sha256,
-}
-
-impl RootPackage {
-    /// Its file's name as `dpkg-name` gives it, with a colon as `%3a`.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        let version = self.version.replace(':', "%3a");
-        format!("{}_{version}_{}.deb", self.name, self.architecture)
-    }
-
-    /// Reads such a file name.
-    #[must_use]
-    pub fn of_file(file_name: &str, sha256: Sha256) -> Option<Self> {
-        let mut parts = file_name.strip_suffix(".deb")?.split('_');
-        let package = Self {
-            name: parts.next()?.to_owned(),
-            version: parts.next()?.replace("%3a", ":"),
-            architecture: parts.next()?.to_owned(),
-            sha256,
-        };
-        let plain = |text: &str, more: &str| {
-            let safe = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-            text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(safe)
-        };
-        let good = plain(&package.name, "+-.")
-            && plain(&package.version, "+-.~:")
-            && plain(&package.architecture, "-");
-        (parts.next().is_none() && good).then_some(package)
-    }
-}
-
-/// What a root is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DebianSpec {
-    /// The release of the distribution: `bookworm`.
-    pub suite: String,
-    /// What must be there beside the essential packages, as dependencies (Debian policy §7.1).
-    pub dependencies: Vec<Dependency>,
-    /// All packages, sorted by name; none before they are resolved.
-    pub packages: Vec<RootPackage>,
-    /// Digest of the root's tar; absent before it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<Sha256>,
-}
-
-impl DebianSpec {
-    /// Checks what no type says: these words become arguments of apt and mmdebstrap.
-    ///
-    /// # Errors
-    /// The first text that breaks a rule.
-    pub fn check(&self) -> Result<(), String> {
-        let word = |text: &str| {
-            let safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            !text.is_empty() && text.chars().all(safe)
-        };
-        if !word(&self.suite) {
-            return Err(self.suite.clone());
-        }
-        let bad = self.dependencies.iter().find(|d| !is_dependency(&d.value));
-        if let Some(bad) = bad {
-            return Err(bad.value.clone());
-        }
-        for package in &self.packages {
-            let name = package.file_name();
-            if RootPackage::of_file(&name, package.sha256).as_ref() != Some(package) {
-                return Err(name);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a text is one dependency with its alternatives, without restrictions to architectures and
-/// build profiles.
-#[must_use]
-pub fn is_dependency(text: &str) -> bool {
-    text.split('|').map(str::trim).all(|alternative| {
-        let (name, version) = match alternative.split_once('(') {
-            None => (alternative, None),
-            Some((name, rest)) => (name.trim_end(), Some(rest)),
-        };
-        let (name, qualifier) = name.split_once(':').unwrap_or((name, "any"));
-        let plain = |text: &str, more: &str| {
-            let safe = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-            text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(safe)
-        };
-        let version = version.is_none_or(|rest| {
-            let inner = rest.strip_suffix(')').map(str::trim);
-            let split = inner.map(|inner| {
-                inner.split_at(inner.len() - inner.trim_start_matches(['<', '>', '=']).len())
-            });
-            split.is_some_and(|(relation, version)| {
-                ["<<", "<=", "=", ">=", ">>"].contains(&relation) && plain(version.trim(), "+-.~:")
-            })
-        });
-        plain(name, "+-.") && matches!(qualifier, "any" | "native") && version
-    })
-}
-
-/// One thing that must be there, and who asks for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Dependency {
-    /// One dependency, alternatives included.
-    pub value: String,
-    /// Who asks.
-    pub origin: Origin,
-}
 
 /// What a child needs to make a root.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -297,28 +175,6 @@ fn mmdebstrap(request: &BootstrapRequest) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn packages_have_file_names() {
-        let sha256 = Sha256::of(b"x");
-        for (name, version) in [("libb+1", "1:2.0~rc-1+b2"), ("a", "1")] {
-            let file = format!("{name}_{}_all.deb", version.replace(':', "%3a"));
-            let package = RootPackage::of_file(&file, sha256).unwrap();
-            assert_eq!((&*package.name, &*package.version), (name, version));
-            assert_eq!(package.file_name(), file);
-        }
-        for bad in [
-            "",
-            "a.deb",
-            "a_1.deb",
-            "a_1_all_x.deb",
-            "-a_1_all.deb",
-            "a,b_1_all.deb",
-            "a_1/../_all.deb",
-        ] {
-            assert_eq!(RootPackage::of_file(bad, sha256), None, "{bad}");
-        }
-    }
 
     #[test]
     fn a_package_says_when_it_was_made() {

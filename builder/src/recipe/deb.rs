@@ -15,9 +15,9 @@ use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Next, Recipe, Situation};
-use crate::environment::debian::{DebianSpec, Dependency, is_dependency};
 use crate::plan::{
-    Assist, Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued,
+    Assist, Candidate, DebianSpec, Dependency, EnvironmentSpec, Network, Settings, SourceForm,
+    Step, Valued, is_dependency,
 };
 
 mod control;

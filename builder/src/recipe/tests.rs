@@ -476,3 +476,15 @@ fn an_unknown_recipe_is_our_bug() {
     let result = inspect(&request, folder.as_fd(), None);
     assert!(matches!(result, Err(InspectError::UnknownRecipe(_))));
 }
+
+#[test]
+fn hints_say_as_of_when() {
+    let read = |text: &str| serde_json::from_str::<Hints>(text).map(|hints| hints.as_of);
+    let moment = AsOf::At(Timestamp::EPOCH);
+    assert_eq!(read("{}").unwrap(), AsOf::Commit);
+    assert_eq!(read(r#"{"as_of":"commit"}"#).unwrap(), AsOf::Commit);
+    assert_eq!(read(r#"{"as_of":"1970-01-01T00:00:00Z"}"#).unwrap(), moment);
+    assert!(read(r#"{"as_of":"yesterday"}"#).is_err());
+    assert_eq!(String::from(moment), "1970-01-01T00:00:00Z");
+    assert_eq!(String::from(AsOf::Commit), "commit");
+}

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use super::super::tree_file::{self, TreeFile};
 use super::super::{Evidence, InspectError, InspectRequest};
 use super::{DebEvidence, times};
-use crate::environment::debian::is_dependency;
+use crate::plan::is_dependency;
 
 /// Longest file that is read.
 const MAX_BYTES: u64 = 16 << 20;
