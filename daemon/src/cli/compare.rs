@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::rebuild::parse_accept;
 use super::{Format, output};
 use crate::difference::Difference;
-use crate::pipeline;
+use crate::pipeline::words;
 use crate::trouble::Trouble;
 
 /// Longest time for looking inside.
@@ -171,7 +171,7 @@ fn report(
         _ => Vec::new(),
     };
     let causes = comparison
-        .map(|c| pipeline::causes(c, &[]))
+        .map(|c| words::causes(c, &[]))
         .unwrap_or_default();
     let tree = compared.and_then(|compared| compared.tree);
     let report = Report {

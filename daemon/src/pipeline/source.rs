@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use countersign_attest::digest::Sha256;
 use countersign_builder::plan::SourceForm;
 use countersign_builder::tree::{self, TreeDigest};
 use tempfile::TempDir;
 
-use super::{Resolved, TREE, blocking, open_folder};
+use super::{Resolved, TREE, blocking};
 use crate::trouble::Trouble;
 use crate::watch::WatchError;
 use crate::workshop::Workshop;
@@ -40,11 +41,16 @@ async fn with_git(
         .export(&resolved.fetched, &folder, true)
         .await
         .map_err(WatchError::into_trouble)?;
-    let opened = open_folder(&folder)?;
-    let digest = blocking(move || tree::digest(opened.as_fd()))
-        .await?
-        .map_err(|error| Trouble::fault("source-tree", anyhow::Error::new(error)))?;
+    let digest = digested(&folder).await?;
     Ok((scratch, digest))
+}
+
+/// Takes the digest of an exported tree.
+pub(super) async fn digested(folder: &Path) -> Result<TreeDigest, Trouble> {
+    let opened = open_folder(folder)?;
+    blocking(move || tree::digest(opened.as_fd()))
+        .await?
+        .map_err(|error| Trouble::fault("source-tree", anyhow::Error::new(error)))
 }
 
 /// The folder and the digest of a form that is there.
@@ -66,4 +72,10 @@ pub(super) fn digest(resolved: &Resolved, form: SourceForm) -> Result<Sha256, Tr
 /// Opens the tree.
 pub(super) fn open(resolved: &Resolved, form: SourceForm) -> Result<File, Trouble> {
     find(resolved, form).and_then(|(tree, _)| open_folder(&tree.path().join(TREE)))
+}
+
+fn open_folder(path: &Path) -> Result<File, Trouble> {
+    File::open(path)
+        .context("opening the exported source tree")
+        .map_err(|error| Trouble::fault("scratch", error))
 }

@@ -1,0 +1,116 @@
+//! What a task starts from: the tag's tree, what was published for it, and what a recipe reads off the two.
+//! Nothing is built here, and nothing decided.
+
+use std::os::fd::AsFd as _;
+
+use anyhow::anyhow;
+use countersign_builder::archive::ReadLimits;
+use countersign_builder::child;
+use countersign_builder::plan::SourceForm;
+use countersign_builder::recipe::{Evidence, InspectRequest};
+use countersign_builder::release::{Published, Release};
+use tokio::sync::OnceCell;
+
+use super::{PARSE_TIME, Resolved, TREE, Task, blocking, child_fault, source};
+use crate::crash;
+use crate::trouble::Trouble;
+use crate::watch::{WatchError, signature, tags};
+use crate::workshop::{Step, Workshop};
+
+/// `SeenTag -> Release`: fetches the tag in a child and exports its tree.
+pub(super) async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved, Trouble> {
+    workshop.progress(Step::Fetching { tag: &task.tag });
+    let mirror = workshop.mirror(task.location.source_uri());
+    let fetched = workshop
+        .repositories()
+        .fetch(&task.location, &task.tag, task.expected, &mirror)
+        .await
+        .map_err(WatchError::into_trouble)?;
+    let tree = workshop.scratch("source-")?;
+    let folder = tree.path().join(TREE);
+    let exported = workshop
+        .repositories()
+        .export(&fetched, &folder, false)
+        .await
+        .map_err(WatchError::into_trouble)?;
+    let digest = source::digested(&folder).await?;
+    let signature = signature::verify(exported.signature.as_ref(), &task.tag_keys).await?;
+    crash::point("resolved");
+    let mut missing = exported.submodules;
+    missing.extend(exported.lfs_pointers);
+    let release = Release {
+        source_uri: task.location.source_uri().to_owned(),
+        tag: task.tag.clone(),
+        version: String::new(), // known once a published version matches
+        tag_object: exported.tag_object,
+        commit: exported.commit,
+        tree: exported.tree,
+        commit_time: exported.commit_time,
+    };
+    Ok(Resolved {
+        release,
+        tree,
+        digest,
+        signature,
+        missing,
+        fetched,
+        live: task.live.clone(),
+        with_git: OnceCell::new(),
+    })
+}
+
+/// `Release -> [Published]`: what was published under the version that the tag spells.
+pub(super) async fn publish(
+    workshop: &Workshop,
+    task: &Task,
+    resolved: &mut Resolved,
+) -> Result<Vec<Published>, Trouble> {
+    workshop.progress(Step::Downloading);
+    let versions = tags::versions_of(&task.tag, task.package.as_deref());
+    let mut all: Vec<Published> = Vec::new();
+    for source in &task.published {
+        let found = workshop.published(source, &task.tag, &versions).await?;
+        resolved.release.version = found.version;
+        all.extend(found.artifacts);
+    }
+    if all.is_empty() {
+        return Err(Trouble::refused(
+            "nothing-published",
+            anyhow!("nothing was published for {}", task.tag),
+        ));
+    }
+    Ok(all)
+}
+
+/// `[Published] -> Evidence`: reads tree and artifact in a parsing child. Nothing is read where a plan
+/// was given: it is replayed as it is.
+pub(super) async fn inspect(
+    workshop: &Workshop,
+    task: &Task,
+    recipe: &str,
+    resolved: &Resolved,
+    published: &Published,
+) -> Result<Evidence, Trouble> {
+    if task.plan.is_some() {
+        return Ok(Evidence::Generic);
+    }
+    let request = InspectRequest {
+        recipe: recipe.to_owned(),
+        subdir: task.hints.subdir.clone(),
+        limits: ReadLimits::default(),
+    };
+    let artifact = workshop.stored(published)?;
+    let tree = source::open(resolved, SourceForm::Tree)?;
+    let binary = workshop.binary().to_owned();
+    blocking(move || {
+        child::inspect(
+            &binary,
+            &request,
+            tree.as_fd(),
+            artifact.as_ref(),
+            PARSE_TIME,
+        )
+    })
+    .await?
+    .map_err(child_fault)
+}
