@@ -9,9 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
-use countersign_builder::child;
-use countersign_builder::environment::{self, Capabilities, rootfs};
-use countersign_builder::plan::ToolVersion;
+use countersign_builder::environment::{Capabilities, rootfs};
 use countersign_builder::release::Published;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -20,18 +18,17 @@ use crate::blobs::{BlobError, Blobs};
 use crate::config::HostLimits;
 use crate::http::Http;
 use crate::live::Live;
-use crate::mirror::{Budgets, Mode, Setup, UnderTest, Upstreams};
-use crate::publish::front::{FRONTS, Front};
-use crate::publish::{self, Endpoints, Fetcher, Found, Limits, PublishError, PublishedSource};
+use crate::mirror::{Budgets, Mode, Setup};
+use crate::publish::{Endpoints, Limits};
 use crate::trouble::Trouble;
 use crate::watch::children::Children;
 use crate::watch::git::{Repositories, WatchLimits};
 use crate::watch::{WatchError, upstream};
 
+mod machine;
+mod registries;
 mod rustup;
 
-/// Longest time for finding out about this machine.
-const PROBE_TIME: Duration = Duration::from_secs(120);
 /// Most bytes of a log that are read at once.
 const MAX_LOG: u64 = 1 << 30;
 
@@ -214,113 +211,6 @@ impl Workshop {
             )
         })
     }
-
-    /// What this machine can do, with the versions of these tools; found once.
-    ///
-    /// # Errors
-    /// When no sandbox works here: says what is missing and the remedy.
-    pub(crate) async fn capabilities(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
-        let mut known = self.capabilities.lock().await;
-        if let Some((asked, found)) = &*known
-            && tools.iter().all(|tool| asked.contains(tool))
-        {
-            return Ok(found.clone());
-        }
-        let mut found = self.probe(tools).await?;
-        if !found.can_build() {
-            let problems: Vec<String> = found
-                .checks
-                .iter()
-                .filter(|check| check.required)
-                .filter_map(|check| {
-                    let problem = check.problem.as_ref()?;
-                    let remedy = check
-                        .remedy
-                        .as_deref()
-                        .unwrap_or("see `countersign doctor`");
-                    Some(format!("{}: {problem}; {remedy}", check.name))
-                })
-                .collect();
-            let text = format!("no sandbox works on this machine: {}", problems.join("; "));
-            return Err(Trouble::fault("sandbox", anyhow::anyhow!(text)));
-        }
-        if tools
-            .iter()
-            .any(|tool| rustup::TOOLS.contains(&tool.as_str()))
-        {
-            for folder in &self.alternatives {
-                let mut one = self
-                    .probe_with(tools, self.with_alternative(folder))
-                    .await?;
-                // what does not come with the toolchain is no part of the alternative
-                one.tools
-                    .retain(|tool| rustup::TOOLS.contains(&tool.name.as_str()));
-                found.alternatives.push(one.tools);
-            }
-        }
-        *known = Some((tools.to_vec(), found.clone()));
-        Ok(found)
-    }
-
-    fn with_alternative(&self, folder: &str) -> Vec<String> {
-        std::iter::once(folder.to_owned())
-            .chain(self.toolchains())
-            .collect()
-    }
-
-    /// The toolchains to mount for a plan that pins `tools`: those of this machine, or an alternative
-    /// before them. `None` where neither has all of them at exactly these versions.
-    #[must_use]
-    pub(crate) fn toolchains_for(
-        &self,
-        tools: &[ToolVersion],
-        found: &Capabilities,
-    ) -> Option<Vec<String>> {
-        let own = |tool: &ToolVersion| {
-            found
-                .tool(&tool.name)
-                .is_some_and(|t| t.version == tool.version)
-        };
-        if tools.iter().all(own) {
-            return Some(self.toolchains());
-        }
-        let alternatives = found.alternatives.iter().zip(&self.alternatives);
-        for (set, folder) in alternatives {
-            let there = |tool: &ToolVersion| match set.iter().find(|t| t.name == tool.name) {
-                Some(found) => found.version == tool.version,
-                None => own(tool),
-            };
-            if tools.iter().all(there) {
-                return Some(self.with_alternative(folder));
-            }
-        }
-        None
-    }
-
-    /// Finds out what this machine can do, whether or not that is enough to build.
-    ///
-    /// # Errors
-    /// When the child that tries cannot be started.
-    pub(crate) async fn probe(&self, tools: &[String]) -> Result<Capabilities, Trouble> {
-        self.probe_with(tools, self.toolchains()).await
-    }
-
-    async fn probe_with(
-        &self,
-        tools: &[String],
-        toolchains: Vec<String>,
-    ) -> Result<Capabilities, Trouble> {
-        let binary = self.binary.clone();
-        let wanted: BTreeMap<String, Vec<String>> = tools
-            .iter()
-            .map(|tool| (tool.clone(), environment::version_command(tool)))
-            .collect();
-        tokio::task::spawn_blocking(move || child::probe(&binary, &toolchains, &wanted, PROBE_TIME))
-            .await
-            .map_err(|error| Trouble::fault("bug", error))?
-            .map_err(|error| Trouble::fault("child", error))
-    }
-
     /// A fresh folder that is gone when the value is.
     ///
     /// # Errors
@@ -407,55 +297,6 @@ impl Workshop {
             .join(Sha256::of(source_uri.as_bytes()).to_string())
     }
 
-    /// Finds and stores what was published for a tag.
-    ///
-    /// # Errors
-    /// As [`publish::fetch`], or when no registry is known for a package.
-    pub(crate) async fn published(
-        &self,
-        source: &PublishedSource,
-        tag: &str,
-        versions: &[String],
-    ) -> Result<Found, Trouble> {
-        let endpoints = self.endpoints(source).await?;
-        let fetcher = Fetcher {
-            http: &self.http,
-            endpoints: &endpoints,
-            blobs: &self.blobs,
-            limits: self.limits,
-            clients: &self.clients,
-        };
-        publish::fetch(&fetcher, source, tag, versions, self.now())
-            .await
-            .map_err(PublishError::into_trouble)
-    }
-
-    /// The known endpoints; a registry that is not configured is asked for once, of its client.
-    async fn endpoints(&self, source: &PublishedSource) -> Result<Endpoints, Trouble> {
-        let mut known = self.endpoints.lock().await;
-        if let Some(front) = source.front() {
-            discover(&mut known, front).await?;
-        }
-        Ok(known.clone())
-    }
-
-    /// Asks the clients that a build runs for their registries, where none is configured.
-    ///
-    /// # Errors
-    /// A fault that names the configuration key to set instead.
-    pub(crate) async fn discover(
-        &self,
-        clients: impl Iterator<Item = &str> + Send,
-    ) -> Result<(), Trouble> {
-        let mut known = self.endpoints.lock().await;
-        for client in clients {
-            if let Some(front) = FRONTS.iter().find(|front| front.client == client) {
-                discover(&mut known, front).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// What a mirror of this machine starts with.
     #[must_use]
     pub(crate) fn mirror_setup(&self, mode: Mode) -> Setup {
@@ -463,21 +304,6 @@ impl Workshop {
             mode,
             cache: self.mirror_cache.clone(),
             budgets: self.budgets,
-        }
-    }
-
-    /// The registries that a build may reach through the mirror, as of a moment.
-    pub(crate) async fn upstreams(&self, as_of: Timestamp, under_test: UnderTest) -> Upstreams {
-        let known = self.endpoints.lock().await;
-        let text = |kind: &str| known.text(kind).map(str::to_owned);
-        Upstreams {
-            as_of,
-            cargo: text("cargo"),
-            npm: text("npm"),
-            pypi: text("pypi"),
-            allowed_hosts: known.allowed_hosts.clone(),
-            allow_http: self.http.allows_http(),
-            under_test,
         }
     }
 
@@ -505,40 +331,6 @@ impl Workshop {
             .map_err(|error| Trouble::fault("disk", error))
     }
 
-    /// The endpoint of a registry, which its client is asked for where none is configured.
-    ///
-    /// # Errors
-    /// A fault that names the configuration key to set instead.
-    pub(crate) async fn endpoint(&self, kind: &str) -> Result<String, Trouble> {
-        let mut known = self.endpoints.lock().await;
-        if let Some(front) = Front::of(kind) {
-            discover(&mut known, front).await?;
-        }
-        let unknown = || Trouble::fault("bug", anyhow::anyhow!("no registry is called {kind:?}"));
-        known.text(kind).map(str::to_owned).ok_or_else(unknown)
-    }
-
-    /// Stores a file that must have this digest, unless it is there already.
-    ///
-    /// # Errors
-    /// When it cannot be had, or is another one.
-    pub(crate) async fn fetch_as(&self, url: &url::Url, sha256: Sha256) -> Result<(), Trouble> {
-        if self.blobs.check(&sha256).is_ok() {
-            return Ok(());
-        }
-        let endpoints = self.endpoints.lock().await.clone();
-        let fetcher = Fetcher {
-            http: &self.http,
-            endpoints: &endpoints,
-            blobs: &self.blobs,
-            limits: self.limits,
-            clients: &self.clients,
-        };
-        publish::fetch_as(&fetcher, url, sha256)
-            .await
-            .map_err(PublishError::into_trouble)
-    }
-
     /// A stored file.
     ///
     /// # Errors
@@ -547,27 +339,11 @@ impl Workshop {
         self.blobs.file(sha256).map_err(storage)
     }
 
-    /// Folders with toolchains beside `/usr`.
-    #[must_use]
-    pub(crate) fn toolchains(&self) -> Vec<String> {
-        self.toolchains.clone()
-    }
-
     /// The program that children are made of.
     #[must_use]
     pub(crate) fn binary(&self) -> &Path {
         &self.binary
     }
-}
-
-/// Asks a registry's client for its endpoint, where none is known.
-async fn discover(known: &mut Endpoints, front: &'static Front) -> Result<(), Trouble> {
-    if known.text(front.kind).is_some() {
-        return Ok(());
-    }
-    let unknown = |error| Trouble::fault("registry-unknown", error);
-    let found = front.discover().await.map_err(unknown)?;
-    known.set(front, &found).map_err(unknown)
 }
 
 fn watch_limits(limits: &HostLimits) -> WatchLimits {
