@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_attest::digest::Sha256;
 use countersign_attest::key::PublicKey;
-use countersign_tests::{Ran, ran};
+use countersign_tests::{Ran, World, ran};
 use serde_json::{Value, json};
 
 use crate::third_party::{Reproduced, reproduced};
@@ -120,7 +120,8 @@ fn edit(text: &mut Value, change: impl FnOnce(&mut Vec<u8>)) {
     *text = STANDARD.encode(bytes).into();
 }
 
-fn root() -> PathBuf {
+/// The workspace.
+pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("the workspace").to_owned()
 }
@@ -137,9 +138,14 @@ fn installed(name: &str) -> PathBuf {
 }
 
 fn python(ours: &Reproduced, script: &str, arguments: &[&str]) -> Ran {
+    python_in(&ours.world, script, arguments)
+}
+
+/// Runs a script of `tests/interop` in a world's folder.
+pub(crate) fn python_in(world: &World, script: &str, arguments: &[&str]) -> Ran {
     let mut command = Command::new(installed("venv/bin/python"));
     command
-        .current_dir(ours.world.path(""))
+        .current_dir(world.path(""))
         .args(["-I", "-B"])
         .arg(root().join("tests/interop").join(script))
         .args(arguments);

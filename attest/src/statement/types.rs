@@ -3,28 +3,35 @@
 use super::Kind;
 use crate::verdict::Verdict;
 
+/// A type of ours: the one place that has the base and the version of all of them.
+macro_rules! ours {
+    ($path:literal) => {
+        concat!("https://countersign.dev/", $path, "/v1")
+    };
+}
+
 /// `_type` of every statement (in-toto Attestation Framework v1).
 pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// A verdict `reproduced`.
-pub const REPRODUCED: &str = "https://countersign.dev/attestation/reproduced/v0";
+pub const REPRODUCED: &str = ours!("attestation/reproduced");
 /// A verdict `assisted`.
-pub const ASSISTED: &str = "https://countersign.dev/attestation/assisted/v0";
+pub const ASSISTED: &str = ours!("attestation/assisted");
 /// A verdict `equivalent`.
-pub const EQUIVALENT: &str = "https://countersign.dev/attestation/equivalent/v0";
+pub const EQUIVALENT: &str = ours!("attestation/equivalent");
 /// A verdict `differs`.
-pub const DIFFERS: &str = "https://countersign.dev/attestation/differs/v0";
+pub const DIFFERS: &str = ours!("attestation/differs");
 /// A verdict `unstable`, `build-failed` or `indeterminate`.
-pub const NOT_REBUILT: &str = "https://countersign.dev/attestation/not-rebuilt/v0";
+pub const NOT_REBUILT: &str = ours!("attestation/not-rebuilt");
 /// A verdict that is taken back.
-pub const WITHDRAWN: &str = "https://countersign.dev/attestation/withdrawn/v0";
+pub const WITHDRAWN: &str = ours!("attestation/withdrawn");
 /// What we built, where provenance would claim too much.
-pub const BUILD_RECORD: &str = "https://countersign.dev/attestation/build-record/v0";
+pub const BUILD_RECORD: &str = ours!("attestation/build-record");
 /// SLSA provenance.
 pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// `buildType` of our provenance and build records.
-pub const BUILD_TYPE: &str = "https://countersign.dev/buildtype/rebuild/v0";
+pub const BUILD_TYPE: &str = ours!("buildtype/rebuild");
 /// `rebuilder.id` where a one-shot command signs with a key that nobody keeps.
-pub const EPHEMERAL_REBUILDER: &str = "https://countersign.dev/rebuilder/ephemeral/v0";
+pub const EPHEMERAL_REBUILDER: &str = ours!("rebuilder/ephemeral");
 
 /// The predicate type that carries a verdict.
 #[must_use]
