@@ -12,7 +12,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("nix", &["builder/src/"]),
     ("libc", &["builder/src/"]),
     ("landlock", &["builder/src/sandbox/"]),
-    ("seccompiler", &["builder/src/sandbox/"]),
     ("git2", &["daemon/src/watch/"]),
     // policies are read by the verifier too, which has no daemon
     (

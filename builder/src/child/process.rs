@@ -1,21 +1,25 @@
 //! One child process from its start to its death: started without a fork of ours, bounded in time,
 //! its complaints kept, and always killed and waited for.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::channel::Channel;
 use crate::sandbox::sys;
 
 use super::ARGUMENT;
 use super::call::CallError;
+
+/// Most bytes of a child's complaints that are kept: the first ones.
+const COMPLAINTS: usize = 4096;
 
 /// Starts a child, talks to it, and kills it: a child serves one request.
 pub(super) fn with_child<T>(
@@ -38,16 +42,13 @@ pub(super) fn with_child<T>(
     let stderr = child.stderr.take();
     let process = sys::pidfd_open(child.id()).map_err(CallError::Start)?;
     let (result, stopped, stderr) = thread::scope(|scope| {
-        let (talking, over) = channel::<()>();
         let process = &process;
-        let watchdog = scope.spawn(move || watch(process, &over, deadline, cancel));
-        let stderr = scope.spawn(move || read_bounded(stderr));
+        let watch = scope.spawn(move || watch(process, stderr, deadline, cancel));
         let result = talk(&mut ours);
-        drop(talking);
         let _ = sys::pidfd_signal(process.as_fd(), libc::SIGKILL); // dead already, mostly
         let _ = child.wait(); // reaps; what it said has been read
-        let stopped = watchdog.join().unwrap_or(None);
-        (result, stopped, stderr.join().unwrap_or_default())
+        let (stopped, stderr) = watch.join().unwrap_or_default();
+        (result, stopped, stderr)
     });
     match (result, stopped) {
         (Err(CallError::Channel { source, .. }), None) => {
@@ -58,42 +59,44 @@ pub(super) fn with_child<T>(
     }
 }
 
-/// Kills the child at its deadline or when the caller cancels. Ends when `over` is dropped.
+/// Reads what the child complains of until it is dead, and kills it at its deadline or when the caller
+/// cancels. Returns why it was killed here, where it was.
 fn watch(
     process: &OwnedFd,
-    over: &Receiver<()>,
+    stderr: Option<ChildStderr>,
     deadline: Duration,
     cancel: &AtomicBool,
-) -> Option<CallError> {
+) -> (Option<CallError>, String) {
     let started = Instant::now();
+    let (mut stopped, mut kept) = (None, Vec::new());
+    let Some(mut stderr) = stderr else {
+        return (stopped, String::new()); // it was asked for
+    };
     loop {
         let left = deadline.saturating_sub(started.elapsed());
-        let stop = if cancel.load(Ordering::Relaxed) {
-            Some(CallError::Cancelled)
-        } else if left.is_zero() {
-            Some(CallError::Deadline(deadline.as_secs()))
-        } else {
-            None
-        };
-        if stop.is_some() {
-            // not waited for yet, so the descriptor names our child and nobody else
-            let _ = sys::pidfd_signal(process.as_fd(), libc::SIGKILL);
-            return stop;
+        if stopped.is_none() {
+            if cancel.load(Ordering::Relaxed) {
+                stopped = Some(CallError::Cancelled);
+            } else if left.is_zero() {
+                stopped = Some(CallError::Deadline(deadline.as_secs()));
+            }
+            if stopped.is_some() {
+                // the descriptor names our child or, when it was waited for, nobody
+                let _ = sys::pidfd_signal(process.as_fd(), libc::SIGKILL);
+            }
         }
-        match over.recv_timeout(left.min(Duration::from_millis(50))) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return None,
+        let wait = PollTimeout::try_from(left.min(Duration::from_millis(50)));
+        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, wait.unwrap_or(PollTimeout::ZERO)) == Ok(0) {
+            continue;
+        }
+        let mut buffer = [0; COMPLAINTS];
+        match stderr.read(&mut buffer) {
+            Ok(read @ 1..) => {
+                let room = COMPLAINTS - kept.len(); // it never has more
+                kept.extend_from_slice(&buffer[..read.min(room)]); // read <= buffer.len()
+            }
+            Ok(0) | Err(_) => return (stopped, kept.trim_ascii().escape_ascii().to_string()),
         }
     }
-}
-
-/// Keeps the first 4 KiB of what a child complains of, and reads the rest away.
-fn read_bounded(stderr: Option<ChildStderr>) -> String {
-    let Some(mut stderr) = stderr else {
-        return String::new();
-    };
-    let mut kept = Vec::new();
-    let _ = (&mut stderr).take(4096).read_to_end(&mut kept); // what came is what there is
-    let _ = io::copy(&mut stderr, &mut io::sink());
-    kept.trim_ascii().escape_ascii().to_string()
 }

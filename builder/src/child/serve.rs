@@ -176,7 +176,7 @@ fn build(
         duration_ms: u64::try_from(dead.duration.as_millis()).unwrap_or(u64::MAX),
     })?;
     let ended = match (product, &dead.ended, mode) {
-        (Product::Outputs, Ended::Completed, Some(mode)) => {
+        (Product::Outputs, Ended::Completed, Some(mode)) if !candidate.outputs.is_empty() => {
             collect::become_collector(&dead, mode)?;
             collect::collect(dead.build.as_fd(), &spec.profile.source, candidate, channel)?
         }

@@ -222,7 +222,7 @@ fn try_tmpfs() -> Result<(), SandboxError> {
     let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
     let (mut wait, mut go) = io::pipe().doing("making a pipe")?;
     let mut slot = ids::choose(ID_BASE, ID_SLOTS)?;
-    match sys::clone_process(namespaces).doing("making a user and a mount namespace")? {
+    match sys::clone_process(namespaces, None).doing("making a user and a mount namespace")? {
         Cloned::Child => {
             drop(go);
             let mounted = wait

@@ -6,7 +6,7 @@
 //! and something weaker takes its place. Groups are made by the launcher, outside, and never seen from
 //! inside.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,23 @@ pub(crate) struct Groups {
     memory: Option<PathBuf>,
     processes: Option<PathBuf>,
     enforcement: Enforcement,
+}
+
+/// How a process gets into the groups.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    /// The group of version 2 to be cloned into: there is one tree of that version.
+    pub(crate) by_clone: Option<File>,
+    by_itself: Vec<File>,
+}
+
+impl Doors {
+    /// Moves this process into the groups of version 1. Its first act, so that nothing of it is outside.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        self.by_itself
+            .iter()
+            .try_for_each(|mut door| door.write_all(b"0")) // itself, alone
+    }
 }
 
 impl Groups {
@@ -120,13 +137,19 @@ impl Groups {
         self.enforcement
     }
 
-    /// Puts a process into all groups, and with it all that it will start.
-    pub(crate) fn add(&self, pid: i32) -> Result<(), SandboxError> {
+    /// Opens the ways into the groups, for a process that is about to start: with it comes all that it
+    /// will start. To move one that runs makes the kernel wait for all processors, twice.
+    pub(crate) fn doors(&self) -> Result<Doors, SandboxError> {
+        let mut doors = Doors::default();
         for folder in &self.folders {
-            set(folder, "cgroup.procs", pid)
-                .doing(&format!("moving a sandbox into {}", folder.display()))?;
+            let tasks = folder.join("tasks"); // of version 1
+            let what = format!("opening {}", folder.display());
+            match File::options().write(true).open(&tasks) {
+                Ok(door) => doors.by_itself.push(door),
+                Err(_) => doors.by_clone = Some(File::open(folder).doing(&what)?),
+            }
         }
-        Ok(())
+        Ok(doors)
     }
 
     /// The limit that was hit, if any was. To be asked before the groups are removed.

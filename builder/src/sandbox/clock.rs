@@ -1,7 +1,8 @@
 //! The clocks of a sandbox that count from the machine's start. The time of day has no namespace.
 
-use std::fs;
+use std::fs::{self, File};
 
+use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::time::{ClockId, clock_gettime};
 
@@ -10,7 +11,7 @@ use super::sys;
 
 const REMEDY: &str = "use Linux 5.6 or newer with CONFIG_TIME_NS";
 
-/// Lets every process that is started from now on see a machine that started `uptime_seconds` ago.
+/// Lets this process, and all that it will start, see a machine that started `uptime_seconds` ago.
 ///
 /// Needs the privilege of the sandbox's first user namespace.
 pub(crate) fn restart(uptime_seconds: u32) -> Result<(), SandboxError> {
@@ -26,5 +27,8 @@ pub(crate) fn restart(uptime_seconds: u32) -> Result<(), SandboxError> {
         offset(ClockId::CLOCK_MONOTONIC)?,
         offset(ClockId::CLOCK_BOOTTIME)?
     );
-    fs::write("/proc/self/timens_offsets", text).doing_or("setting the clocks", REMEDY)
+    fs::write("/proc/self/timens_offsets", text).doing_or("setting the clocks", REMEDY)?;
+    // itself, too: a child that shares its memory until it is another program could not go there alone
+    let own = File::open("/proc/self/ns/time_for_children").doing("opening a time namespace")?;
+    setns(own, CloneFlags::empty()).doing_or("entering a time namespace", REMEDY)
 }

@@ -5,20 +5,19 @@
 //! (`/etc/subuid`, mapped by `newuidmap`), and the one id of an ordinary user. Which one works is found
 //! by doing it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{Gid, Uid, User, getegid, geteuid, setgroups, setresgid, setresuid};
 
 use crate::outcome::IdMode;
 
-use super::confine::USER_NAMESPACES;
+use super::confine::{self, USER_NAMESPACES};
 use super::fault::{Doing, SandboxError};
 use super::sys::{self, Cloned};
 
@@ -267,15 +266,6 @@ impl Slot {
     }
 }
 
-/// How many ids a mode has inside.
-const fn count(mode: IdMode) -> u32 {
-    match mode {
-        IdMode::RootRange => RANGE,
-        IdMode::UserRange => USER_RANGE,
-        IdMode::SingleId => 1,
-    }
-}
-
 /// Becomes root of the namespace that [`Slot::map_outer`] has mapped.
 pub(crate) fn become_inner_root(mode: IdMode) -> Result<(), SandboxError> {
     let (root_gid, root_uid) = (Gid::from_raw(0), Uid::from_raw(0));
@@ -289,8 +279,12 @@ pub(crate) fn become_inner_root(mode: IdMode) -> Result<(), SandboxError> {
 
 /// Enters a second user and mount namespace: from there all mounts made so far are locked, and no
 /// third user namespace can be made. The build user exists in it under `build_id`. The process must be
-/// dumpable, else its `/proc/self` is not its own.
-pub(crate) fn nest(mode: IdMode, build_id: u32) -> Result<(), SandboxError> {
+/// dumpable, else its `/proc/self` is not its own; [`start_mapper`] listens.
+pub(crate) fn nest(
+    mode: IdMode,
+    build_id: u32,
+    mut mapper: &UnixStream,
+) -> Result<(), SandboxError> {
     fs::write("/proc/sys/user/max_user_namespaces", "1").doing("bounding user namespaces")?;
     let second = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     match mode {
@@ -301,38 +295,41 @@ pub(crate) fn nest(mode: IdMode, build_id: u32) -> Result<(), SandboxError> {
             fs::write("/proc/self/uid_map", &map).doing("mapping the build user")?;
             fs::write("/proc/self/gid_map", &map).doing("mapping the build group")
         }
-        IdMode::RootRange | IdMode::UserRange => nest_range(second, count(mode)),
+        IdMode::RootRange | IdMode::UserRange => {
+            unshare(second).doing_or("making the second user namespace", USER_NAMESPACES)?;
+            let what = "mapping ids into the second user namespace";
+            mapper.write_all(&[1]).doing(what)?;
+            mapper.read_exact(&mut [0]).doing(what) // end of file where it failed
+        }
     }
 }
 
-/// Only a process that is still outside the second namespace may map a range into it.
-fn nest_range(second: CloneFlags, count: u32) -> Result<(), SandboxError> {
-    let (mut wait, mut go) = io::pipe().doing("making a pipe")?;
-    let own = nix::unistd::getpid();
+/// Starts a helper that maps ids into the second user namespace of a process once that asks: only a process
+/// that is in the first and not in the second may. Run by the launcher, while the process makes mounts.
+pub(crate) fn start_mapper(
+    mode: IdMode,
+    pid: i32,
+    first: &File,
+    mut asked: UnixStream,
+) -> Result<Option<OwnedFd>, SandboxError> {
+    let count = match mode {
+        IdMode::RootRange => RANGE,
+        IdMode::UserRange => USER_RANGE,
+        IdMode::SingleId => return Ok(None), // it maps its one id by itself
+    };
+    let mut map = || -> Result<(), SandboxError> {
+        confine::die_with_parent()?;
+        let what = "mapping ids";
+        setns(first, CloneFlags::CLONE_NEWUSER).doing(what)?;
+        asked.read_exact(&mut [0]).doing(what)?;
+        for file in ["uid_map", "gid_map"] {
+            fs::write(format!("/proc/{pid}/{file}"), format!("0 0 {count}")).doing(what)?;
+        }
+        asked.write_all(&[1]).doing(what)
+    };
     match sys::fork().doing("starting the mapping helper")? {
-        Cloned::Child => {
-            drop(go);
-            let mut byte = [0];
-            let map = format!("0 0 {count}");
-            let mapped = wait
-                .read_exact(&mut byte)
-                .and_then(|()| fs::write(format!("/proc/{own}/uid_map"), &map))
-                .and_then(|()| fs::write(format!("/proc/{own}/gid_map"), &map));
-            sys::exit_now(i32::from(mapped.is_err()))
-        }
-        Cloned::Parent(_, helper) => {
-            drop(wait);
-            unshare(second).doing_or("making the second user namespace", USER_NAMESPACES)?;
-            go.write_all(&[1]).doing("waking the mapping helper")?;
-            let ended = waitid(Id::PIDFd(helper.as_fd()), WaitPidFlag::WEXITED)
-                .doing("waiting for the mapping helper")?;
-            match ended {
-                WaitStatus::Exited(_, 0) => Ok(()),
-                other => Err(SandboxError::Inside(format!(
-                    "mapping ids into the second user namespace failed: {other:?}"
-                ))),
-            }
-        }
+        Cloned::Child => sys::exit_now(i32::from(map().is_err())),
+        Cloned::Parent(_, helper) => Ok(Some(helper)),
     }
 }
 

@@ -5,32 +5,34 @@
 //! build cannot kill, stop or look into. It holds one descriptor of its own, a channel to the
 //! launcher, which no step inherits.
 
-use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{self, PipeReader, Read, Write};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::personality::{self, Persona};
 use nix::sys::prctl;
 use nix::sys::resource::Resource;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, setsid};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use serde::{Deserialize, Serialize};
 
-use crate::channel::Channel;
+use crate::channel::{Channel, ChannelError};
 use crate::mirror;
 use crate::outcome::{Ended, IdMode};
 use crate::plan::Network;
 
+use super::cgroup::Doors;
 use super::fault::{Doing, SandboxError, in_one_line};
 use super::landlock::Place;
 use super::spec::Spec;
-use super::sys::{self, Cloned};
+use super::sys;
 use super::wall::Wall;
 use super::{clock, confine, cpus, ids, landlock, mounts, seccomp, source};
 
@@ -42,7 +44,7 @@ pub(crate) enum ToInit {
         /// How.
         mode: IdMode,
     },
-    /// Run the steps.
+    /// The source was the one that was meant: run the steps, as soon as all is made.
     Begin,
 }
 
@@ -68,6 +70,10 @@ pub(crate) struct Start<'a> {
     pub(crate) trees: Option<Vec<(String, OwnedFd)>>,
     /// The processors to stay on, where they are not all.
     pub(crate) cpus: Option<&'a [usize]>,
+    /// The ways into its control groups.
+    pub(crate) doors: &'a Doors,
+    /// Where a helper listens that maps ids into the second user namespace.
+    pub(crate) mapper: &'a UnixStream,
     /// This end of the channel.
     pub(crate) socket: &'a OwnedFd,
     /// The pipe of the log.
@@ -94,11 +100,14 @@ pub(crate) fn run(start: Start<'_>) -> ! {
 /// Keeps the channel, the log and the prepared trees; closes all else that the launcher had open.
 fn take_descriptors(start: &Start<'_>) -> Result<Channel, SandboxError> {
     confine::die_with_parent()?;
+    start.doors.enter().doing("entering control groups")?;
     dup2_stdin(start.socket).doing("placing the channel")?;
     dup2_stdout(start.log).doing("placing the log")?;
     dup2_stderr(start.log).doing("placing the log")?;
     let trees = start.trees.iter().flatten().map(|(_, tree)| tree.as_fd());
-    sys::close_all_but(3, trees).doing("closing the launcher's descriptors")?;
+    let kept = trees.chain([start.mapper.as_fd()]);
+    sys::close_all_but(3, kept).doing("closing the launcher's descriptors")?;
+    sys::default_signals();
     Channel::from_stdin().doing("taking the channel")
 }
 
@@ -131,7 +140,7 @@ fn live(start: Start<'_>, channel: &mut Channel) -> Result<(), SandboxError> {
     clock::restart(spec.profile.uptime_seconds)?;
     // when the machine itself runs out of memory, a build goes first
     fs::write("/proc/self/oom_score_adj", "500").doing("offering to the out-of-memory killer")?;
-    ids::nest(mode, spec.profile.user_id)?;
+    ids::nest(mode, spec.profile.user_id, start.mapper)?;
     let null = File::open("/dev/null").doing("opening /dev/null")?;
     dup2_stdin(&null).doing("closing the way to the host")?;
     drop(null);
@@ -142,18 +151,22 @@ fn live(start: Start<'_>, channel: &mut Channel) -> Result<(), SandboxError> {
         prctl::set_dumpable(true).doing("opening the first process")?;
     }
     prepare_work_space(spec, channel)?;
-    let personality = settle(spec)?;
+    settle(spec)?;
     let build = File::open("/build").doing("opening /build")?;
     let processes = File::open("/proc").doing("opening /proc")?;
     let mut handed_out = vec![build.as_fd(), processes.as_fd()];
     handed_out.extend(listener.as_ref().map(AsFd::as_fd));
     channel.send_with_fds(&FromInit::Ready, &handed_out)?;
     drop((build, processes, listener)); // no step can accept what is meant for the mirror
-    // the parent may have died while a change of credentials had untied us: then this ends here
     let ToInit::Begin = channel.receive_message()? else {
         return Err(SandboxError::Inside("told to go twice".into()));
     };
-    let ended = run_steps(spec, personality, channel)?;
+    // the launcher may have died while a change of credentials had untied us
+    if channel.hung_up().doing("looking for the launcher")? {
+        return Err(ChannelError::Closed.into());
+    }
+    umask(Mode::from_bits_truncate(spec.profile.umask));
+    let ended = run_steps(spec, channel)?;
     channel.send(&FromInit::Ended(ended))?;
     Ok(())
 }
@@ -178,9 +191,9 @@ fn prepare_work_space(spec: &Spec, channel: &mut Channel) -> Result<(), SandboxE
     Ok(())
 }
 
-/// Limits, the scheduler, address layout and Landlock, which every step inherits. Returns the
-/// personality.
-fn settle(spec: &Spec) -> Result<u64, SandboxError> {
+/// Limits, the scheduler, address layout, Landlock and the filter of system calls, which every step
+/// inherits and this process has as well.
+fn settle(spec: &Spec) -> Result<(), SandboxError> {
     let (limits, profile) = (&spec.limits, &spec.profile);
     for (resource, value) in [
         (Resource::RLIMIT_CORE, 0),
@@ -208,42 +221,65 @@ fn settle(spec: &Spec) -> Result<u64, SandboxError> {
         let write = ["/build", "/tmp", "/dev"].map(|path| Place::Path(Path::new(path)));
         landlock::restrict(&[Place::Path(Path::new("/"))], &write)?;
     }
-    Ok(u64::from(persona.bits().cast_unsigned()))
+    if spec.stands(Wall::SystemCalls) {
+        seccomp::build(persona.bits().cast_unsigned())?;
+    }
+    Ok(())
 }
 
-fn run_steps(spec: &Spec, personality: u64, channel: &mut Channel) -> Result<Ended, SandboxError> {
+fn run_steps(spec: &Spec, channel: &mut Channel) -> Result<Ended, SandboxError> {
     let folder = match step_folder(&spec.profile.source, &spec.subdir) {
         Ok(folder) => folder,
         Err(message) => return Ok(Ended::NotStarted { step: 0, message }),
     };
-    let environment = c_strings(
-        spec.variables
-            .iter()
-            .map(|(name, value)| format!("{name}={value}")),
-    )?;
     for (step, argv) in spec.steps.iter().enumerate() {
         channel.send(&FromInit::Step(step))?;
-        let launch = Payload {
-            folder: &folder,
-            argv: c_strings(argv.iter().cloned())?,
-            candidates: candidates(argv, spec.search_path())?,
-            environment: &environment,
-            personality,
-            umask: spec.profile.umask,
-            filtered: spec.stands(Wall::SystemCalls),
-        };
-        match launch.run()? {
-            StepEnd::Exited(0) => {}
-            StepEnd::Exited(code) => return Ok(Ended::Exited { step, code }),
-            StepEnd::Signalled(signal) => return Ok(Ended::Signalled { step, signal }),
-            StepEnd::NotStarted(error) => {
-                let program = argv.first().map_or("", String::as_str);
+        let program = argv.first().map_or("", String::as_str);
+        let pid = match start(spec, &folder, program, argv.get(1..).unwrap_or_default()) {
+            Ok(pid) => pid,
+            Err(error) => {
                 let message = format!("{}: {error}", program.escape_debug());
                 return Ok(Ended::NotStarted { step, message });
             }
+        };
+        match reap_until(pid)? {
+            sys::End::Exited(0) => {}
+            sys::End::Exited(code) => return Ok(Ended::Exited { step, code }),
+            sys::End::Signalled(signal) => return Ok(Ended::Signalled { step, signal }),
         }
     }
     Ok(Ended::Completed)
+}
+
+/// Starts a program, which is looked for in the build's own search path (execvp(3), without its shell
+/// fall-back). The standard library starts it without a copy of this process.
+fn start(spec: &Spec, folder: &Path, program: &str, arguments: &[String]) -> io::Result<u32> {
+    let candidates: Vec<String> = if program.contains('/') {
+        vec![program.to_owned()]
+    } else {
+        let folders = spec.search_path().split(':');
+        folders.map(|at| format!("{at}/{program}")).collect()
+    };
+    let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+    for candidate in candidates {
+        let started = Command::new(candidate)
+            .arg0(program)
+            .args(arguments)
+            .env_clear()
+            .envs(&spec.variables)
+            .current_dir(folder)
+            .process_group(0)
+            .spawn();
+        match started {
+            Ok(child) => return Ok(child.id()), // taken by reap_until
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => {}
+                Some(libc::EACCES) => worst = error,
+                _ => return Err(error),
+            },
+        }
+    }
+    Err(worst)
 }
 
 /// The folder of the steps: a real folder of the tree, reached through no link.
@@ -262,135 +298,12 @@ fn step_folder(source: &str, subdir: &str) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-fn c_strings(values: impl Iterator<Item = String>) -> Result<Vec<CString>, SandboxError> {
-    values
-        .map(|value| {
-            CString::new(value)
-                .map_err(io::Error::other)
-                .doing("passing a value with NUL")
-        })
-        .collect()
-}
-
-/// The files that a program's name may mean, in order (execvp(3), without its shell fall-back).
-fn candidates(argv: &[String], search_path: &str) -> Result<Vec<CString>, SandboxError> {
-    let program = argv.first().cloned().unwrap_or_default();
-    if program.contains('/') {
-        return c_strings(std::iter::once(program));
-    }
-    c_strings(
-        search_path
-            .split(':')
-            .map(|folder| format!("{folder}/{program}")),
-    )
-}
-
-enum StepEnd {
-    Exited(i32),
-    Signalled(i32),
-    NotStarted(io::Error),
-}
-
-/// One step, ready to be started.
-struct Payload<'a> {
-    folder: &'a Path,
-    argv: Vec<CString>,
-    candidates: Vec<CString>,
-    environment: &'a [CString],
-    personality: u64,
-    umask: u32,
-    filtered: bool,
-}
-
-impl Payload<'_> {
-    fn run(&self) -> Result<StepEnd, SandboxError> {
-        let (report, tell) = io::pipe().doing("making a pipe")?;
-        let forked = match sys::fork() {
-            // what earlier steps have left running takes up the limit of processes
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Ok(StepEnd::NotStarted(error));
-            }
-            other => other.doing("starting a step")?,
-        };
-        match forked {
-            Cloned::Child => {
-                drop(report);
-                let error = catch_unwind(AssertUnwindSafe(|| self.start()));
-                let errno = error.unwrap_or(Errno::EIO);
-                let _ = (&tell).write_all(&(errno as i32).to_be_bytes()); // init sees EOF else
-                sys::exit_now(127)
-            }
-            Cloned::Parent(pid, _) => {
-                drop(tell);
-                let failed = read_errno(report);
-                let end = reap_until(pid)?;
-                Ok(failed.map_or(end, StepEnd::NotStarted))
-            }
-        }
-    }
-
-    /// Becomes the program; returns only why it could not.
-    fn start(&self) -> Errno {
-        match self.prepare() {
-            Err(error) => Errno::from_raw(raw_errno(&error)),
-            Ok(()) => self.execute(),
-        }
-    }
-
-    fn prepare(&self) -> Result<(), SandboxError> {
-        setsid().doing("making a session")?;
-        chdir(self.folder).doing("entering the folder of the steps")?;
-        umask(Mode::from_bits_truncate(self.umask));
-        sys::default_signals();
-        // init's channel and the report pipe, too, are gone as soon as the program starts
-        sys::close_on_exec_from(3).doing("closing descriptors")?;
-        if self.filtered {
-            seccomp::build(self.personality)?;
-        }
-        Ok(())
-    }
-
-    fn execute(&self) -> Errno {
-        let mut worst = Errno::ENOENT;
-        for candidate in &self.candidates {
-            match execve(candidate, &self.argv, self.environment) {
-                Ok(never) => match never {},
-                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-                Err(Errno::EACCES) => worst = Errno::EACCES,
-                Err(other) => return other,
-            }
-        }
-        worst
-    }
-}
-
-fn raw_errno(error: &SandboxError) -> i32 {
-    match error {
-        SandboxError::System { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
-        SandboxError::Refused { .. } | SandboxError::Inside(_) | SandboxError::Channel(_) => {
-            libc::EIO
-        }
-    }
-}
-
-/// Waits until the program has started (end of file) or could not be.
-fn read_errno(mut report: PipeReader) -> Option<io::Error> {
-    let mut bytes = [0; 4];
-    report.read_exact(&mut bytes).ok()?;
-    Some(io::Error::from_raw_os_error(i32::from_be_bytes(bytes)))
-}
-
 /// Takes every child that ends, which for pid 1 includes orphans, until this one has. A process may die of
 /// any signal, those of real time included.
-fn reap_until(step: i32) -> Result<StepEnd, SandboxError> {
+fn reap_until(step: u32) -> Result<sys::End, SandboxError> {
     loop {
         match sys::wait_any() {
-            Ok((pid, ended)) if pid == step => {
-                return Ok(match ended {
-                    sys::End::Exited(code) => StepEnd::Exited(code),
-                    sys::End::Signalled(signal) => StepEnd::Signalled(signal),
-                });
-            }
+            Ok((pid, end)) if u32::try_from(pid) == Ok(step) => return Ok(end),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error).doing("waiting for a step"),

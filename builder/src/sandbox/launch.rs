@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use countersign_attest::digest::Sha256;
@@ -86,14 +87,14 @@ pub(crate) fn run(
     let groups = Groups::make(&spec.limits, cpus.as_deref())?;
     clean_up_alone(spec, &groups, audience)?;
     let mut sandbox = Sandbox::start(spec, slot, groups, cpus.as_deref())?;
-    sandbox.fill(spec, tree)?;
+    sandbox.begin(spec, tree)?;
     let ready = sandbox.ready(spec.network)?;
+    drop(sandbox.mapper.take()); // it has done its work, and is waited for
     if let Some(listener) = ready.listener {
         audience.listening(listener)?;
     }
     audience.started(sandbox.found)?;
     let started = Instant::now();
-    sandbox.channel.send(&ToInit::Begin)?;
     let held = sandbox.found.enforcement.memory != Means::Sampled;
     let sampler = (!held).then(|| Sampler::new(ready.processes, spec.limits.memory_bytes));
     let watched = Watched {
@@ -167,14 +168,18 @@ fn judge(stop: Stop, hit: Option<LimitKind>, build: &OwnedFd) -> Result<Ended, S
     Ok(hit.map_or(ended, |limit| reached(step, limit)))
 }
 
-/// The first process inside. Dropping it kills the sandbox, whatever happened.
+/// A process of a sandbox. Dropping it kills it, and with the first process inside all others.
 struct Process {
     pidfd: OwnedFd,
     dead: bool,
 }
 
 impl Process {
-    /// Kills the first process, and with it all others, and waits until the last is gone.
+    const fn new(pidfd: OwnedFd) -> Self {
+        Self { pidfd, dead: false }
+    }
+
+    /// Kills it, and waits until the last that dies with it is gone.
     fn kill(&mut self) -> io::Result<()> {
         if self.dead {
             return Ok(());
@@ -205,6 +210,7 @@ impl Drop for Process {
 /// A running sandbox. The fields are dropped in this order: processes die before their groups go.
 struct Sandbox {
     process: Process,
+    mapper: Option<Process>,
     groups: Groups,
     found: Found,
     channel: Channel,
@@ -231,7 +237,8 @@ impl Sandbox {
         let log = File::from(OwnedFd::from(log));
         let log_inside = OwnedFd::from(log_inside);
         fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("preparing the log pipe")?;
-        let (channel, inside) = Channel::pair().doing("making a channel")?;
+        let (mut channel, inside) = Channel::pair().doing("making a channel")?;
+        let (ask, asked) = UnixStream::pair().doing("making a channel")?;
         // root maps the owners of what it shows, which nobody inside may
         let trees = geteuid()
             .is_root()
@@ -243,19 +250,22 @@ impl Sandbox {
             | libc::CLONE_NEWNET
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWUTS;
-        let cloned = sys::clone_process(namespaces)
+        let doors = groups.doors()?;
+        let cloned = sys::clone_process(namespaces, doors.by_clone.as_ref().map(AsFd::as_fd))
             .doing_or("making the namespaces of a sandbox", USER_NAMESPACES)?;
         let (pid, pidfd) = match cloned {
             Cloned::Child => init::run(Start {
                 spec,
                 trees,
                 cpus,
+                doors: &doors,
+                mapper: &ask,
                 socket: &inside,
                 log: &log_inside,
             }),
             Cloned::Parent(pid, pidfd) => (pid, pidfd),
         };
-        let process = Process { pidfd, dead: false };
+        let process = Process::new(pidfd);
         // the pid is of a child that was not waited for: it cannot mean another process
         let user_namespace = File::open(format!("/proc/{pid}/ns/user"))
             .doing("opening the user namespace of a sandbox")?;
@@ -263,10 +273,13 @@ impl Sandbox {
         for (path, tree) in trees.iter().flatten() {
             mounts::map_owners(path, tree, &user_namespace)?;
         }
-        groups.add(pid)?;
+        channel.send(&ToInit::Go { mode })?;
+        drop(ask); // the helper must see when the process inside is gone
+        let mapper = ids::start_mapper(mode, pid, &user_namespace, asked)?;
         let enforcement = enforcement(&groups, cpus);
         Ok(Self {
             process,
+            mapper: mapper.map(Process::new),
             groups,
             found: Found { mode, enforcement },
             channel,
@@ -276,28 +289,28 @@ impl Sandbox {
         })
     }
 
-    /// Sends the source in and checks that it is the one that was meant.
-    fn fill(&mut self, spec: &Spec, tree: Source<'_>) -> Result<(), SandboxError> {
-        self.channel.send(&ToInit::Go {
-            mode: self.found.mode,
-        })?;
+    /// Sends the source in, checks that it is the one that was meant, and lets the steps begin.
+    fn begin(&mut self, spec: &Spec, tree: Source<'_>) -> Result<(), SandboxError> {
+        match self.send(spec, tree) {
+            // the process inside has given up: it says why in its last message
+            Err(SandboxError::Channel(ChannelError::Closed)) => Err(self.last_words()),
+            other => other,
+        }
+    }
+
+    fn send(&mut self, spec: &Spec, tree: Source<'_>) -> Result<(), SandboxError> {
         let order = if spec.profile.reverse_order {
             Order::Descending
         } else {
             Order::Ascending
         };
-        let sent = source::send(tree.map(|(fd, _)| fd), order, &mut self.channel);
-        let sent = match sent {
-            // the process inside has given up: it says why in its last message
-            Err(SandboxError::Channel(ChannelError::Closed)) => return Err(self.last_words()),
-            other => other?,
-        };
+        let sent = source::send(tree.map(|(fd, _)| fd), order, &mut self.channel)?;
         match tree {
             Some((_, meant)) if meant != sent => Err(SandboxError::Refused {
                 what: format!("the source tree has digest {sent}, the plan names {meant}"),
                 remedy: "export the source again; somebody changed it on this machine",
             }),
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(self.channel.send(&ToInit::Begin)?),
         }
     }
 

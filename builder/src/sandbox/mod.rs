@@ -27,6 +27,7 @@ pub(crate) mod sample;
 pub(crate) mod source;
 pub(crate) mod watch;
 
+pub(crate) mod filter;
 pub(crate) mod landlock;
 pub(crate) mod seccomp;
 

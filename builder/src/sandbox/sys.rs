@@ -36,16 +36,24 @@ pub(crate) enum Cloned {
     Parent(i32, OwnedFd),
 }
 
-/// `clone3(flags | CLONE_PIDFD)`: a copy of this process in new namespaces.
+/// `clone3(flags | CLONE_PIDFD)`: a copy of this process in new namespaces, and in a control group of
+/// version 2 where one is given.
 ///
 /// # Errors
-/// When the kernel refuses the flags or has no more processes.
-pub(crate) fn clone_process(flags: libc::c_int) -> io::Result<Cloned> {
+/// When the kernel refuses the flags or the group, or has no more processes.
+pub(crate) fn clone_process(
+    flags: libc::c_int,
+    group: Option<BorrowedFd<'_>>,
+) -> io::Result<Cloned> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which zero is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from(flags.cast_unsigned()) | u64::from(libc::CLONE_PIDFD.cast_unsigned());
     args.pidfd = &raw mut pidfd as u64;
+    if let Some(group) = group {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    }
     args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
     let size = size_of::<libc::clone_args>();
     // SAFETY: no stack is given and no memory is shared, so this is a fork; the process is
@@ -57,6 +65,9 @@ pub(crate) fn clone_process(flags: libc::c_int) -> io::Result<Cloned> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     Ok(Cloned::Parent(pid, own(pidfd.into())?))
 }
+
+/// Of `clone3`; `libc` has it in a type that it does not fit into.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `fork`: a copy of this process, in the same namespaces.
 pub(crate) fn fork() -> io::Result<Cloned> {
@@ -174,6 +185,17 @@ pub(crate) fn set_capabilities(mask: u32) -> io::Result<()> {
     let sets: [u32; 6] = [mask, mask, 0, 0, 0, 0];
     // SAFETY: both pointers live through the call and have the layout of version 3.
     checked(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }).map(drop)
+}
+
+/// Installs a filter of system calls, for this process and all that it will start. Needs no_new_privs.
+pub(crate) fn filter_system_calls(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the kernel reads as many steps as there are, and writes none.
+    checked(unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program) }).map(drop)
 }
 
 /// Makes a detached copy of what is mounted at `path` (or of `dir` itself for an empty path).
