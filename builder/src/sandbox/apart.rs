@@ -61,8 +61,8 @@ pub(crate) fn run(apart: &Apart<'_>, mut slot: Slot) -> Result<(), SandboxError>
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWCGROUP;
-    let cloned =
-        sys::clone_process(namespaces, None).doing_or("making namespaces for a root", USER_NAMESPACES)?;
+    let cloned = sys::clone_process(namespaces, None)
+        .doing_or("making namespaces for a root", USER_NAMESPACES)?;
     let (pid, process) = match cloned {
         Cloned::Child => {
             drop((go, complaints));

@@ -28,7 +28,11 @@ pub(crate) fn build(personality: u32) -> Result<(), SandboxError> {
     refuse_where(&mut table, libc::SYS_clone, vec![vec![has(0, NAMESPACES)]]);
     refuse_where(&mut table, libc::SYS_socket, foreign_sockets());
     // what they ask for is behind a pointer
-    refuse(&mut table, &[libc::SYS_clone3, libc::SYS_openat2], libc::ENOSYS);
+    refuse(
+        &mut table,
+        &[libc::SYS_clone3, libc::SYS_openat2],
+        libc::ENOSYS,
+    );
     refuse(&mut table, &ATTRIBUTES, libc::ENOTSUP);
     install(&table)
 }
@@ -170,7 +174,12 @@ fn special_modes(table: &mut Table) {
 /// Every family but UNIX, INET, INET6 and the routing protocol of NETLINK (`getifaddrs`).
 fn foreign_sockets() -> Vec<Vec<Test>> {
     let family = |number: i32| is(0, number.cast_unsigned());
-    let known = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    let known = [
+        libc::AF_UNIX,
+        libc::AF_INET,
+        libc::AF_INET6,
+        libc::AF_NETLINK,
+    ];
     let routes = is(2, libc::NETLINK_ROUTE.cast_unsigned());
     vec![
         known.map(|number| not(family(number))).into(),
