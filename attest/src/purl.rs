@@ -89,6 +89,21 @@ impl Purl {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Whether this says all that another one does, and perhaps more, such as which of several files.
+    #[must_use]
+    pub fn refines(&self, other: &Self) -> bool {
+        let has = |(key, value): &(String, String)| self.qualifier(key) == Some(value);
+        self.bare() == other.bare() && other.qualifiers.iter().all(has)
+    }
+
+    /// The canonical text without qualifiers and subpath.
+    #[must_use]
+    pub fn bare(&self) -> &str {
+        let end = self.text.find(['?', '#']);
+        end.and_then(|end| self.text.get(..end))
+            .unwrap_or(&self.text)
+    }
+
     /// The canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -227,6 +242,32 @@ mod tests {
             let parsed: Purl = purl.parse().unwrap();
             assert_eq!(parsed.is_requested_by(request), own, "{purl} {request}");
         }
+    }
+
+    #[test]
+    fn a_package_url_that_says_more_refines_one_that_says_less() {
+        for (fine, coarse, refines) in [
+            ("pkg:pypi/a@1?file_name=a-1.tar.gz", "pkg:pypi/a@1", true),
+            ("pkg:pypi/a@1", "pkg:pypi/a@1", true),
+            ("pkg:pypi/a@1", "pkg:pypi/a@1?file_name=a-1.tar.gz", false),
+            (
+                "pkg:deb/d/a@1?arch=x&distro=y",
+                "pkg:deb/d/a@1?arch=x",
+                true,
+            ),
+            (
+                "pkg:deb/d/a@1?arch=z&distro=y",
+                "pkg:deb/d/a@1?arch=x",
+                false,
+            ),
+            ("pkg:pypi/a@1.1", "pkg:pypi/a@1", false),
+            ("pkg:pypi/ab@1?x=1", "pkg:pypi/a@1", false),
+        ] {
+            let [fine, coarse] = [fine, coarse].map(|text| text.parse::<Purl>().unwrap());
+            assert_eq!(fine.refines(&coarse), refines, "{fine} {coarse}");
+        }
+        let purl: Purl = "pkg:npm/%40s/a@1?x=%23#sub".parse().unwrap();
+        assert_eq!(purl.bare(), "pkg:npm/%40s/a@1");
     }
 
     #[test]

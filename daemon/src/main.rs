@@ -39,6 +39,7 @@ mod workshop;
 mod api;
 mod cli;
 mod consult;
+mod scan;
 mod web;
 
 fn main() -> ExitCode {

@@ -26,6 +26,7 @@ mod pages;
 mod pypi;
 mod running;
 mod sandboxed;
+mod scan;
 mod schemas;
 mod serve;
 mod source_evidence;

@@ -18,6 +18,7 @@ use serde::Serialize;
 mod conditional;
 pub(crate) mod find;
 pub(crate) mod problem;
+pub(crate) mod statements;
 pub(crate) mod view;
 
 use tokio::net::TcpListener;
@@ -73,7 +74,7 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
 }
 
 /// The routes for programs. The document at the first one describes each of them.
-fn programs() -> [(&'static str, MethodRouter<Shared>); 11] {
+fn programs() -> [(&'static str, MethodRouter<Shared>); 12] {
     [
         ("/api/v1/openapi.json", get(openapi)),
         ("/api/v1/releases", get(releases)),
@@ -83,6 +84,7 @@ fn programs() -> [(&'static str, MethodRouter<Shared>); 11] {
             get(difference),
         ),
         ("/api/v1/difference.schema.json", get(difference_schema)),
+        ("/api/v1/statements", get(statements::statements)),
         ("/by-digest/{digest}", get(by_digest)),
         ("/plans/{digest}", get(plan)),
         ("/attestations/{digest}", get(attestation)),

@@ -87,6 +87,10 @@ fn example(path: &str) -> String {
         &format!("/by-digest/sha256:{}", Sha256::of(b"published")),
     )
     .replace(
+        "/api/v1/statements",
+        &format!("/api/v1/statements?about=sha256:{published}&about=pkg:npm/a@1"),
+    )
+    .replace(
         "/plans/{digest}",
         &format!("/plans/sha256:{}", Sha256::of(b"{}\n")),
     )

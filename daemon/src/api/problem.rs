@@ -15,6 +15,8 @@ pub(crate) enum Problem {
     BadRequest(&'static str),
     /// There is no such thing here.
     NotFound(&'static str),
+    /// The answer would be too long.
+    TooMuch(&'static str),
     /// The method is not GET or HEAD.
     Method,
     /// Our own trouble.
@@ -33,6 +35,7 @@ impl Problem {
         match self {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, detail),
             Self::NotFound(detail) => (StatusCode::NOT_FOUND, detail),
+            Self::TooMuch(detail) => (StatusCode::PAYLOAD_TOO_LARGE, detail),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "only GET and HEAD are answered here",

@@ -8,6 +8,7 @@ use countersign_builder::compare::DifferenceKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::statements::Sought;
 use super::view::*;
 use super::*;
 use crate::difference::tests::document;
@@ -124,6 +125,13 @@ impl Views for Memory {
     fn statement(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>> {
         let found = self.statements.iter().find(|s| s.0 == sha256);
         self.answer(found.map(|s| s.1.clone()))
+    }
+
+    fn statements(&self, about: Vec<Sought>, limit: u32) -> Answer<'_, Vec<Vec<u8>>> {
+        let known = Sought::Digest(AnyDigest::Sha256(Sha256::of(b"published")));
+        let found = self.statements.iter().filter(|_| about.contains(&known));
+        let found = found.take(limit as usize).map(|s| s.1.clone());
+        self.answer(found.collect())
     }
 
     fn export(&self, sha256: Sha256, form: Export) -> Answer<'_, Option<Vec<u8>>> {
@@ -366,6 +374,14 @@ async fn what_is_unknown_or_malformed_is_a_problem() {
         (format!("/plans/sha512:{unknown512}"), 400),
         ("/attestations/..%2f..%2fetc".to_owned(), 400),
         ("/api/v1/releases/1.5".to_owned(), 400),
+        ("/api/v1/statements".to_owned(), 400),
+        ("/api/v1/statements?about=".to_owned(), 400),
+        ("/api/v1/statements?about=pkg:npm/a".to_owned(), 400),
+        (format!("/api/v1/statements?about={unknown}"), 400),
+        (
+            format!("/api/v1/statements?{}", "about=pkg:npm/a@1&".repeat(101)),
+            400,
+        ),
     ] {
         let reply = get(&path).await;
         assert_eq!(reply.status, status, "{path}");
@@ -377,6 +393,26 @@ async fn what_is_unknown_or_malformed_is_a_problem() {
         let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(problem["status"], status, "{path}");
     }
+}
+
+/// Who asks about a long list gets every line whole, or is told to ask about less.
+#[tokio::test]
+async fn statements_come_one_a_line_or_not_at_all() {
+    let path = format!(
+        "/api/v1/statements?about=sha256:{}",
+        Sha256::of(b"published")
+    );
+    let reply = get(&path).await;
+    assert_eq!((reply.status, &*reply.body), (200, "{1}\n"));
+    let nothing = get("/api/v1/statements?about=pkg:npm/a@1").await;
+    assert_eq!((nothing.status, &*nothing.body), (200, ""));
+    let mut many = memory();
+    let one = (Sha256::of(b"{1}\n"), b"{1}\n".to_vec());
+    many.statements = vec![one.clone(); 2000];
+    assert_eq!(ask(many, "GET", &path).await.status, 200);
+    let mut more = memory();
+    more.statements = vec![one; 2001];
+    assert_eq!(ask(more, "GET", &path).await.status, 413);
 }
 
 #[tokio::test]

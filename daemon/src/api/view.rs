@@ -14,6 +14,7 @@ use countersign_builder::compare::{Applied, DifferenceKind, MemberDifference};
 use serde::Serialize;
 
 use super::find::Find;
+use super::statements::Sought;
 use crate::difference::Difference;
 
 /// What a reader of the store gives back, boxed so that the store can stand behind `dyn`.
@@ -50,6 +51,10 @@ pub(crate) trait Views: Send + Sync + 'static {
 
     /// A published envelope, named by the digest of exactly these bytes.
     fn statement(&self, sha256: Sha256) -> Answer<'_, Option<Vec<u8>>>;
+
+    /// Published verdicts, and what was taken back, about these files and packages: at most `limit`
+    /// envelopes in the order in which they were entered, each once.
+    fn statements(&self, about: Vec<Sought>, limit: u32) -> Answer<'_, Vec<Vec<u8>>>;
 
     /// A published envelope, named by its own digest, in another form; `None` where there is none.
     fn export(&self, sha256: Sha256, form: Export) -> Answer<'_, Option<Vec<u8>>>;

@@ -24,6 +24,7 @@ mod policy;
 mod rebuild;
 mod release;
 mod sandbox;
+mod scan;
 mod status;
 mod verify;
 mod withdraw;
@@ -82,6 +83,8 @@ enum Command {
     Compare(compare::CompareArguments),
     /// Says what an attestation says of a file.
     Verify(verify::VerifyArguments),
+    /// Says how much of a list of dependencies, or of what is installed, a policy accepts.
+    Scan(scan::ScanArguments),
     /// Runs a command in the sandbox that builds get.
     #[command(subcommand)]
     Sandbox(sandbox::SandboxCommand),
@@ -138,6 +141,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Rebuild(arguments) => wait_for(rebuild::run(*arguments, format)),
         Command::Compare(arguments) => compare::run(&arguments, format),
         Command::Verify(arguments) => verify::run(&arguments, format),
+        Command::Scan(arguments) => scan::run(&arguments, format),
         Command::Sandbox(command) => sandbox::run(&command),
         Command::Withdraw(arguments) => wait_for(withdraw::run(arguments, load()?, format)),
         Command::Policy(command) => policy::run(&command, format),

@@ -126,26 +126,32 @@ impl Stopped {
     fn http(url: &Url, error: &HttpError) -> Self {
         let kind = match error {
             HttpError::Missing { .. } => ProblemKind::NothingThere,
-            HttpError::Status { status, .. }
-                if status.is_server_error() || status.as_u16() == 429 =>
-            {
-                ProblemKind::Unreachable
-            }
-            HttpError::Unreachable { .. }
-            | HttpError::TimedOut { .. }
-            | HttpError::Tls { .. }
-            | HttpError::Sink { .. } => ProblemKind::Unreachable,
-            HttpError::Status { .. }
-            | HttpError::TooLarge { .. }
-            | HttpError::OtherHost { .. }
-            | HttpError::Redirect { .. }
-            | HttpError::Forbidden { .. } => ProblemKind::BadAnswer,
+            _ => kind_of(error),
         };
         let message = match error {
             HttpError::Missing { .. } => "has nothing about these bytes".to_owned(),
             _ => format!("gave no attestation: {}", causes(error)),
         };
         Self::new(url, kind, &message)
+    }
+}
+
+/// Whether a service could not be asked, or answers something else than what was asked.
+pub(super) fn kind_of(error: &HttpError) -> ProblemKind {
+    match error {
+        HttpError::Status { status, .. } if status.is_server_error() || status.as_u16() == 429 => {
+            ProblemKind::Unreachable
+        }
+        HttpError::Unreachable { .. }
+        | HttpError::TimedOut { .. }
+        | HttpError::Tls { .. }
+        | HttpError::Sink { .. } => ProblemKind::Unreachable,
+        HttpError::Missing { .. }
+        | HttpError::Status { .. }
+        | HttpError::TooLarge { .. }
+        | HttpError::OtherHost { .. }
+        | HttpError::Redirect { .. }
+        | HttpError::Forbidden { .. } => ProblemKind::BadAnswer,
     }
 }
 

@@ -12,6 +12,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+mod about;
 pub(crate) mod queue;
 pub(crate) mod releases;
 pub(crate) mod statements;
@@ -22,6 +23,8 @@ type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 const SCHEMA: &str = include_str!("schema.sql");
 const FROM_1: &str = include_str!("schema-from-1.sql");
+/// Only make reading quicker, so that no other version of this program has to know of them.
+const INDEXES: &str = include_str!("indexes.sql");
 const SCHEMA_VERSION: i64 = 2;
 /// The folder of envelopes, bundles and links in a data folder.
 pub(crate) const ATTESTATIONS: &str = "attestations";
@@ -119,6 +122,7 @@ impl Store {
             _lock: Some(std::sync::Arc::new(lock)),
         };
         store.make_schema(&path).await?;
+        store.change_schema(INDEXES).await?;
         Ok(store)
     }
 

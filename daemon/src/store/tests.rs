@@ -16,6 +16,7 @@ use super::releases::{PollChange, SeenTag, StoredRelease};
 use super::statements::PendingState;
 use super::*;
 use crate::api::find::Find;
+use crate::api::statements::Sought;
 use crate::api::view::Views as _;
 use crate::pipeline::ArtifactResult;
 use crate::watch::signature::Checked;
@@ -889,7 +890,11 @@ async fn what_is_asked_often_is_indexed() {
         "SELECT 1 FROM rebuild WHERE state = 'queued' AND run_on <= 1 ORDER BY run_on, id LIMIT 1",
         "SELECT 1 FROM rebuild WHERE release_id = 1 ORDER BY id DESC LIMIT 1",
         "SELECT 1 FROM event WHERE release_id = 1",
-    ] {
+        "SELECT 1 FROM artifact WHERE file_name IN ('x', 'y')",
+    ]
+    .into_iter()
+    .chain(about::ARTIFACTS.split("UNION").filter(|sql| sql.contains("wanted")))
+    {
         let plan = sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
         let steps: Vec<(i64, i64, i64, String)> = plan.fetch_all(&bench.store.pool).await.unwrap();
         for (.., step) in &steps {
@@ -901,6 +906,46 @@ async fn what_is_asked_often_is_indexed() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn statements_are_found_by_many_digests_and_packages_at_once() {
+    let bench = Bench::with(&["v1", "v2", "v3"]).await;
+    for _ in 0..3 {
+        bench
+            .judge(Verdict::Reproduced, &[Kind::Verdict, Kind::Provenance])
+            .await;
+    }
+    let purls = "UPDATE artifact SET published = json_set(published, '$.purl', CASE id
+        WHEN 1 THEN 'pkg:pypi/a@1?file_name=x' WHEN 2 THEN 'pkg:pypi/a@1.5' ELSE 'pkg:pypi/a@1' END)";
+    bench.damage(purls).await;
+    let ask = async |about: &[&str], limit: u32| {
+        let about = about.iter().map(|text| match text.parse() {
+            Ok(digest) => Sought::Digest(digest),
+            Err(_) => Sought::Package(text.parse().unwrap()),
+        });
+        let found = bench
+            .store
+            .statements(about.collect(), limit)
+            .await
+            .unwrap();
+        found.len()
+    };
+    assert_eq!(ask(&["pkg:pypi/a@1"], 9).await, 0, "not published");
+    bench.publish().await;
+    // of the same package in that version, however it says which file; verdicts alone
+    assert_eq!(ask(&["pkg:pypi/a@1"], 9).await, 2);
+    assert_eq!(ask(&["pkg:pypi/a@1?file_name=y"], 9).await, 2);
+    assert_eq!(ask(&["pkg:pypi/a@1.5", "pkg:pypi/a@1"], 9).await, 3);
+    assert_eq!(ask(&["pkg:pypi/a@1.5", "pkg:pypi/a@1"], 2).await, 2);
+    assert_eq!(ask(&["pkg:pypi/b@1", "pkg:npm/a@1"], 9).await, 0);
+    let view = bench.store.release_view(1).await.unwrap().unwrap();
+    let artifact = &view.artifacts[0];
+    let sha256 = format!("sha256:{}", artifact.sha256);
+    let sha512 = format!("sha512:{}", artifact.sha512.unwrap());
+    assert_eq!(ask(&[&sha256], 9).await, 1);
+    assert_eq!(ask(&[&sha256, &sha512, &sha256], 9).await, 1, "each once");
+    assert_eq!(ask(&[&format!("sha256:{}", Sha256::of(b"x"))], 9).await, 0);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use sqlx::sqlite::SqliteRow;
 use super::releases::time;
 use super::{Store, StoreError, corrupt, from_json, parsed};
 use crate::api::find::Find;
+use crate::api::statements::Sought;
 use crate::api::view::{
     Answer, ArtifactSummary, ArtifactView, EventView, Export, Match, RebuildView, ReleaseSummary,
     ReleaseView, StatementKind, StatementView, ViewError, Views,
@@ -106,6 +107,13 @@ impl Views for Store {
             .fetch_optional(&self.pool)
             .await
             .map_err(|error| view_error(error.into()))
+        })
+    }
+
+    fn statements(&self, about: Vec<Sought>, limit: u32) -> Answer<'_, Vec<Vec<u8>>> {
+        Box::pin(async move {
+            let found = self.envelopes_about(&about, limit).await;
+            found.map_err(view_error)
         })
     }
 

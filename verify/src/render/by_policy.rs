@@ -110,18 +110,25 @@ fn standing(stand: &Stand) -> String {
     format!("{}{verdict}{why}", stand.standing.sentence())
 }
 
-/// A decision as one JSON object.
+/// A decision as one JSON object, with what was wrong with what was given.
 #[must_use]
 pub fn value(judged: &Judged, problems: &[Problem], exit_code: u8) -> Value {
+    let mut value = file(judged);
+    value["exit_code"] = json!(exit_code);
+    value["problems"] = json!(super::problems(problems));
+    value
+}
+
+/// A decision as one JSON object.
+#[must_use]
+pub fn file(judged: &Judged) -> Value {
     let found = judged.found.iter();
     let found = found.map(|(statement, name)| (statement.to_string(), json!(name)));
     json!({
         "decision": judged.decision.outcome,
-        "exit_code": exit_code,
         "sentence": sentence(&judged.decision),
         "subject": SubjectReport::from(&judged.asked),
         "policy": Document::from(&judged.decision),
         "statements": found.collect::<serde_json::Map<_, _>>(),
-        "problems": super::problems(problems),
     })
 }

@@ -73,8 +73,9 @@ impl<'a> From<&'a Asked> for SubjectReport<'a> {
     }
 }
 
+/// A problem as it stands in JSON.
 #[derive(Debug, Serialize)]
-struct ProblemReport<'a> {
+pub struct ProblemReport<'a> {
     attestation: &'a str,
     code: &'static str,
     message: &'a str,
@@ -90,7 +91,9 @@ impl<'a> From<&'a Problem> for ProblemReport<'a> {
     }
 }
 
-fn problems(problems: &[Problem]) -> Vec<ProblemReport<'_>> {
+/// Problems as they stand in JSON.
+#[must_use]
+pub fn problems(problems: &[Problem]) -> Vec<ProblemReport<'_>> {
     problems.iter().map(ProblemReport::from).collect()
 }
 
