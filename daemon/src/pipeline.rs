@@ -51,12 +51,18 @@ const TREE: &str = "tree";
 /// A fault or a refusal, never something about the release.
 pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Trouble> {
     let mut resolved = resolve::resolve(workshop, task).await?;
-    let published = resolve::publish(workshop, task, &mut resolved).await?;
+    let found = resolve::publish(workshop, task, &mut resolved).await?;
+    let published = found.artifacts;
     let known_published: Vec<Sha256> = published.iter().map(|p| p.sha256).collect();
     let mut bench = Bench {
         published: published.clone(),
         ..Bench::default()
     };
+    for companion in found.companions {
+        let recipe = recipe_name(task, &companion)?;
+        let evidence = resolve::inspect(workshop, task, &recipe, &resolved, &companion).await?;
+        bench.inspected.push(evidence);
+    }
     let mut artifacts = Vec::new();
     for artifact in published {
         let alone = known_published.len() == 1;
@@ -80,7 +86,7 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
 /// Replays of this task by plan, so that artifacts that share a plan share its builds.
 #[derive(Debug, Default)]
 struct Bench {
-    /// What inspection found, in the order of the artifacts.
+    /// What inspection found in companions, then in the order of the artifacts.
     inspected: Vec<Evidence>,
     /// Everything that was published for the release.
     published: Vec<Published>,

@@ -1,30 +1,31 @@
 //! The recipe for Debian packages: `dpkg-buildpackage` in a root of the release that published it.
 //!
 //! Everything of the package runs in the sandbox, in a root made of the packages that its own control
-//! file asks for, as the archive has them today. One build makes every binary package of the source;
-//! the published one is picked by its name. The changelog says when, as on the distribution's builders.
-//! Where that is not the published file, files of the source get the times that they have in it, which
-//! git has lost; that is copied from the file and taints the plan.
+//! file asks for, as the archive has them today. A build makes every binary package of the source for
+//! one architecture, or those for all, as the distribution's builders do; the published one is picked
+//! by its name. The changelog says when.
+//!
+//! Git loses the times of files, and a package keeps them: they are those of the archive's source
+//! package where it has one. Where the content differs, the next attempt has a clock that shows the
+//! changelog's day. Times that stand in the published package alone come last; they taint the plan.
 
-use std::collections::BTreeMap;
-
-use countersign_attest::digest::Sha256;
-use countersign_attest::origin::{AssistKind, Origin};
+use countersign_attest::origin::Origin;
 use countersign_attest::purl::Purl;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Next, Recipe, Situation};
-use crate::plan::{
-    Assist, Candidate, DebianSpec, Dependency, EnvironmentSpec, Network, Settings, SourceForm,
-    Step, Valued, is_dependency,
-};
+use crate::plan::{Valued, is_dependency};
 
+mod binary_only;
+mod candidate;
 mod control;
+mod source_times;
 #[cfg(test)]
 mod tests;
 mod times;
 
+pub use binary_only::BinaryOnly;
 pub use times::FileTime;
 
 /// See the module.
@@ -38,14 +39,8 @@ pub(super) const RECIPE: Recipe = Recipe {
 
 /// How the package URLs of this recipe begin.
 const PURL_PREFIX: &str = "pkg:deb/";
-/// Where the distribution's builders build, which shows in what they build.
-const PLACE: &str = "/build/reproducible-path";
-/// Where the results are put, in the source tree.
-const RESULTS: &str = "countersign-debs";
-/// What a builder has beside essential packages and what the source asks for.
-const ALWAYS: [&str; 2] = ["build-essential", "fakeroot"];
 
-/// What a source tree says of itself. Written by strangers.
+/// What a source tree says of itself, and a file of the distribution beside it. Written by strangers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DebEvidence {
     /// The source package's name.
@@ -54,13 +49,33 @@ pub struct DebEvidence {
     pub version: String,
     /// The release that the entry is for: `bookworm-security`, or `unstable`.
     pub distribution: String,
+    /// When the entry was written, as it says it (RFC 5322); absent where it says nothing usable.
+    #[serde(default)]
+    pub date: Option<String>,
     /// The binary packages that it makes.
     pub packages: Vec<String>,
     /// What building needs, without what is for other architectures or build profiles.
-    pub dependencies: Vec<String>,
+    pub dependencies: Dependencies,
     /// Files of the tree that the published package has with a time before its build.
     #[serde(default)]
     pub times: Vec<FileTime>,
+    /// Times of files of the tree in a file of the source package, where such a one was looked at.
+    #[serde(default)]
+    pub source_times: Vec<FileTime>,
+    /// What the published package says of its rebuild without a change of the source.
+    #[serde(default)]
+    pub binary_only: Option<BinaryOnly>,
+}
+
+/// What building needs (Debian policy §7.7).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependencies {
+    /// For any package.
+    pub always: Vec<String>,
+    /// For packages of an architecture.
+    pub for_arch: Vec<String>,
+    /// For packages of all architectures.
+    pub for_all: Vec<String>,
 }
 
 /// Name, version and architecture of a binary package's file.
@@ -69,14 +84,36 @@ struct FileName<'a> {
     name: &'a str,
     /// Without an epoch.
     version: &'a str,
+    /// `all`, or an architecture.
+    architecture: &'a str,
 }
 
 impl<'a> FileName<'a> {
     fn parse(file_name: &'a str) -> Option<Self> {
         let mut parts = file_name.strip_suffix(".deb")?.split('_');
-        let (name, version, _) = (parts.next()?, parts.next()?, parts.next()?);
-        parts.next().is_none().then_some(Self { name, version })
+        let (name, version) = (parts.next()?, parts.next()?);
+        let architecture = parts.next()?;
+        parts.next().is_none().then_some(Self {
+            name,
+            version,
+            architecture,
+        })
     }
+}
+
+/// What an attempt is made of, beside what every attempt has.
+#[derive(Debug, Clone, Copy)]
+struct Attempted<'a> {
+    suite: &'a Valued<String>,
+    file: &'a FileName<'a>,
+    /// Times that are the archive's source package's.
+    source_times: &'a [&'a FileTime],
+    /// Times that are only the published package's.
+    times: &'a [FileTime],
+    /// The entry of the published package's changelog that the source has not.
+    binary_only: Option<&'a BinaryOnly>,
+    /// The moment that the clock of the build shows at its start, as the changelog writes it.
+    clock: Option<&'a str>,
 }
 
 fn next(situation: &Situation<'_>) -> Next {
@@ -93,34 +130,88 @@ fn next(situation: &Situation<'_>) -> Next {
     if let Some(detail) = contradiction(situation, evidence, &file) {
         return cannot(Reason::EvidenceContradicts, &detail);
     }
-    if let Some((_, number)) = file.version.rsplit_once("+b")
-        && !number.is_empty()
-        && number.bytes().all(|b| b.is_ascii_digit())
-        && !evidence.version.ends_with(file.version)
-    {
-        let detail = "it was rebuilt by the distribution without a change of its source (binNMU), \
-                      and what that put into its changelog stands nowhere else";
-        return cannot(Reason::NoRecipe, detail);
-    }
+    let binary_only = match binary_only::wanted(evidence, file.version) {
+        Ok(wanted) => wanted,
+        Err(detail) => return cannot(Reason::NoRecipe, detail),
+    };
     let Some(suite) = suite(situation, evidence) else {
         let detail = "no release of the distribution is known for it: give the package URL with \
                       distro=, or --suite";
         return cannot(Reason::ToolchainUnavailable, detail);
     };
-    let times: &[FileTime] = match situation.attempts {
-        [] => &[],
-        // what is not the published package by more than its bytes will not become it by times
-        [first] if matches!(first.verdict, Verdict::Reproduced | Verdict::BuildFailed) => {
-            return Next::Enough;
-        }
-        // their paths are those of the whole tree
-        [_] if !evidence.times.is_empty() && situation.hints.subdir.is_empty() => &evidence.times,
-        [_, ..] => return Next::Enough,
+    let source_times = source_times(situation);
+    let first = Attempted {
+        suite: &suite,
+        file: &file,
+        source_times: &source_times,
+        times: &[],
+        binary_only,
+        clock: None,
     };
-    match candidate(situation, evidence, suite, times) {
-        Ok(candidate) => Next::Try(Box::new(candidate)),
-        Err(cannot) => cannot,
+    let date = binary_only.map_or(evidence.date.as_deref(), |entry| Some(&entry.date));
+    let told = own_times(situation, evidence, &source_times);
+    match rung(situation, first, date, &told) {
+        Some(attempted) => match candidate::candidate(situation, evidence, &attempted) {
+            Ok(candidate) => Next::Try(Box::new(candidate)),
+            Err(cannot) => cannot,
+        },
+        None => Next::Enough,
     }
+}
+
+/// What is tried after what was tried: at most three attempts, the one that copies last.
+fn rung<'a>(
+    situation: &Situation<'_>,
+    first: Attempted<'a>,
+    date: Option<&'a str>,
+    told: &'a [FileTime],
+) -> Option<Attempted<'a>> {
+    let with_clock = Attempted {
+        clock: date,
+        ..first
+    };
+    let verdicts: Vec<Verdict> = situation.attempts.iter().map(|a| a.verdict).collect();
+    let with_times = |attempted| {
+        (!told.is_empty()).then_some(Attempted {
+            times: told,
+            ..attempted
+        })
+    };
+    match verdicts.as_slice() {
+        [] => Some(first),
+        [Verdict::Differs] if date.is_some() => Some(with_clock),
+        // of what is the published package but for something that times may be, or may have made
+        [Verdict::Equivalent | Verdict::Differs | Verdict::Indeterminate] => with_times(first),
+        [Verdict::Differs, Verdict::Equivalent] => with_times(with_clock),
+        // the clock was not it
+        [Verdict::Differs, Verdict::Differs] => with_times(first),
+        _ => None,
+    }
+}
+
+/// The times in the archive's source package, which is no artifact under test.
+fn source_times<'a>(situation: &Situation<'a>) -> Vec<&'a FileTime> {
+    if !situation.hints.subdir.is_empty() {
+        return Vec::new(); // their paths are those of the whole tree
+    }
+    let deb = |evidence: &'a Evidence| match evidence {
+        Evidence::Deb(deb) => deb.source_times.as_slice(),
+        _ => &[],
+    };
+    situation.siblings.iter().flat_map(deb).collect()
+}
+
+/// The published package's times, where they say anything that the source package does not.
+fn own_times(
+    situation: &Situation<'_>,
+    evidence: &DebEvidence,
+    source_times: &[&FileTime],
+) -> Vec<FileTime> {
+    let known = |time: &FileTime| source_times.contains(&time);
+    if !situation.hints.subdir.is_empty() || evidence.times.iter().all(known) {
+        return Vec::new();
+    }
+    evidence.times.clone()
 }
 
 /// The first disagreement between tree, tag, package URL and published file, for people.
@@ -143,7 +234,7 @@ fn contradiction(
         ));
     }
     let own = without_epoch(&evidence.version);
-    let of_source = file.version.rsplit_once("+b").map_or("", |(own, _)| own);
+    let of_source = binary_only::source_version(file.version).unwrap_or_default();
     (file.version != own && of_source != own).then(|| {
         format!(
             "debian/changelog of the tree says version {own:?}, the published file {:?}",
@@ -181,155 +272,6 @@ fn suite(situation: &Situation<'_>, evidence: &DebEvidence) -> Option<Valued<Str
     known.then(|| Valued::new(release.to_owned(), Origin::Source))
 }
 
-fn candidate(
-    situation: &Situation<'_>,
-    evidence: &DebEvidence,
-    suite: Valued<String>,
-    times: &[FileTime],
-) -> Result<Candidate, Next> {
-    let steps: [&[&str]; 2] = [
-        &["dpkg-buildpackage", "-b", "--no-sign"],
-        &[
-            "find",
-            "..",
-            "-maxdepth",
-            "1",
-            "-name",
-            "*.deb",
-            "-exec",
-            "install",
-            "-D",
-            "-m",
-            "644",
-            "-t",
-            RESULTS,
-            "{}",
-            "+",
-        ],
-    ];
-    let variables = [("DEB_BUILD_OPTIONS", "nocheck parallel=2")];
-    let candidate = Candidate {
-        recipe: RECIPE.name.to_owned(),
-        environment: EnvironmentSpec::Debian(DebianSpec {
-            suite: suite.value,
-            dependencies: dependencies(situation, evidence),
-            packages: Vec::new(),
-            root: None,
-        }),
-        source_form: SourceForm::Tree,
-        subdir: situation.hints.subdir.clone(),
-        steps: set_times(times)
-            .into_iter()
-            .chain(steps.into_iter().map(|argv| Step {
-                argv: argv.iter().map(|argument| ours(argument)).collect(),
-            }))
-            .collect(),
-        variables: BTreeMap::from(variables.map(|(name, value)| (name.to_owned(), ours(value)))),
-        outputs: vec![ours(&format!("{RESULTS}/*.deb"))],
-        limits: situation.hints.limits,
-        network: Network::None,
-        as_of: None,
-        incomplete: situation
-            .source_incomplete
-            .then_some(Reason::SourceIncomplete),
-        missing: None,
-        assists: assist(times),
-        encoding: None,
-        settings: settings(evidence),
-        own_releases: false,
-    };
-    match candidate.check() {
-        Ok(()) => Ok(candidate),
-        Err(error) => Err(cannot(
-            Reason::NoRecipe,
-            &format!("the package makes {error}"),
-        )),
-    }
-}
-
-/// Sets the times of files: pairs of seconds and a path.
-const SET_TIMES: &str =
-    "while (@ARGV) { my ($t, $f) = splice(@ARGV, 0, 2); utime($t, $t, $f) or die qq($f: $!) }";
-/// Most files of one step: arguments of a program have a limit.
-const FILES_OF_A_STEP: usize = 500;
-
-/// The steps that give files of the source the times that they have in the published package.
-fn set_times(times: &[FileTime]) -> Vec<Step> {
-    let step = |times: &[FileTime]| {
-        let mut argv = ["perl", "-e", SET_TIMES].map(ours).to_vec();
-        for time in times {
-            let seconds = Valued::new(time.seconds.to_string(), Origin::Artifact);
-            argv.extend([seconds, ours(&time.path)]);
-        }
-        Step { argv }
-    };
-    times.chunks(FILES_OF_A_STEP).map(step).collect()
-}
-
-/// What says that times were copied, where some were.
-fn assist(times: &[FileTime]) -> Vec<Assist> {
-    let mut text = String::new();
-    for time in times {
-        text.push_str(&format!("{} {}\n", time.seconds, time.path));
-    }
-    let assist = Assist {
-        kind: AssistKind::FileTimes,
-        sha256: Sha256::of(text.as_bytes()),
-    };
-    if times.is_empty() {
-        Vec::new()
-    } else {
-        vec![assist]
-    }
-}
-
-/// What the distribution's builders fix: where they build, and that what is written keeps its modes. A
-/// package keeps the times of files that are older than its changelog, and dpkg reads the changelog's
-/// where no other time is set.
-fn settings(evidence: &DebEvidence) -> Settings {
-    let folder = format!(
-        "{PLACE}/{}-{}",
-        evidence.source,
-        upstream(&evidence.version)
-    );
-    Settings {
-        path: Some(ours(&folder)),
-        umask: Some(Valued::new(0o022, Origin::Source)),
-        epoch: Some(Valued::new(false, Origin::Source)),
-        file_time_shift_seconds: Some(Valued::new(0, Origin::Source)),
-        ..Settings::default()
-    }
-}
-
-/// What must be installed: exactly what a build of the distribution had, where the operator has its
-/// record, else what the source asks for.
-fn dependencies(situation: &Situation<'_>, evidence: &DebEvidence) -> Vec<Dependency> {
-    let recorded = &situation.hints.packages;
-    let asked = |value: &str, origin| Dependency {
-        value: value.to_owned(),
-        origin,
-    };
-    let always = ALWAYS.iter().map(|name| asked(name, Origin::Source));
-    if recorded.is_empty() {
-        let own = evidence.dependencies.iter();
-        return always
-            .chain(own.map(|value| asked(value, Origin::Source)))
-            .collect();
-    }
-    let recorded = recorded.iter();
-    always
-        .chain(recorded.map(|value| asked(value, Origin::Operator)))
-        .collect()
-}
-
-/// A version without epoch and revision.
-fn upstream(version: &str) -> &str {
-    let version = without_epoch(version);
-    version
-        .rsplit_once('-')
-        .map_or(version, |(upstream, _)| upstream)
-}
-
 /// The packages that a build had, at their versions, by its `.buildinfo` (deb-buildinfo(5)), signed or
 /// not. `None` where it is none.
 #[must_use]
@@ -351,9 +293,4 @@ fn cannot(reason: Reason, detail: &str) -> Next {
         reason,
         detail: detail.to_owned(),
     }
-}
-
-/// A value that the source tree chose, or a fixed rule of ours.
-fn ours(value: &str) -> Valued<String> {
-    Valued::new(value.to_owned(), Origin::Source)
 }

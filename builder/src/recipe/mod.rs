@@ -182,6 +182,8 @@ pub struct InspectRequest {
     pub recipe: String,
     /// The folder of the tree to look at; empty for the root.
     pub subdir: String,
+    /// What the artifact's file is called; empty where there is none.
+    pub file_name: String,
     /// What reading may use.
     pub limits: ReadLimits,
 }
@@ -340,7 +342,8 @@ pub struct Situation<'a> {
     pub published: &'a Published,
     /// What inspection found.
     pub evidence: &'a Evidence,
-    /// What inspection found in other artifacts of the same release, those before this one.
+    /// What inspection found in what the registry has beside the release's artifacts, and in other
+    /// artifacts of the release, those before this one.
     pub siblings: &'a [Evidence],
     /// Whether the tree lacks something: a submodule or a large-file object.
     pub source_incomplete: bool,

@@ -371,6 +371,7 @@ pub(super) fn inspect_npm(tree: &Path, subdir: &str, artifact: Option<&[u8]>) ->
     let request = InspectRequest {
         recipe: "npm".into(),
         subdir: subdir.into(),
+        file_name: String::new(),
         limits: ReadLimits::default(),
     };
     inspect(&request, tree.as_fd(), artifact).expect("evidence")
@@ -471,6 +472,7 @@ fn an_unknown_recipe_is_our_bug() {
     let request = InspectRequest {
         recipe: "cobol".into(),
         subdir: String::new(),
+        file_name: String::new(),
         limits: ReadLimits::default(),
     };
     let result = inspect(&request, folder.as_fd(), None);

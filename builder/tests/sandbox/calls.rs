@@ -52,6 +52,7 @@ fn parsing(bench: &Bench) -> Result<(), String> {
         let request = InspectRequest {
             recipe: recipe.into(),
             subdir: String::new(),
+            file_name: String::new(),
             limits: ReadLimits::default(),
         };
         child::inspect(&bench.binary, &request, tree.as_fd(), None, deadline)

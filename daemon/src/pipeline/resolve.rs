@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::{PARSE_TIME, Resolved, TREE, Task, blocking, child_fault, source};
 use crate::crash;
+use crate::publish::Found;
 use crate::trouble::Trouble;
 use crate::watch::{WatchError, signature, tags};
 use crate::workshop::{Step, Workshop};
@@ -59,21 +60,36 @@ pub(super) async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved
     })
 }
 
-/// `Release -> [Published]`: what was published under the version that the tag spells.
+/// `Release -> [Published]`: what was published under the version that the tag spells, and what
+/// registries have beside it, each file once.
 pub(super) async fn publish(
     workshop: &Workshop,
     task: &Task,
     resolved: &mut Resolved,
-) -> Result<Vec<Published>, Trouble> {
+) -> Result<Found, Trouble> {
     workshop.progress(Step::Downloading);
     let versions = tags::versions_of(&task.tag, task.package.as_deref());
-    let mut all: Vec<Published> = Vec::new();
+    let mut all = Found {
+        version: String::new(),
+        artifacts: Vec::new(),
+        companions: Vec::new(),
+    };
     for source in &task.published {
         let found = workshop.published(source, &task.tag, &versions).await?;
-        resolved.release.version = found.version;
-        all.extend(found.artifacts);
+        resolved.release.version.clone_from(&found.version);
+        all.version = found.version;
+        all.artifacts.extend(found.artifacts);
+        for companion in found.companions {
+            if all
+                .companions
+                .iter()
+                .all(|known| known.sha256 != companion.sha256)
+            {
+                all.companions.push(companion);
+            }
+        }
     }
-    if all.is_empty() {
+    if all.artifacts.is_empty() {
         return Err(Trouble::refused(
             "nothing-published",
             anyhow!("nothing was published for {}", task.tag),
@@ -97,6 +113,7 @@ pub(super) async fn inspect(
     let request = InspectRequest {
         recipe: recipe.to_owned(),
         subdir: task.hints.subdir.clone(),
+        file_name: published.file_name.clone(),
         limits: ReadLimits::default(),
     };
     let artifact = workshop.stored(published)?;

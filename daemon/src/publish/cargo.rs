@@ -188,6 +188,7 @@ async fn fetch(
     Ok(Found {
         version: entry.vers.clone(),
         artifacts: vec![artifact],
+        companions: Vec::new(),
     })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! apt is the authority, with a state of its own: it verifies the signature of each suite and the
 //! digests below it. Files come by our own client and must have the digest of the index. The archive
-//! has no times of publication, so none are claimed.
+//! has no times of publication, so none are claimed. With a binary package comes what its source
+//! package has in tars, where the archive still has it: times of files that git has lost.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::error::PublishError;
 use super::front::{Front, Package, Pending};
 use super::name::{self, percent_decoded, percent_encoded};
 use super::{Fetcher, Found, registry, released};
-use crate::apt::{self, Apt, Paragraph, Sources, Uri};
+use crate::apt::{self, Apt, AptError, Paragraph, Sources, Uri};
 
 /// See the module.
 pub(super) const FRONT: Front = Front {
@@ -97,9 +98,9 @@ impl DebPackage {
         Ok(package)
     }
 
-    /// The purl of a version, in canonical form.
-    fn purl(&self, version: &str, arch: &str, distro: &str) -> String {
-        let (vendor, name) = (&self.vendor, percent_encoded(&self.name, b""));
+    /// The purl of a version of a package of the same vendor, in canonical form.
+    fn purl(&self, name: &str, version: &str, arch: &str, distro: &str) -> String {
+        let (vendor, name) = (&self.vendor, percent_encoded(name, b""));
         let version = percent_encoded(version, b":");
         format!("pkg:deb/{vendor}/{name}@{version}?arch={arch}&distro={distro}")
     }
@@ -171,10 +172,14 @@ fn spellings(package: &DebPackage, versions: &[String]) -> Vec<String> {
 struct Chosen {
     /// The package's own version, that of a binNMU too.
     version: String,
+    /// The source package.
+    source: String,
     /// What the release is called: the source's version.
     release: String,
     arch: String,
     files: Vec<Uri>,
+    /// Tars of the source package that a binary package is of.
+    companions: Vec<Uri>,
 }
 
 async fn fetch(
@@ -201,16 +206,30 @@ async fn fetch(
     };
     let chosen = chosen.ok_or(missing)?;
     let suite = suite(&apt, package, &chosen).await?;
+    let distro = apt::release_of(&suite);
     let mut artifacts = Vec::new();
     for file in &chosen.files {
         let mut artifact = take(fetcher, file, now).await?;
-        let distro = apt::release_of(&suite);
-        artifact.purl = Some(package.purl(&chosen.version, &chosen.arch, distro));
+        artifact.purl = Some(package.purl(&package.name, &chosen.version, &chosen.arch, distro));
         artifacts.push(artifact);
+    }
+    let mut companions = Vec::new();
+    for file in &chosen.companions {
+        match take(fetcher, file, now).await {
+            Ok(mut companion) => {
+                let purl = package.purl(&chosen.source, &chosen.release, SOURCE, distro);
+                companion.purl = Some(purl);
+                companions.push(companion);
+            }
+            // an index may list what its archive no longer has; nothing depends on it
+            Err(PublishError::TarballMissing { .. } | PublishError::TooLarge { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(Found {
         version: chosen.release,
         artifacts,
+        companions,
     })
 }
 
@@ -242,7 +261,7 @@ async fn binary_package(
         known.find(|paragraph| is(paragraph, wanted) && of_arch(paragraph))
     });
     let Some(found) = found else { return Ok(None) };
-    let (Some(version), Some(arch), Some((_, release))) = (
+    let (Some(version), Some(arch), Some((source, release))) = (
         found.field("version"),
         found.field("architecture"),
         found.source(),
@@ -251,10 +270,29 @@ async fn binary_package(
     };
     Ok(Some(Chosen {
         version: version.to_owned(),
+        source: source.to_owned(),
         release: release.to_owned(),
         arch: arch.to_owned(),
         files: apt.binary(&package.name, version).await?,
+        companions: source_tars(apt, source, release).await?,
     }))
+}
+
+/// The tars of a source package; none where the index has no such version of it.
+async fn source_tars(apt: &Apt, source: &str, version: &str) -> Result<Vec<Uri>, PublishError> {
+    match apt.source(source, version).await {
+        Ok(mut files) => {
+            files.retain(|file| file.file_name.contains(".tar.") && !is_signature(&file.file_name));
+            Ok(files)
+        }
+        Err(AptError::Answer { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a file of a source package is a signature of another.
+fn is_signature(file_name: &str) -> bool {
+    file_name.ends_with(".asc")
 }
 
 async fn source_package(
@@ -272,9 +310,11 @@ async fn source_package(
     };
     Ok(Some(Chosen {
         version: version.clone(),
+        source: package.name.clone(),
         release: version.clone(),
         arch: SOURCE.to_owned(),
         files: apt.source(&package.name, version).await?,
+        companions: Vec::new(),
     }))
 }
 

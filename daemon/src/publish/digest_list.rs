@@ -51,6 +51,7 @@ pub(super) async fn fetch(
         return Ok(Found {
             version: version.to_owned(),
             artifacts,
+            companions: Vec::new(),
         });
     }
     Err(PublishError::FileMissing { tried })

@@ -36,6 +36,7 @@ pub(super) async fn fetch(
                 return Ok(Found {
                     version: version.to_owned(),
                     artifacts: vec![artifact],
+                    companions: Vec::new(),
                 });
             }
             Err(PublishError::Http(HttpError::Missing { .. })) => tried.push(place.to_string()),

@@ -163,6 +163,7 @@ async fn take(
     Ok(Found {
         version: version.to_owned(),
         artifacts: vec![artifact],
+        companions: Vec::new(),
     })
 }
 

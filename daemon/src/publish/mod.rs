@@ -54,6 +54,8 @@ pub(crate) struct Found {
     pub(crate) version: String,
     /// The artifacts; never empty. Bytes of those that are released are in the store.
     pub(crate) artifacts: Vec<Published>,
+    /// What else the registry has of the release and is no artifact of it: looked at, never judged.
+    pub(crate) companions: Vec<Published>,
 }
 
 /// Fetches what `source` says was published for `tag`. `versions` are the spellings that the tag may
@@ -77,6 +79,7 @@ pub(crate) async fn fetch(
         PublishedSource::Digest { sha256, file_name } => Ok(Found {
             version: versions.first().map_or(tag, String::as_str).to_owned(),
             artifacts: vec![candidate(*sha256, file_name.clone(), now)],
+            companions: Vec::new(),
         }),
     }
 }

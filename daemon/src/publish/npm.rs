@@ -233,6 +233,7 @@ async fn fetch(
     Ok(Found {
         version: version.clone(),
         artifacts: vec![artifact],
+        companions: Vec::new(),
     })
 }
 

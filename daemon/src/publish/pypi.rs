@@ -183,7 +183,11 @@ async fn fetch(
         artifact.yanked = file.yanked.is_string() || file.yanked == true;
         artifacts.push(artifact);
     }
-    Ok(Found { version, artifacts })
+    Ok(Found {
+        version,
+        artifacts,
+        companions: Vec::new(),
+    })
 }
 
 /// The files of the first spelling that has some: wheels first, because a wheel says what made

@@ -31,6 +31,7 @@ fn inspect(files: &[(&str, &str)], subdir: &str, file: Option<&[u8]>) -> Evidenc
     let request = InspectRequest {
         recipe: "cargo".into(),
         subdir: subdir.into(),
+        file_name: String::new(),
         limits: ReadLimits::default(),
     };
     crate::recipe::inspect(&request, tree.as_fd(), artifact).unwrap()

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use super::super::tree_file::{self, TreeFile};
 use super::super::{Evidence, InspectError, InspectRequest};
-use super::{DebEvidence, times};
+use super::{DebEvidence, Dependencies, times};
 use crate::plan::is_dependency;
 
 /// Longest file that is read.
@@ -35,7 +35,7 @@ pub(super) fn inspect(
     Ok(match evidence {
         Ok(mut evidence) => {
             if let Some(artifact) = artifact {
-                evidence.times = times::read(tree, artifact, &request.limits)?;
+                times::look(tree, request, artifact, &mut evidence)?;
             }
             Evidence::Deb(evidence)
         }
@@ -44,8 +44,8 @@ pub(super) fn inspect(
 }
 
 fn understand(control: &str, changelog: &str) -> Result<DebEvidence, String> {
-    let (source, version, distribution) =
-        entry(changelog).ok_or("debian/changelog begins with no entry")?;
+    let entry = entry(changelog).ok_or("debian/changelog begins with no entry")?;
+    let source = entry.source;
     let paragraphs = paragraphs(control);
     let own = paragraphs
         .first()
@@ -53,30 +53,46 @@ fn understand(control: &str, changelog: &str) -> Result<DebEvidence, String> {
         .ok_or_else(|| format!("debian/control is not about the source {source:?}"))?;
     let packages = paragraphs.iter().skip(1);
     let packages = packages.filter_map(|fields| fields.get("package").cloned());
-    let mut dependencies = Vec::new();
-    for field in ["build-depends", "build-depends-arch", "build-depends-indep"] {
-        for dependency in own.get(field).map_or("", String::as_str).split(',') {
-            let Some(kept) = for_us(dependency) else {
-                continue;
-            };
-            if !is_dependency(&kept) {
-                return Err(format!("debian/control needs {dependency:?} to build"));
-            }
-            dependencies.push(kept);
+    let dependencies = |field: &str| -> Result<Vec<String>, String> {
+        let listed = own.get(field).map_or("", String::as_str).split(',');
+        let kept: Vec<String> = listed.filter_map(for_us).collect();
+        match kept.iter().find(|kept| !is_dependency(kept)) {
+            Some(bad) => Err(format!("debian/control needs {bad:?} to build")),
+            None => Ok(kept),
         }
-    }
+    };
+    let dependencies = Dependencies {
+        always: dependencies("build-depends")?,
+        for_arch: dependencies("build-depends-arch")?,
+        for_all: dependencies("build-depends-indep")?,
+    };
     Ok(DebEvidence {
-        source,
-        version,
-        distribution,
         packages: packages.collect(),
+        source,
+        version: entry.version,
+        distribution: entry.distribution,
+        date: entry.date,
         dependencies,
         times: Vec::new(),
+        source_times: Vec::new(),
+        binary_only: None,
     })
 }
 
-/// Source, version and release of the newest entry of a changelog (deb-changelog(5)).
-fn entry(changelog: &str) -> Option<(String, String, String)> {
+/// The newest entry of a changelog (deb-changelog(5)).
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) source: String,
+    /// With an epoch.
+    pub(super) version: String,
+    /// The release that it is for.
+    pub(super) distribution: String,
+    /// When it was written (RFC 5322), where that is usable.
+    pub(super) date: Option<String>,
+}
+
+/// Reads the newest entry.
+pub(super) fn entry(changelog: &str) -> Option<Entry> {
     let line = changelog.lines().find(|line| !line.trim().is_empty())?;
     let (source, rest) = line.split_once(" (")?;
     let (version, rest) = rest.split_once(") ")?;
@@ -86,12 +102,15 @@ fn entry(changelog: &str) -> Option<(String, String, String)> {
         text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(safe)
     };
     let good = plain(source, "+-.") && plain(version, "+-.~:") && plain(distribution, "-");
-    good.then(|| {
-        (
-            source.to_owned(),
-            version.to_owned(),
-            distribution.to_owned(),
-        )
+    let trailer = changelog.lines().find_map(|line| line.strip_prefix(" -- "));
+    let date = trailer.and_then(|trailer| trailer.rsplit_once(">  "));
+    let date = date.map(|(_, date)| date.trim());
+    let date = date.filter(|date| date.len() <= 40 && plain(date, " ,:+-"));
+    good.then(|| Entry {
+        source: source.to_owned(),
+        version: version.to_owned(),
+        distribution: distribution.to_owned(),
+        date: date.map(str::to_owned),
     })
 }
 

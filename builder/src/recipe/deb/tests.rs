@@ -1,16 +1,19 @@
 //! Tests of reading a packaging, and of what is tried.
 
 use std::fs;
+use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::sync::LazyLock;
 
 use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::origin::AssistKind;
 use countersign_attest::time::Timestamp;
 
 use super::super::InspectRequest;
 use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
-use crate::plan::{Plan, PlanSource, SCHEMA};
+use crate::plan::{Candidate, EnvironmentSpec, Plan, PlanSource, SCHEMA};
 use crate::recipe::{Attempt, Hints};
 use crate::release::{Published, Release, Stage};
 
@@ -23,30 +26,73 @@ fn changelog(version: &str) -> String {
 }
 
 fn inspect(control: &str, changelog: &str) -> Evidence {
+    look(control, changelog, &[], None)
+}
+
+/// What inspection says of a packaging with more files, and of a file of the distribution.
+fn look(
+    control: &str,
+    changelog: &str,
+    files: &[(&str, &[u8])],
+    artifact: Option<(&str, &[u8])>,
+) -> Evidence {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("debian")).unwrap();
-    fs::write(folder.path().join("debian/control"), control).unwrap();
-    fs::write(folder.path().join("debian/changelog"), changelog).unwrap();
+    let packaging = [
+        ("debian/control", control.as_bytes()),
+        ("debian/changelog", changelog.as_bytes()),
+    ];
+    for (name, content) in packaging.iter().chain(files) {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let artifact = artifact.map(|(name, bytes)| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        (name, file)
+    });
     let request = InspectRequest {
         recipe: "deb".into(),
         subdir: String::new(),
+        file_name: artifact.as_ref().map_or("", |(name, _)| *name).to_owned(),
         limits: ReadLimits::default(),
     };
     let tree = fs::File::open(folder.path()).unwrap();
-    super::super::inspect(&request, tree.as_fd(), None).unwrap()
+    let artifact = artifact.map(|(_, file)| file);
+    super::super::inspect(&request, tree.as_fd(), artifact).unwrap()
 }
 
-/// A package of these files: name, content, time.
-fn package(files: &[(&str, &[u8], u64)]) -> Vec<u8> {
-    let mut data = tar::Builder::new(Vec::new());
+/// The same of the packaging below, which must be understood.
+fn told(artifact: (&str, &[u8]), files: &[(&str, &[u8])]) -> DebEvidence {
+    match look(CONTROL, &changelog("1"), files, Some(artifact)) {
+        Evidence::Deb(evidence) => evidence,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A tar of these files: name, content, time.
+fn tar(files: &[(&str, &[u8], u64)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
     for (name, content, time) in files {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
         header.set_mtime(*time);
-        data.append_data(&mut header, name, *content).unwrap();
+        tar.append_data(&mut header, name, *content).unwrap();
     }
-    let data = data.into_inner().unwrap();
+    tar.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+/// A package of these files: name, content, time.
+fn package(files: &[(&str, &[u8], u64)]) -> Vec<u8> {
+    let data = tar(files);
     let mut ar = b"!<arch>\n".to_vec();
     for (name, content) in [("debian-binary", &b"2.0\n"[..]), ("data.tar", &data)] {
         let header = format!(
@@ -64,39 +110,16 @@ fn package(files: &[(&str, &[u8], u64)]) -> Vec<u8> {
     ar
 }
 
-/// What inspection says of the times in a package of a tree.
-fn times(artifact: &[u8], tree: &[(&str, &[u8])]) -> Vec<(String, i64)> {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("debian")).unwrap();
-    fs::write(folder.path().join("debian/control"), CONTROL).unwrap();
-    fs::write(folder.path().join("debian/changelog"), changelog("1")).unwrap();
-    for (name, content) in tree {
-        fs::write(folder.path().join(name), content).unwrap();
-    }
-    let file = folder.path().join("debian/published");
-    fs::write(&file, artifact).unwrap();
-    let request = InspectRequest {
-        recipe: "deb".into(),
-        subdir: String::new(),
-        limits: ReadLimits::default(),
-    };
-    let (open, artifact) = (fs::File::open(folder.path()), fs::File::open(&file));
-    let found = super::super::inspect(&request, open.unwrap().as_fd(), artifact.ok());
-    let Evidence::Deb(evidence) = found.unwrap() else {
-        panic!("no evidence");
-    };
-    let times = evidence.times.into_iter();
+/// Paths and seconds.
+fn pairs(times: Vec<FileTime>) -> Vec<(String, i64)> {
+    let times = times.into_iter();
     times.map(|time| (time.path, time.seconds)).collect()
 }
 
 #[test]
 fn times_are_read_off_files_that_are_older_than_the_build() {
-    use std::io::Write as _;
-    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    zipped.write_all(b"news").unwrap();
-    let zipped = zipped.finish().unwrap();
     let published = package(&[
-        ("./usr/share/doc/b/NEWS.gz", &zipped, 1000),
+        ("./usr/share/doc/b/NEWS.gz", &gzip(b"news"), 1000),
         ("./usr/share/doc/b/made", b"made", 3000),
         ("./usr/share/doc/b/copy", b"data", 2000),
         ("./usr/share/doc/b/empty", b"", 500),
@@ -108,15 +131,85 @@ fn times_are_read_off_files_that_are_older_than_the_build() {
         ("empty", b""),
         ("other", b"other"),
     ];
-    let told = [("NEWS".to_owned(), 1000), ("data".to_owned(), 2000)];
-    assert_eq!(times(&published, tree), told);
+    let times = |artifact: &[u8]| told(("b_1_amd64.deb", artifact), tree).times;
+    let expect = [("NEWS".to_owned(), 1000), ("data".to_owned(), 2000)];
+    assert_eq!(pairs(times(&published)), expect);
     for hostile in [&published[..90], b"!<arch>\n", b""] {
-        assert!(times(hostile, tree).is_empty());
+        assert!(times(hostile).is_empty());
     }
 }
 
 #[test]
-fn copied_times_come_second_and_taint_the_plan() {
+fn a_source_package_has_the_times_of_what_is_the_same_in_the_tree() {
+    let tree: &[(&str, &[u8])] = &[("NEWS", b"news"), ("x/empty", b""), ("changed", b"new")];
+    let all: &[(&str, &[u8], u64)] = &[
+        ("b-1/NEWS", b"news", 1000),
+        ("b-1/x/empty", b"", 500),
+        ("b-1/changed", b"old", 2000),
+        ("b-1/gone", b"news", 3000),
+    ];
+    let times = |name: &str, tar: &[u8]| pairs(told((name, tar), tree).source_times);
+    let expect = [("NEWS".to_owned(), 1000), ("x/empty".to_owned(), 500)];
+    assert_eq!(times("b_1.orig.tar.gz", &gzip(&tar(all))), expect);
+    // without a folder that everything is in, names are as they are
+    let flat: &[(&str, &[u8], u64)] = &[("./NEWS", b"news", 1000), ("x/empty", b"", 500)];
+    assert_eq!(times("b_1.tar.xz", &tar(flat)), expect);
+    let component: &[(&str, &[u8], u64)] = &[("y-2/empty", b"", 500)];
+    assert_eq!(times("b_1.orig-x.tar.gz", &tar(component)), expect[1..]);
+    let packaging = tar(&[("debian/control", CONTROL.as_bytes(), 7)]);
+    let own = [("debian/control".to_owned(), 7)];
+    assert_eq!(times("b_1-2.debian.tar.xz", &packaging), own);
+    assert!(times("b_1.diff.gz", &gzip(b"--- a")).is_empty());
+    assert!(times("b_1.orig.tar.gz", &gzip(&tar(all))[..60]).is_empty());
+}
+
+#[test]
+fn times_of_the_source_package_are_set_at_once_and_taint_nothing() {
+    let mut evidence = evidence();
+    let time = |path: &str| FileTime {
+        path: path.into(),
+        seconds: 1000,
+    };
+    evidence.source_times = vec![time("NEWS")];
+    let siblings = [Evidence::Deb(evidence.clone())];
+    evidence.source_times = Vec::new();
+    evidence.times = vec![time("NEWS")];
+    let ask = |evidence: &DebEvidence, attempts: &[Attempt]| {
+        Ask {
+            evidence,
+            attempts,
+            siblings: &siblings,
+            ..Ask::default()
+        }
+        .next()
+    };
+    let first = tried(ask(&evidence, &[]));
+    assert!(first.assists.is_empty());
+    let time_argument = &first.steps[0].argv[3];
+    assert_eq!(
+        (&*time_argument.value, time_argument.origin),
+        ("1000", Origin::Registry)
+    );
+    // the published package's times say nothing more
+    let after = [attempt(&first, Verdict::Equivalent)];
+    assert_eq!(ask(&evidence, &after), Next::Enough);
+    evidence.times.push(time("other"));
+    let second = tried(ask(&evidence, &after));
+    assert_eq!(second.assists[0].kind, AssistKind::FileTimes);
+}
+
+fn attempt(candidate: &Candidate, verdict: Verdict) -> Attempt {
+    Attempt {
+        candidate: candidate.clone(),
+        plan: Sha256::of(b"plan"),
+        outcomes: Vec::new(),
+        verdict,
+        encoding: None,
+    }
+}
+
+#[test]
+fn copied_times_come_last_and_taint_the_plan() {
     let mut evidence = evidence();
     evidence.times = vec![FileTime {
         path: "NEWS".into(),
@@ -124,19 +217,25 @@ fn copied_times_come_second_and_taint_the_plan() {
     }];
     let first = tried(ask("b_1.0-2_amd64.deb", None, &Hints::default()));
     assert!(first.assists.is_empty());
-    let attempt = |verdict| Attempt {
-        candidate: first.clone(),
-        plan: Sha256::of(b"plan"),
-        outcomes: Vec::new(),
-        verdict,
-        encoding: None,
+    let after = |verdicts: &[Verdict]| {
+        let attempts: Vec<Attempt> = verdicts.iter().map(|v| attempt(&first, *v)).collect();
+        Ask {
+            evidence: &evidence,
+            attempts: &attempts,
+            ..Ask::default()
+        }
+        .next()
     };
-    for enough in [Verdict::Reproduced, Verdict::BuildFailed] {
-        let next = ask_after(&evidence, &[attempt(enough)], &Hints::default());
-        assert_eq!(next, Next::Enough);
+    for enough in [
+        &[Verdict::Reproduced][..],
+        &[Verdict::BuildFailed],
+        &[Verdict::Unstable],
+        &[Verdict::Differs, Verdict::BuildFailed],
+        &[Verdict::Differs, Verdict::Differs, Verdict::Differs],
+    ] {
+        assert_eq!(after(enough), Next::Enough, "{enough:?}");
     }
-    let after = [attempt(Verdict::Equivalent)];
-    let second = tried(ask_after(&evidence, &after, &Hints::default()));
+    let second = tried(after(&[Verdict::Equivalent]));
     assert_eq!(second.assists[0].kind, AssistKind::FileTimes);
     let argv: Vec<_> = second.steps[0].argv.iter().collect();
     assert_eq!(
@@ -144,6 +243,78 @@ fn copied_times_come_second_and_taint_the_plan() {
         ("1000", Origin::Artifact)
     );
     assert_eq!((&*argv[4].value, argv[4].origin), ("NEWS", Origin::Source));
+}
+
+#[test]
+fn other_content_is_built_again_on_the_day_of_the_changelog() {
+    let evidence = evidence();
+    let after = |verdicts: &[Verdict]| {
+        let first = tried(ask("b_1.0-2_amd64.deb", None, &Hints::default()));
+        let attempts: Vec<Attempt> = verdicts.iter().map(|v| attempt(&first, *v)).collect();
+        Ask {
+            evidence: &evidence,
+            attempts: &attempts,
+            ..Ask::default()
+        }
+        .next()
+    };
+    let second = tried(after(&[Verdict::Differs]));
+    let argv: Vec<&str> = second.steps[0].argv.iter().map(|a| &*a.value).collect();
+    let expect = ["faketime", "-m", "Mon, 01 Jan 2024 00:00:00 +0000"];
+    assert_eq!(argv[..3], expect);
+    assert_eq!(second.steps[0].argv[2].origin, Origin::Source);
+    assert!(second.variables.contains_key("NO_FAKE_STAT"));
+    assert!(second.assists.is_empty());
+    let EnvironmentSpec::Debian(spec) = &second.environment else {
+        panic!("another environment");
+    };
+    assert!(spec.dependencies.iter().any(|d| d.value == "faketime"));
+    assert_eq!(after(&[Verdict::Differs, Verdict::Differs]), Next::Enough);
+}
+
+#[test]
+fn a_rebuild_of_the_distribution_has_an_entry_that_taints_the_plan() {
+    let mut evidence = evidence();
+    let ask = |evidence: &DebEvidence| {
+        Ask {
+            evidence,
+            file_name: "b_1.0-2+b1_amd64.deb",
+            ..Ask::default()
+        }
+        .next()
+    };
+    let detail = refused(ask(&evidence), Reason::NoRecipe);
+    assert!(detail.contains("binNMU"), "{detail}");
+    let text = "b (1:1.0-2+b1) sid; urgency=low, binary-only=yes\n\n  * x\n\n -- a <a@b>  Tue, 02 Jan 2024 00:00:00 +0000";
+    let published = gzip(format!("{text}\n\n{}", changelog("1:1.0-2")).as_bytes());
+    let name = "./usr/share/doc/b/changelog.Debian.amd64.gz";
+    let published = package(&[(name, &published, 1)]);
+    evidence.binary_only = told(("b_1.0-2+b1_amd64.deb", &published), &[]).binary_only;
+    assert_eq!(evidence.binary_only.as_ref().unwrap().text, text);
+    let candidate = tried(ask(&evidence));
+    let kinds: Vec<AssistKind> = candidate.assists.iter().map(|a| a.kind).collect();
+    assert_eq!(kinds, [AssistKind::Epoch, AssistKind::Metadata]);
+    let entry = candidate.steps[0].argv.iter().find(|a| a.value == text);
+    assert_eq!(entry.unwrap().origin, Origin::Artifact);
+    // an entry of another rebuild is not this one's
+    evidence.binary_only.as_mut().unwrap().version = "1:1.0-2+b2".into();
+    let _ = refused(ask(&evidence), Reason::NoRecipe);
+}
+
+#[test]
+fn packages_of_an_architecture_and_for_all_are_built_apart() {
+    for (file, which, asked) in [
+        ("b_1.0-2_amd64.deb", "-B", false),
+        ("b-doc_1.0-2_all.deb", "-A", true),
+    ] {
+        let candidate = tried(ask(file, None, &Hints::default()));
+        assert_eq!(candidate.steps[0].argv[1].value, which);
+        let EnvironmentSpec::Debian(spec) = &candidate.environment else {
+            panic!("another environment");
+        };
+        let has = |name: &str| spec.dependencies.iter().any(|d| d.value == name);
+        assert_eq!((has("python3:any"), has("doc")), (asked, true));
+    }
 }
 
 fn evidence() -> DebEvidence {
@@ -155,74 +326,84 @@ fn evidence() -> DebEvidence {
 
 /// What is tried for a published file of a source at 1:1.0-2.
 fn ask(file_name: &str, purl: Option<&str>, hints: &Hints) -> Next {
-    next_of(&evidence(), &[], file_name, purl, hints)
-}
-
-fn ask_after(evidence: &DebEvidence, attempts: &[Attempt], hints: &Hints) -> Next {
-    let recipe = |situation: &Situation<'_>| (RECIPE.next)(situation);
-    situation(evidence, attempts, "b_1.0-2_amd64.deb", None, hints, recipe)
-}
-
-fn next_of(
-    evidence: &DebEvidence,
-    attempts: &[Attempt],
-    file_name: &str,
-    purl: Option<&str>,
-    hints: &Hints,
-) -> Next {
-    let all = |situation: &Situation<'_>| super::super::next(situation, "deb");
-    situation(evidence, attempts, file_name, purl, hints, all)
-}
-
-fn situation(
-    evidence: &DebEvidence,
-    attempts: &[Attempt],
-    file_name: &str,
-    purl: Option<&str>,
-    hints: &Hints,
-    ask: impl FnOnce(&Situation<'_>) -> Next,
-) -> Next {
-    let release = Release {
-        source_uri: "git+https://example.org/b".into(),
-        tag: "debian/1%1.0-2".into(),
-        version: "1:1.0-2".into(),
-        tag_object: None,
-        commit: GitOid::from_bytes([1; 20]),
-        tree: GitOid::from_bytes([2; 20]),
-        commit_time: Timestamp::EPOCH,
-    };
-    let published = Published {
-        file_name: file_name.into(),
-        purl: purl.map(str::to_owned),
-        download_location: None,
-        retrieved_on: Timestamp::EPOCH,
-        sha256: Sha256::of(b"published"),
-        sha512: None,
-        size_bytes: None,
-        declared: None,
-        published_on: None,
-        stage: Stage::Candidate,
-        yanked: false,
-        claims: crate::release::Claims::default(),
-    };
-    let capabilities = Capabilities {
-        architecture: "x86_64".into(),
-        id_mode: None,
-        checks: Vec::new(),
-        tools: Vec::new(),
-        alternatives: Vec::new(),
-    };
-    let situation = Situation {
-        release: &release,
-        published: &published,
-        evidence: &Evidence::Deb(evidence.clone()),
-        siblings: &[],
-        source_incomplete: false,
-        capabilities: &capabilities,
+    Ask {
+        evidence: &evidence(),
+        file_name,
+        purl,
         hints,
-        attempts,
-    };
-    ask(&situation)
+        ..Ask::default()
+    }
+    .next()
+}
+
+/// A question to the recipe.
+struct Ask<'a> {
+    evidence: &'a DebEvidence,
+    siblings: &'a [Evidence],
+    attempts: &'a [Attempt],
+    file_name: &'a str,
+    purl: Option<&'a str>,
+    hints: &'a Hints,
+}
+
+impl Default for Ask<'_> {
+    fn default() -> Self {
+        static EVIDENCE: LazyLock<DebEvidence> = LazyLock::new(evidence);
+        static HINTS: LazyLock<Hints> = LazyLock::new(Hints::default);
+        Self {
+            evidence: &EVIDENCE,
+            siblings: &[],
+            attempts: &[],
+            file_name: "b_1.0-2_amd64.deb",
+            purl: None,
+            hints: &HINTS,
+        }
+    }
+}
+
+impl Ask<'_> {
+    fn next(&self) -> Next {
+        let release = Release {
+            source_uri: "git+https://example.org/b".into(),
+            tag: "debian/1%1.0-2".into(),
+            version: "1:1.0-2".into(),
+            tag_object: None,
+            commit: GitOid::from_bytes([1; 20]),
+            tree: GitOid::from_bytes([2; 20]),
+            commit_time: Timestamp::EPOCH,
+        };
+        let published = Published {
+            file_name: self.file_name.into(),
+            purl: self.purl.map(str::to_owned),
+            download_location: None,
+            retrieved_on: Timestamp::EPOCH,
+            sha256: Sha256::of(b"published"),
+            sha512: None,
+            size_bytes: None,
+            declared: None,
+            published_on: None,
+            stage: Stage::Candidate,
+            yanked: false,
+            claims: crate::release::Claims::default(),
+        };
+        let capabilities = Capabilities {
+            architecture: "x86_64".into(),
+            id_mode: None,
+            checks: Vec::new(),
+            tools: Vec::new(),
+            alternatives: Vec::new(),
+        };
+        (RECIPE.next)(&Situation {
+            release: &release,
+            published: &published,
+            evidence: &Evidence::Deb(self.evidence.clone()),
+            siblings: self.siblings,
+            source_incomplete: false,
+            capabilities: &capabilities,
+            hints: self.hints,
+            attempts: self.attempts,
+        })
+    }
 }
 
 fn tried(next: Next) -> Candidate {
@@ -247,14 +428,17 @@ fn a_packaging_says_what_it_needs_here() {
     let evidence = evidence();
     assert_eq!((&*evidence.source, &*evidence.version), ("b", "1:1.0-2"));
     assert_eq!(evidence.packages, ["b", "b-doc"]);
-    let expect = [
+    let always = [
         "debhelper-compat (= 13)",
         "gcc:native",
         "y (<< 2:1~) | z",
         "doc",
-        "python3:any",
     ];
-    assert_eq!(evidence.dependencies, expect);
+    assert_eq!(evidence.dependencies.always, always);
+    assert_eq!(evidence.dependencies.for_all, ["python3:any"]);
+    assert!(evidence.dependencies.for_arch.is_empty());
+    let date = evidence.date.as_deref();
+    assert_eq!(date, Some("Mon, 01 Jan 2024 00:00:00 +0000"));
 }
 
 #[test]

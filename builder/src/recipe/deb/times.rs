@@ -1,20 +1,20 @@
-//! Which files of a source are older than the build: a package keeps their times, and git does not.
+//! What a file of the distribution says of the times of a tree's files, which git has lost.
 //!
-//! A file of the package whose content is a file of the source has that file's time, compressed
+//! A file of a binary package whose content is a file of the source has that file's time, compressed
 //! documentation too. The time of everything that was made by the build is the newest in the package.
+//! What a source package says of it: [`super::source_times`].
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use countersign_attest::digest::{Hasher, Sha256};
+use countersign_attest::digest::{Digests, Hasher, Sha256};
 use serde::{Deserialize, Serialize};
 
-use super::super::InspectError;
-use crate::archive::{
-    BlockKey, Container, Content, Field, Format, Kind, Member, ReadLimits, look_inside,
-};
+use super::super::{InspectError, InspectRequest};
+use super::{DebEvidence, binary_only, source_times};
+use crate::archive::{BlockKey, Container, Content, Field, Format, Kind, Member, look_inside};
 use crate::tree::{self, Entry, Order, TreeError};
 
 /// Most files of a source whose times are told; a package with more keeps the rest as git has them.
@@ -29,38 +29,61 @@ pub struct FileTime {
     pub seconds: i64,
 }
 
-/// Reads the times off a package; none where it cannot be read, which the comparison will say.
-pub(super) fn read(
+/// Looks at a file of the distribution; nothing is learnt of one that cannot be read, which the
+/// comparison will say.
+pub(super) fn look(
     tree: BorrowedFd<'_>,
+    request: &InspectRequest,
     artifact: File,
-    limits: &ReadLimits,
-) -> Result<Vec<FileTime>, InspectError> {
-    let Ok(content) = look_inside(artifact, limits, &BlockKey::default(), |_| false) else {
-        return Ok(Vec::new());
+    evidence: &mut DebEvidence,
+) -> Result<(), InspectError> {
+    let keep = binary_only::is_changelog;
+    let Ok(content) = look_inside(artifact, &request.limits, &BlockKey::default(), keep) else {
+        return Ok(());
     };
-    let Some(data) = content.container().and_then(data) else {
-        return Ok(Vec::new());
-    };
-    let kept = kept(data);
-    if kept.is_empty() {
-        return Ok(Vec::new());
-    }
     let failed = |error: TreeError| InspectError::Tree {
         path: ".".to_owned(),
         source: io::Error::other(error),
     };
-    find(tree, &kept).map_err(failed)
+    let Some(outermost) = content.container() else {
+        return Ok(());
+    };
+    if let Some(tar) = unpacked(outermost) {
+        let known = source_times::of(&request.file_name, tar);
+        let same = |path: &str, content: &Digests| {
+            let known = known
+                .get(path)
+                .filter(|(sha256, _)| *sha256 == content.sha256);
+            known.map(|(_, seconds)| *seconds)
+        };
+        evidence.source_times = find(tree, same).map_err(failed)?;
+    } else if let Some(data) = data(outermost) {
+        let kept = kept(data);
+        let same = |_: &str, content: &Digests| {
+            let known = kept.get(&content.sha256);
+            // an empty file is like every other
+            known.copied().filter(|_| content.size_bytes > 0)
+        };
+        evidence.times = find(tree, same).map_err(failed)?;
+        evidence.binary_only = binary_only::read(data, &evidence.source);
+    }
+    Ok(())
 }
 
 /// The tar of installed files (deb(5)).
 fn data(package: &Container) -> Option<&Container> {
     let is_data = |member: &&Member| member.name.starts_with(b"data.tar");
-    let mut inside = package.members.iter().find(is_data)?.content.container()?;
+    unpacked(package.members.iter().find(is_data)?.content.container()?)
+}
+
+/// The tar that a file is, compressed or not.
+fn unpacked(file: &Container) -> Option<&Container> {
+    let mut inside = file;
     // as many layers as compression has, which are few
-    while inside.format != Format::Tar {
+    while inside.format.is_compression() {
         inside = inside.members.first()?.content.container()?;
     }
-    Some(inside)
+    (inside.format == Format::Tar).then_some(inside)
 }
 
 /// Times by the content that has them, of files that are older than the build.
@@ -96,14 +119,19 @@ fn digests(content: &Content) -> Vec<Sha256> {
     all
 }
 
-fn time(member: &Member) -> Option<i64> {
+/// When a member was changed last, by its header.
+pub(super) fn time(member: &Member) -> Option<i64> {
     let mut details = member.details.iter();
     let detail = details.find(|detail| detail.field == Field::TarTime)?;
     let text = std::str::from_utf8(&detail.value).ok()?;
     i64::from_str_radix(text.trim_matches(['\0', ' ']), 8).ok()
 }
 
-fn find(tree: BorrowedFd<'_>, kept: &BTreeMap<Sha256, i64>) -> Result<Vec<FileTime>, TreeError> {
+/// The files of a tree that have a time, by their path and content.
+fn find(
+    tree: BorrowedFd<'_>,
+    time: impl Fn(&str, &Digests) -> Option<i64>,
+) -> Result<Vec<FileTime>, TreeError> {
     let mut found = Vec::new();
     tree::walk(tree, Order::Ascending, &mut |path, entry| {
         let Entry::File(mut file, _) = entry else {
@@ -114,16 +142,13 @@ fn find(tree: BorrowedFd<'_>, kept: &BTreeMap<Sha256, i64>) -> Result<Vec<FileTi
             path: path.escape_ascii().to_string(),
             source,
         })?;
-        let digests = hasher.finish();
-        // an empty file is like every other
-        if digests.size_bytes > 0
-            && found.len() < MOST
-            && let Some(seconds) = kept.get(&digests.sha256)
+        if found.len() < MOST
             && let Ok(path) = std::str::from_utf8(path)
+            && let Some(seconds) = time(path, &hasher.finish())
         {
             found.push(FileTime {
                 path: path.to_owned(),
-                seconds: *seconds,
+                seconds,
             });
         }
         Ok(())

@@ -159,6 +159,7 @@ fn gemspecs_are_those_of_the_folder() {
         let request = InspectRequest {
             recipe: "gem".into(),
             subdir: subdir.into(),
+            file_name: String::new(),
             limits: ReadLimits::default(),
         };
         let tree = fs::File::open(folder.path()).unwrap();

@@ -429,6 +429,7 @@ fn read(pyproject: &[u8], artifact: Option<&[u8]>) -> Evidence {
     let request = InspectRequest {
         recipe: RECIPE.name.into(),
         subdir: String::new(),
+        file_name: String::new(),
         limits: ReadLimits::default(),
     };
     let artifact = artifact.map(|bytes| {
