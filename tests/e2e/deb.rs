@@ -167,6 +167,9 @@ fn a_package_is_reproduced_and_a_tampered_one_is_not() {
             .all(|field| package[field].is_string())
     };
     assert!(packages.iter().all(complete));
+    // files have the times of the archive's source package, which taint nothing
+    let times = &json["attempts"][0]["candidate"]["steps"][0]["argv"][3];
+    assert_eq!(times["origin"], "registry", "{json:#}");
     assert_eq!(hosts_apt(), before, "the host's apt was touched");
 
     let _ = apt(&world, "apt-get", &["-qq", "download", PACKAGE]);
