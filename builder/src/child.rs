@@ -25,7 +25,8 @@ mod process;
 mod serve;
 
 pub use call::{
-    CallError, ReplayCall, ReplaySink, bootstrap, compare, inspect, probe, record, replay, unpack,
+    CallError, ReplayCall, ReplaySink, bootstrap, compare, import, inspect, probe, record, replay,
+    unpack,
 };
 pub use serve::{serve, serve_without};
 
@@ -57,6 +58,12 @@ pub enum Request {
     /// Digests what is in a compressed file. Descriptor: the file. Answered by [`Answer::Unpacked`].
     Unpack {
         /// What reading may use.
+        limits: ReadLimits,
+    },
+    /// Unpacks the tar of a root file system. Descriptors: the tar, then an empty folder. Answered by
+    /// [`Answer::Made`].
+    Import {
+        /// What unpacking may use.
         limits: ReadLimits,
     },
     /// Makes a root file system from packages. Descriptors: the folder of the packages, a file that
@@ -122,7 +129,7 @@ pub enum Answer {
         /// [`Ended::Completed`], or what the collector found.
         ended: Ended,
     },
-    /// See [`Request::Bootstrap`].
+    /// See [`Request::Bootstrap`] and [`Request::Import`].
     Made,
     /// See [`Request::Compare`].
     Compared(Box<Compared>),

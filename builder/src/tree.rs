@@ -12,7 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use countersign_attest::digest::{Hasher, Sha256};
 use nix::dir::Dir;
-use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 /// Deepest nesting of folders that is walked; each level holds a descriptor open.
@@ -266,6 +267,23 @@ fn failed(path: &[u8], error: impl Into<io::Error>) -> TreeError {
 
 fn shown(path: &[u8]) -> String {
     path.escape_ascii().to_string()
+}
+
+/// Opens below a folder, through no link, no other mount and no `..`.
+pub(crate) fn open_beneath(
+    folder: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlag,
+) -> nix::Result<OwnedFd> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH
+        | ResolveFlag::RESOLVE_NO_SYMLINKS
+        | ResolveFlag::RESOLVE_NO_MAGICLINKS
+        | ResolveFlag::RESOLVE_NO_XDEV;
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | flags)
+        .resolve(resolve);
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    openat2(folder, path.as_c_str(), how)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod signers;
 
 mod live;
 mod pipeline;
+mod roots;
 mod sandboxed;
 mod service;
 mod store;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
-use countersign_builder::environment::{Capabilities, rootfs};
+use countersign_builder::environment::Capabilities;
 use countersign_builder::release::Published;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -20,6 +20,7 @@ use crate::http::Http;
 use crate::live::Live;
 use crate::mirror::{Budgets, Mode, Setup};
 use crate::publish::{Endpoints, Limits};
+use crate::roots;
 use crate::trouble::Trouble;
 use crate::watch::children::Children;
 use crate::watch::git::{Repositories, WatchLimits};
@@ -119,6 +120,8 @@ impl Workshop {
         for folder in [&clients, &environments] {
             std::fs::create_dir_all(folder).map_err(fault)?;
         }
+        // a builder child is given a root by name, and starts in another folder
+        let environments = std::fs::canonicalize(environments).map_err(fault)?;
         let mirror_cache = folder.join("mirror-cache");
         std::fs::create_dir_all(&mirror_cache).map_err(fault)?;
         // the mirror is given its folder by name and starts in another
@@ -170,22 +173,22 @@ impl Workshop {
         })
     }
 
-    /// The same with root file systems, each checked and digested now, which takes a while.
+    /// The same with root file systems, each checked and digested now, which takes a while. One that comes
+    /// as a tar has two names: the tar's digest, and that of what is in it.
     ///
     /// # Errors
-    /// When a folder is no root file system that a build may run in.
-    pub(crate) fn with_roots(mut self, folders: &[PathBuf]) -> Result<Self, Trouble> {
-        for folder in folders {
-            let refused = |error: anyhow::Error| {
-                Trouble::refused(
-                    "root",
-                    error.context(format!("roots: {}", folder.display())),
-                )
-            };
-            let real = std::fs::canonicalize(folder).map_err(|error| refused(error.into()))?;
-            let digest = rootfs::check(&real).map_err(|error| refused(error.into()))?;
-            tracing::info!(root = %digest, folder = %real.display(), "a root file system");
-            self.roots.insert(digest, real);
+    /// When a folder or tar is no root file system that a build may run in.
+    pub(crate) fn with_roots(mut self, paths: &[PathBuf]) -> Result<Self, Trouble> {
+        for path in paths {
+            let root = roots::open(path, &self.binary, &self.environments).map_err(|error| {
+                let error = error.context(format!("roots: {}", path.display()));
+                Trouble::refused("root", error)
+            })?;
+            tracing::info!(root = %root.tree, folder = %root.folder.display(), "a root file system");
+            if let Some(tar) = root.tar {
+                self.roots.insert(tar, root.folder.clone());
+            }
+            self.roots.insert(root.tree, root.folder);
         }
         Ok(self)
     }
@@ -205,7 +208,7 @@ impl Workshop {
             Trouble::refused(
                 "root-unavailable",
                 anyhow::anyhow!(
-                    "the plan needs the root file system {sha256}; {here} (name its folder: `roots` in \
+                    "the plan needs the root file system {sha256}; {here} (name its folder or tar: `roots` in \
                      the configuration, or --root)"
                 ),
             )

@@ -24,6 +24,7 @@ mod npm;
 mod once;
 mod pages;
 mod pypi;
+mod rooted;
 mod running;
 mod sandboxed;
 mod scan;

@@ -393,11 +393,34 @@ pub fn bootstrap(
     with_child(binary, deadline, &AtomicBool::new(false), |child| {
         let request = Request::Bootstrap(request.clone());
         child.send_with_fds(&request, &[packages, tar, folder])?;
-        match receive(child)? {
-            Answer::Made => Ok(()),
-            _ => Err(protocol("another answer than that a root is made")),
-        }
+        receive_made(child)
     })
+}
+
+/// Unpacks the tar of a root file system into an empty folder, in a parsing child. What came out is the
+/// caller's to check ([`crate::environment::rootfs::check`]).
+///
+/// # Errors
+/// When it is no such tar, holds what a root may not or more than `limits` allow, the folder cannot be
+/// filled, or `deadline` passes.
+pub fn import(
+    binary: &Path,
+    tar: &File,
+    folder: BorrowedFd<'_>,
+    limits: ReadLimits,
+    deadline: Duration,
+) -> Result<(), CallError> {
+    with_child(binary, deadline, &AtomicBool::new(false), |child| {
+        child.send_with_fds(&Request::Import { limits }, &[tar.as_fd(), folder])?;
+        receive_made(child)
+    })
+}
+
+fn receive_made(child: &mut Channel) -> Result<(), CallError> {
+    match receive(child)? {
+        Answer::Made => Ok(()),
+        _ => Err(protocol("another answer than that a root is made")),
+    }
 }
 
 /// Finds out what this machine can do. `tools` maps a tool's name to the command that prints its

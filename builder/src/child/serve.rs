@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use crate::channel::{Channel, ChannelError};
-use crate::environment::{debian, host};
+use crate::environment::{debian, host, tarball};
 use crate::outcome::{Ended, EnvironmentFound, IdMode};
 use crate::plan::PlanError;
 use crate::sandbox::confine::{self, Confinement, Isolation, Place};
@@ -42,6 +42,9 @@ enum ServeError {
     /// Reading a tree and an artifact failed.
     #[error("inspecting: {0}")]
     Inspect(String),
+    /// Unpacking a root failed.
+    #[error("{0}")]
+    Import(String),
 }
 
 /// Does the work of a builder child. `main` calls it before anything else when its first argument
@@ -109,6 +112,21 @@ fn answer(channel: &mut Channel, without: Option<Wall>) -> Result<(), ServeError
         Request::Replay(request) => {
             let spec = spec(&request, without)?;
             build(&request, &spec, &next()?, Product::Outputs, channel)?;
+        }
+        Request::Import { limits } => {
+            let (tar, folder) = (File::from(next()?), next()?);
+            let place = [Place::Fd(folder.as_fd())];
+            confine::parsing(&Confinement {
+                read: &place,
+                write: &place,
+                network: Isolation::Nothing,
+                user: None, // what it makes belongs to whoever started the host
+                memory_bytes: Some(PARSING_MEMORY),
+                file_bytes: Some(limits.total_bytes),
+            })?;
+            tarball::unpack(tar, folder.as_fd(), &limits)
+                .map_err(|error| ServeError::Import(in_one_line(&error)))?;
+            channel.send(&Answer::Made)?;
         }
         Request::Bootstrap(request) => {
             let (packages, tar, folder) = (next()?, File::from(next()?), next()?);

@@ -7,6 +7,7 @@ use crate::outcome::IdMode;
 pub mod debian;
 pub mod host;
 pub mod rootfs;
+pub(crate) mod tarball;
 
 /// The command that makes a tool print its version. A library has no program of its own: the one that
 /// uses it is asked.

@@ -5,14 +5,13 @@
 //! Nothing is trusted but regular files that a pattern of the plan names.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
@@ -20,6 +19,7 @@ use crate::channel::Channel;
 use crate::child::Answer;
 use crate::outcome::{Ended, IdMode};
 use crate::plan::{Candidate, Limits};
+use crate::tree::open_beneath;
 
 use super::fault::{Doing, SandboxError};
 use super::landlock::Place;
@@ -220,19 +220,6 @@ fn fault(path: &[u8], error: Errno) -> Stop {
         Err(error) => Stop::Fault(error),
         Ok(()) => Stop::Rejected(what), // unreachable: an Err stays one
     }
-}
-
-/// Opens below a folder, through no link, no other mount and no `..`.
-fn open_beneath(folder: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH
-        | ResolveFlag::RESOLVE_NO_SYMLINKS
-        | ResolveFlag::RESOLVE_NO_MAGICLINKS
-        | ResolveFlag::RESOLVE_NO_XDEV;
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | flags)
-        .resolve(resolve);
-    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-    openat2(folder, path.as_c_str(), how)
 }
 
 /// The names in a folder that match one component of a pattern, sorted.

@@ -4,16 +4,16 @@
 //! on standard error. The exit code is the command's own.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use countersign_attest::escape::printable;
-use countersign_builder::environment::rootfs;
 use countersign_builder::outcome::{Ended, EnvironmentFound};
 use countersign_builder::plan::{EnvironmentSpec, Limits};
 
 use super::{Exit, output};
+use crate::roots;
 use crate::sandboxed::{self, Listener, Sandboxed};
 use crate::trouble::Trouble;
 
@@ -27,7 +27,7 @@ pub(super) enum SandboxCommand {
 /// Arguments of `sandbox run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
-    /// What it runs in: `host`, this machine's /usr, or the folder of a root file system.
+    /// What it runs in: `host`, this machine's /usr, or the folder or tar of a root file system.
     #[arg(long, default_value = "host", value_name = "ENV")]
     env: String,
     /// A folder whose files the command finds in its own; its changes are lost.
@@ -53,7 +53,13 @@ pub(super) fn run(command: &SandboxCommand) -> Result<Exit, Trouble> {
             .map_err(|error| Trouble::refused("toolchain", error))?;
         toolchains.push(real.display().to_string());
     }
-    let (environment, root) = environment(&arguments.env)?;
+    let binary = std::env::current_exe()
+        .context("finding this program's own file")
+        .map_err(|error| Trouble::fault("binary", error))?;
+    let kept = tempfile::tempdir()
+        .context("making a folder (set TMPDIR to choose where)")
+        .map_err(|error| Trouble::fault("disk", error))?;
+    let (environment, root) = environment(&arguments.env, &binary, kept.path())?;
     let sandboxed = Sandboxed {
         root,
         argv: arguments.command.clone(),
@@ -65,9 +71,6 @@ pub(super) fn run(command: &SandboxCommand) -> Result<Exit, Trouble> {
             ..Limits::default()
         },
     };
-    let binary = std::env::current_exe()
-        .context("finding this program's own file")
-        .map_err(|error| Trouble::fault("binary", error))?;
     let escaped = io::stdout().is_terminal();
     let mut console = Console(escaped.then(output::Escaper::default));
     let outcome = sandboxed::run(&binary, &sandboxed, &mut console)?;
@@ -92,19 +95,25 @@ pub(super) fn run(command: &SandboxCommand) -> Result<Exit, Trouble> {
     })
 }
 
-/// What `--env` names, and the folder of the root file system where it names one.
-fn environment(text: &str) -> Result<(EnvironmentSpec, Option<PathBuf>), Trouble> {
+/// What `--env` names, and the folder of the root file system where it names one. A tar is unpacked into
+/// `kept`.
+fn environment(
+    text: &str,
+    binary: &Path,
+    kept: &Path,
+) -> Result<(EnvironmentSpec, Option<PathBuf>), Trouble> {
     if text == "host" {
         return Ok((EnvironmentSpec::Host { tools: Vec::new() }, None));
     }
-    let refused = |error: anyhow::Error| {
+    let root = roots::open(Path::new(text), binary, kept).map_err(|error| {
         let what =
-            format!("--env: {text:?} is neither `host` nor the folder of a root file system");
+            format!("--env: {text:?} is neither `host` nor a root file system's folder or tar");
         Trouble::refused("environment", error.context(what))
-    };
-    let folder = std::fs::canonicalize(text).map_err(|error| refused(error.into()))?;
-    let sha256 = rootfs::check(&folder).map_err(|error| refused(error.into()))?;
-    Ok((EnvironmentSpec::Rootfs { sha256 }, Some(folder)))
+    })?;
+    Ok((
+        EnvironmentSpec::Rootfs { sha256: root.tree },
+        Some(root.folder),
+    ))
 }
 
 /// Passes on what a command says, escaped where there is something to escape it with.

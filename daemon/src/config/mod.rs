@@ -192,7 +192,7 @@ pub(crate) struct Config {
     pub registries: Endpoints,
     /// Folders with toolchains beside `/usr`.
     pub toolchains: Vec<PathBuf>,
-    /// Folders with root file systems, which plans name by digest.
+    /// Folders and tars of root file systems, which plans name by digest.
     pub roots: Vec<PathBuf>,
     /// Limits of the host.
     pub limits: HostLimits,

@@ -91,7 +91,7 @@ pub(in crate::cli) struct RebuildArguments {
     /// A folder with a toolchain beside /usr; its bin comes first in the build's PATH.
     #[arg(long, value_name = "DIR")]
     pub(super) toolchain: Vec<PathBuf>,
-    /// A folder with a root file system, for a plan or a recipe that names it by its digest.
+    /// A folder or tar of a root file system, for a plan or a recipe that names it by its digest.
     #[arg(long, value_name = "DIR")]
     pub(super) root: Vec<PathBuf>,
 }
