@@ -28,7 +28,7 @@ fn program(world: &World) -> PathBuf {
         return program;
     }
     let source = world.write("program.c", PROGRAM);
-    ran(Command::new("cc")
+    let _ = ran(Command::new("cc")
         .args(["-static", "-Os", "-o"])
         .arg(&program)
         .arg(&source))
@@ -80,7 +80,7 @@ fn a_build_runs_in_the_root_of_a_tar_and_of_a_folder_alike() {
     let tar = tar(&world, "root.tar", &[]);
     let folder = world.path("root");
     fs::create_dir(&folder).expect("a folder");
-    ran(Command::new("tar")
+    let _ = ran(Command::new("tar")
         .arg("-xf")
         .arg(&tar)
         .arg("-C")
@@ -101,7 +101,7 @@ fn a_build_runs_in_the_root_of_a_tar_and_of_a_folder_alike() {
         assert_eq!(run("/usr/bin/env").expect(1).stdout, "not there\n");
     }
     assert_eq!(names[0], names[1], "one root, two forms");
-    world
+    let _ = world
         .run(["sandbox", "run", "--", "cat", "/usr/bin/env"])
         .expect(0);
     // a rebuild, by the digest of the tar

@@ -182,8 +182,11 @@ fn refused(path: &[u8], what: &'static str) -> TarballError {
     }
 }
 
-/// The folders of a path, each with its slash, and its last name; `None` for the root itself.
-fn split(path: &[u8]) -> Result<Option<(Vec<Vec<u8>>, CString)>, TarballError> {
+/// The folders of a path, each with its slash, and its last name.
+type Split = (Vec<Vec<u8>>, CString);
+
+/// Takes a path apart; `None` for the root itself.
+fn split(path: &[u8]) -> Result<Option<Split>, TarballError> {
     if path.starts_with(b"/") {
         return Err(refused(path, "has an absolute path"));
     }
