@@ -73,8 +73,9 @@ pub(crate) fn open(path: &Path, binary: &Path, kept: &Path) -> anyhow::Result<Ro
                 });
             }
             Ok(_) | Err(_) => {
-                fs::remove_dir_all(&folder) // somebody changed it
-                    .with_context(|| format!("removing {}", folder.display()))?
+                // somebody changed it
+                fs::remove_dir_all(&folder)
+                    .with_context(|| format!("removing {}", folder.display()))?;
             }
         }
     }
