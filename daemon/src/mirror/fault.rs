@@ -1,5 +1,7 @@
 //! Why the mirror has no answer: never about a release, always about us, a registry or a budget.
 
+use std::sync::Arc;
+
 use super::{Told, TroubleKind};
 use crate::blobs::BlobError;
 use crate::http::HttpError;
@@ -46,6 +48,9 @@ pub(super) enum MirrorError {
         /// The configuration key.
         key: &'static str,
     },
+    /// The same for another request of the run.
+    #[error("{0}")]
+    Same(Arc<Self>),
     /// Our own disk.
     #[error("keeping a registry's answer")]
     Storage(#[from] BlobError),
@@ -56,9 +61,10 @@ pub(super) enum MirrorError {
 
 impl MirrorError {
     /// The status that a build sees.
-    pub(super) const fn status(&self) -> u16 {
+    pub(super) fn status(&self) -> u16 {
         match self {
             Self::Budget { .. } => 429,
+            Self::Same(error) => error.status(),
             Self::Unconfigured { .. }
             | Self::Registry(_)
             | Self::NoTimes(_)
@@ -72,6 +78,7 @@ impl MirrorError {
     /// What the host is told.
     pub(super) fn told(&self) -> Told {
         let kind = match self {
+            Self::Same(error) => return error.told(),
             Self::Budget { .. } => TroubleKind::Budget,
             Self::Unconfigured { .. } => TroubleKind::RegistryUnknown,
             Self::NoTimes(_) => TroubleKind::RegistryWithoutTimes,

@@ -5,10 +5,9 @@
 //! the record alone. Nothing of a build's request goes upstream: a request is read into a typed value
 //! ([`request`]) and what is asked is built anew. The host's handle is [`Mirror`].
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use countersign_builder::plan::PlanInput;
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,11 @@ mod cargo;
 mod npm;
 mod pypi;
 
+mod registry;
+mod under_test;
+
 mod budget;
+mod cache;
 mod head;
 mod server;
 mod session;
@@ -33,6 +36,8 @@ mod handle;
 
 pub(crate) use budget::Budgets;
 pub(crate) use handle::Mirror;
+pub(crate) use registry::{REGISTRIES, Registry};
+pub(crate) use under_test::UnderTest;
 
 /// The argument that makes the binary a mirror.
 pub(crate) const ARGUMENT: &str = "mirror-child";
@@ -74,12 +79,8 @@ pub(crate) enum Mode {
 pub(crate) struct Upstreams {
     /// What is younger was not there.
     pub as_of: Timestamp,
-    /// The sparse index for cargo.
-    pub cargo: Option<String>,
-    /// The registry of npm packages.
-    pub npm: Option<String>,
-    /// The simple index for Python packages.
-    pub pypi: Option<String>,
+    /// Registries by their kinds.
+    pub endpoints: BTreeMap<String, String>,
     /// Hosts beside the registries' own to which a redirect may lead, and that may be at private
     /// addresses.
     pub allowed_hosts: Vec<String>,
@@ -87,73 +88,6 @@ pub(crate) struct Upstreams {
     pub allow_http: bool,
     /// What a build must not be served.
     pub under_test: UnderTest,
-}
-
-/// What is compared: a build that could fetch it would prove nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct UnderTest {
-    /// Ecosystem and name of packages of which no version is served.
-    names: BTreeSet<(String, String)>,
-    /// Ecosystem, name and version, as [`Self::add_version`] writes them.
-    versions: BTreeSet<(String, String, String)>,
-    /// Digests of published files, and of what is in them where they are compressed.
-    digests: BTreeSet<Sha256>,
-}
-
-impl UnderTest {
-    /// Adds every version of a package. Ecosystems are those of package URLs; of one that the mirror
-    /// does not serve nothing need be refused.
-    pub(crate) fn add_name(&mut self, ecosystem: &str, name: &str) {
-        let name = request::normalized(name);
-        self.names.insert((ecosystem.to_owned(), name));
-    }
-
-    /// Adds all files of one version of a package.
-    pub(crate) fn add_version(&mut self, ecosystem: &str, name: &str, version: &str) {
-        let version = match ecosystem {
-            "pypi" => pypi::version_key(version),
-            _ => without_build(version),
-        };
-        self.versions
-            .insert((ecosystem.to_owned(), request::normalized(name), version));
-    }
-
-    /// Adds a file, by its digest or by that of what is in it.
-    pub(crate) fn add_digest(&mut self, sha256: Sha256) {
-        self.digests.insert(sha256);
-    }
-
-    fn has_crate(&self, name: &str, version: &str) -> bool {
-        self.has("cargo", name, without_build(version))
-    }
-
-    /// Names of npm packages differ where one of Python's would be the same, so they count as they are.
-    fn has_npm(&self, name: &str, version: &str) -> bool {
-        self.has("npm", name, without_build(version))
-    }
-
-    fn has_project(&self, name: &str, version: &str) -> bool {
-        self.has("pypi", name, pypi::version_key(version))
-    }
-
-    fn has(&self, ecosystem: &str, name: &str, version: String) -> bool {
-        let (ecosystem, name) = (ecosystem.to_owned(), request::normalized(name));
-        let named = (ecosystem, name);
-        if self.names.contains(&named) {
-            return true;
-        }
-        let (ecosystem, name) = named;
-        self.versions.contains(&(ecosystem, name, version))
-    }
-
-    fn has_digest(&self, sha256: &Sha256) -> bool {
-        self.digests.contains(sha256)
-    }
-}
-
-/// A semantic version without its build metadata, which distinguishes nothing.
-fn without_build(version: &str) -> String {
-    version.split('+').next().unwrap_or(version).to_owned()
 }
 
 /// What the host says to a mirror that serves.

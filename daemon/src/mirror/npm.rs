@@ -1,463 +1,97 @@
-//! An npm registry's package documents: what of a package may be seen, and when its versions came.
+//! The registry of npm packages.
 //!
-//! Pure: bytes in, bytes out. What is recorded is a document of ours with what installers read and
-//! addresses of the mirror. Everything that is read here is a registry's word, which may be hostile.
+//! A package's document is as of the moment; a tarball is served whenever its version came: a build
+//! names one exactly because a lock file of its source does, and what a source names was there.
 
-use std::collections::BTreeMap;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use countersign_attest::digest::Sha512;
-use countersign_attest::time::Timestamp;
-use countersign_builder::mirror;
-use semver::Version;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use url::Url;
-
-use super::UnderTest;
 use super::fault::MirrorError;
-use super::request::is_version;
-use crate::publish::endpoints::SlashUrl;
-use crate::publish::npm::times::Times;
+use super::registry::{Asked, Registry, Shown};
+use super::request::{NotARequest, What, decoded, is_version, without_build};
+use super::session::Body;
+use super::upstream::Expected;
+use crate::publish::endpoints::KEY_NPM;
 
-/// What is asked for: the smaller document that registries make for installing has no times.
-pub(super) const ACCEPT: &str = "application/json";
-/// What of a version's manifest installers read. Whether a version is deprecated is not among it: that
-/// has no time, and decides which versions are chosen.
-const FIELDS: [&str; 17] = [
-    "_hasShrinkwrap",
-    "bin",
-    "bundleDependencies",
-    "bundledDependencies",
-    "cpu",
-    "dependencies",
-    "devDependencies",
-    "directories",
-    "engines",
-    "hasInstallScript",
-    "libc",
-    "name",
-    "optionalDependencies",
-    "os",
-    "peerDependencies",
-    "peerDependenciesMeta",
-    "version",
-];
-/// Scripts that make a version one with install scripts.
-const INSTALL_SCRIPTS: [&str; 3] = ["preinstall", "install", "postinstall"];
+mod document;
 
-/// Where a package's document is upstream: the whole name is one segment, as npm spells it.
-pub(super) fn index_url(endpoint: &SlashUrl, name: &str) -> Url {
-    endpoint.join(&name.replace('/', "%2f"))
-}
+use document::Package;
 
-#[derive(Debug, Deserialize)]
-struct Upstream {
-    name: String,
-    #[serde(default)]
-    versions: BTreeMap<String, Map<String, Value>>,
-    #[serde(default)]
-    time: BTreeMap<String, Value>,
-}
+/// What the mirror knows of it.
+pub(super) const REGISTRY: Registry = Registry {
+    kind: "npm",
+    client: "npm",
+    key: KEY_NPM,
+    path,
+    exists,
+    version_key: without_build,
+    shown: |what, _| match what {
+        What::Config | What::Index(_) => Shown::as_is("application/json"),
+        What::File(..) => Shown::as_is("application/octet-stream"),
+    },
+    answer: |asked| Box::pin(answer(asked)),
+};
 
-/// A package with all versions that could ever be served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Package {
-    name: String,
-    /// Whether the times are those of publication, as far as that can be told.
-    dated: bool,
-    versions: BTreeMap<String, Known>,
-}
+/// Longest name of a package, with its scope.
+const PACKAGE_BYTES: usize = 214;
 
-/// One version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Known {
-    published: Option<Timestamp>,
-    /// Absolute; of any host that the registry names.
-    tarball: String,
-    pub(super) sha512: Sha512,
-    shasum: Option<String>,
-    manifest: Map<String, Value>,
-}
-
-impl Known {
-    /// Where the tarball is upstream.
-    pub(super) fn url(&self) -> Result<Url, MirrorError> {
-        let broken = || MirrorError::Registry(format!("{:?} is no URL", self.tarball));
-        self.tarball.parse().map_err(|_| broken())
-    }
-}
-
-impl Package {
-    /// Reads a registry's document without what is under test, and without versions that nothing could
-    /// be verified against.
-    ///
-    /// # Errors
-    /// When the document is not one of this package.
-    pub(super) fn read(
-        name: &str,
-        bytes: &[u8],
-        under_test: &UnderTest,
-    ) -> Result<Self, MirrorError> {
-        let broken = |problem: String| {
-            MirrorError::Registry(format!("the document of npm package {name}: {problem}"))
-        };
-        let upstream: Upstream =
-            serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
-        if upstream.name != name {
-            return Err(broken(format!("it is about {:?}", upstream.name)));
-        }
-        let times =
-            Times::read(&upstream.time).map_err(|v| broken(format!("{v:?} has no valid time")))?;
-        let mut versions = BTreeMap::new();
-        for (version, manifest) in upstream.versions {
-            if !is_version(&version) || under_test.has_npm(name, &version) {
-                continue;
-            }
-            if manifest.get("version").and_then(Value::as_str) != Some(version.as_str()) {
-                return Err(broken(format!(
-                    "version {version:?} calls itself otherwise"
-                )));
-            }
-            if let Some(known) = known(manifest, times.of(&version)) {
-                versions.insert(version, known);
-            }
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            dated: times.is_dated(),
-            versions,
-        })
-    }
-
-    /// Whether the times can be those of publication. If not, nothing is as of any moment.
-    pub(super) const fn is_dated(&self) -> bool {
-        self.dated
-    }
-
-    /// Finds a version, whenever it came: who names it exactly knew it.
-    pub(super) fn version(&self, version: &str) -> Option<&Known> {
-        self.versions.get(version)
-    }
-
-    /// The document that builds see and that is recorded; `None` where nothing was there. Of a package
-    /// without usable times everything is seen.
-    pub(super) fn to_served(&self, as_of: Timestamp) -> Option<Vec<u8>> {
-        let seen = |known: &Known| match (self.dated, known.published) {
-            (false, _) => true,
-            (true, Some(published)) => published <= as_of,
-            (true, None) => false, // when it came is unknown, so it was not there
-        };
-        let seen: Vec<(&String, &Known)> = self
-            .versions
-            .iter()
-            .filter(|(_, known)| seen(known))
-            .collect();
-        let latest = latest(seen.iter().map(|(version, _)| version.as_str()))?;
-        let (mut versions, mut time) = (Map::new(), Map::new());
-        for (version, known) in seen {
-            versions.insert(version.clone(), self.served(version, known));
-            if let Some(published) = known.published.filter(|_| self.dated) {
-                time.insert(version.clone(), published.to_string().into());
-            }
-        }
-        let mut served = json!({
-            "name": self.name,
-            "dist-tags": { "latest": latest },
-            "versions": versions,
-        });
-        if self.dated {
-            served["time"] = time.into();
-        }
-        // strings and maps with strings as keys: serde_json cannot fail on them
-        serde_json::to_vec(&served).ok()
-    }
-
-    fn served(&self, version: &str, known: &Known) -> Value {
-        let base = self.name.rsplit('/').next().unwrap_or(&self.name);
-        let mut dist = json!({
-            "tarball": format!("{}{}/-/{base}-{version}.tgz", mirror::NPM_REGISTRY, self.name),
-            "integrity": integrity(&known.sha512),
-        });
-        if let Some(shasum) = &known.shasum {
-            dist["shasum"] = shasum.as_str().into();
-        }
-        let mut manifest = known.manifest.clone();
-        manifest.insert("dist".to_owned(), dist);
-        manifest.into()
-    }
-}
-
-fn known(mut manifest: Map<String, Value>, published: Option<Timestamp>) -> Option<Known> {
-    let dist = manifest.get("dist")?;
-    let text = |key: &str| dist.get(key)?.as_str().map(str::to_owned);
-    let (tarball, sha512) = (text("tarball")?, sha512(&text("integrity")?)?);
-    let shasum = text("shasum").filter(|sum| {
-        sum.len() == 40 && sum.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    });
-    let scripts = manifest.get("scripts");
-    let installs = INSTALL_SCRIPTS
-        .iter()
-        .any(|name| scripts.is_some_and(|s| s.get(name).is_some()));
-    manifest.retain(|key, _| FIELDS.contains(&key.as_str()));
-    if installs {
-        manifest.insert("hasInstallScript".to_owned(), true.into());
-    }
-    Some(Known {
-        published,
-        tarball,
-        sha512,
-        shasum,
-        manifest,
+/// A name has its scope: `@scope/name`, or with the slash encoded.
+fn path(parts: &[&str]) -> Result<Option<What>, NotARequest> {
+    Ok(match *parts {
+        [ref name @ .., "-", file] => tarball(decoded(&name.join("/"))?, &decoded(file)?),
+        ref name => Some(What::Index(decoded(&name.join("/"))?)),
     })
 }
 
-/// The SHA-512 of an integrity text (Subresource Integrity, section 3).
-fn sha512(integrity: &str) -> Option<Sha512> {
-    let of = |part: &str| {
-        let digest = part.strip_prefix("sha512-")?.split('?').next()?;
-        let bytes: [u8; 64] = STANDARD.decode(digest).ok()?.try_into().ok()?;
-        Some(Sha512::from_bytes(bytes))
-    };
-    integrity.split_ascii_whitespace().find_map(of)
+/// The name of a tarball's file is the package's without its scope, a hyphen and the version.
+fn tarball(name: String, file: &str) -> Option<What> {
+    let base = name.rsplit('/').next().unwrap_or(&name);
+    let version = file.strip_prefix(base)?.strip_prefix('-')?;
+    let version = version.strip_suffix(".tgz")?.to_owned();
+    Some(What::File(name, version))
 }
 
-/// The same as a text.
-fn integrity(sha512: &Sha512) -> String {
-    format!("sha512-{}", STANDARD.encode(sha512.as_bytes()))
-}
-
-/// The highest release, or the highest version where none is a release: what the tag of that name
-/// most likely said. Other tags have no history and are left out.
-fn latest<'a>(versions: impl Iterator<Item = &'a str>) -> Option<String> {
-    let key = |text: &'a str| {
-        let parsed = Version::parse(text).ok();
-        let is_release = parsed.as_ref().is_some_and(|v| v.pre.is_empty());
-        (is_release, parsed, text)
-    };
-    versions.map(key).max().map(|(_, _, text)| text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use countersign_attest::digest::Digests;
-
-    use super::*;
-
-    fn manifest(version: &str) -> Value {
-        json!({
-            "name": "@s/dep",
-            "version": version,
-            "description": "left out",
-            "deprecated": "since yesterday",
-            "scripts": { "test": "true" },
-            "dependencies": { "other": "^1.0.0" },
-            "bin": { "dep": "dep.js" },
-            "dist": {
-                "tarball": format!("https://files.example/{version}"),
-                "integrity": integrity(&Digests::of(version.as_bytes()).sha512),
-                "shasum": "95106101795f7050c6c650f350c683febddb1780",
-                "signatures": [],
-            },
-        })
+fn exists(what: &What) -> bool {
+    match what {
+        What::Config => false,
+        What::Index(name) => is_package(name),
+        What::File(name, version) => is_package(name) && is_version(version),
     }
+}
 
-    /// A document with `created` and these versions.
-    fn document(versions: &[(&str, Option<&str>)]) -> Value {
-        let mut document = json!({
-            "name": "@s/dep",
-            "dist-tags": { "latest": "2.0.0", "next": "3.0.0-rc.1" },
-            "versions": {},
-            "time": { "created": "2020-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z" },
-        });
-        for (version, time) in versions {
-            document["versions"][version] = manifest(version);
-            if let Some(time) = time {
-                document["time"][version] = (*time).into();
-            }
+/// Whether a name is one of an npm package. Old packages may have capitals.
+fn is_package(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c))
+    };
+    name.len() <= PACKAGE_BYTES
+        && match name.strip_prefix('@') {
+            Some(scoped) => scoped
+                .split_once('/')
+                .is_some_and(|(scope, name)| part(scope) && part(name)),
+            None => part(name) && name != "-",
         }
-        document
-    }
+}
 
-    fn read(document: &Value) -> Package {
-        let bytes = document.to_string().into_bytes();
-        Package::read("@s/dep", &bytes, &UnderTest::default()).unwrap()
-    }
-
-    fn seen(package: &Package, as_of: &str) -> (Vec<String>, String) {
-        let Some(bytes) = package.to_served(as_of.parse().unwrap()) else {
-            return (Vec::new(), String::new());
+async fn answer(asked: Asked<'_>) -> Result<Body, MirrorError> {
+    let (What::Index(name) | What::File(name, _)) = asked.request.what() else {
+        return Ok(None);
+    };
+    let Some(package) = asked.session.document::<Package>(asked, name).await? else {
+        return Ok(None);
+    };
+    if let What::File(_, version) = asked.request.what() {
+        let Some(known) = package.version(version) else {
+            return Ok(None);
         };
-        let served: Value = serde_json::from_slice(&bytes).unwrap();
-        let versions = served["versions"].as_object().unwrap();
-        assert_eq!(served["dist-tags"].as_object().unwrap().len(), 1);
-        let latest = served["dist-tags"]["latest"].as_str().unwrap().to_owned();
-        (versions.keys().cloned().collect(), latest)
+        let expected = Expected::Sha512(known.sha512);
+        return asked.session.file(asked, &known.url()?, expected).await;
     }
-
-    const VERSIONS: &[(&str, Option<&str>)] = &[
-        ("1.0.0", Some("2020-01-01T00:00:00.500Z")),
-        ("1.5.0", None),
-        ("2.0.0", Some("2021-01-01T00:00:00Z")),
-        ("1.0.1", Some("2022-01-01T00:00:00+00:00")),
-        ("3.0.0-rc.1", Some("2023-01-01T00:00:00Z")),
-    ];
-
-    #[test]
-    fn versions_and_the_latest_are_those_of_the_moment() {
-        let package = read(&document(VERSIONS));
-        assert!(package.is_dated());
-        for (as_of, versions, latest) in [
-            ("2019-12-31T23:59:59Z", &[][..], ""),
-            ("2020-01-01T00:00:00Z", &["1.0.0"], "1.0.0"),
-            ("2021-06-01T00:00:00Z", &["1.0.0", "2.0.0"], "2.0.0"),
-            (
-                "2022-01-01T00:00:00Z",
-                &["1.0.0", "1.0.1", "2.0.0"],
-                "2.0.0",
-            ),
-            (
-                "2024-01-01T00:00:00Z",
-                &["1.0.0", "1.0.1", "2.0.0", "3.0.0-rc.1"],
-                "2.0.0",
-            ),
-        ] {
-            let expected = (
-                versions.iter().map(|v| (*v).to_owned()).collect(),
-                latest.to_owned(),
-            );
-            assert_eq!(seen(&package, as_of), expected, "{as_of}");
-        }
-        // whoever names a version exactly gets it
-        assert!(package.version("1.5.0").is_some());
-        assert!(package.version("9.9.9").is_none());
-        let only = read(&document(&[("1.0.0-rc.1", Some("2020-02-01T00:00:00Z"))]));
-        assert_eq!(seen(&only, "2021-01-01T00:00:00Z").1, "1.0.0-rc.1");
+    let Some(bytes) = package.to_served(asked.registries.as_of) else {
+        return Ok(None); // at that moment there was no such package
+    };
+    if !package.is_dated() {
+        asked.session.is_undated(asked.request);
     }
-
-    #[test]
-    fn what_is_served_is_what_installers_read_with_addresses_of_the_mirror() {
-        let mut document = document(&VERSIONS[..1]);
-        document["versions"]["1.0.0"]["scripts"]["postinstall"] = "node x".into();
-        let package = read(&document);
-        let served = package.to_served("2020-06-01T00:00:00Z".parse().unwrap());
-        let sum = integrity(&Digests::of(b"1.0.0").sha512);
-        assert_eq!(
-            serde_json::from_slice::<Value>(&served.unwrap()).unwrap(),
-            json!({
-                "name": "@s/dep",
-                "dist-tags": { "latest": "1.0.0" },
-                "versions": { "1.0.0": {
-                    "name": "@s/dep",
-                    "version": "1.0.0",
-                    "dependencies": { "other": "^1.0.0" },
-                    "bin": { "dep": "dep.js" },
-                    "hasInstallScript": true,
-                    "dist": {
-                        "tarball": "http://mirror/npm/@s/dep/-/dep-1.0.0.tgz",
-                        "integrity": sum,
-                        "shasum": "95106101795f7050c6c650f350c683febddb1780",
-                    },
-                }},
-                "time": { "1.0.0": "2020-01-01T00:00:00Z" },
-            })
-        );
-        assert_eq!(
-            package.version("1.0.0").unwrap().url().unwrap().as_str(),
-            "https://files.example/1.0.0"
-        );
-    }
-
-    #[test]
-    fn times_that_run_backwards_are_not_times() {
-        let dated = |versions: &[(&str, Option<&str>)]| read(&document(versions)).is_dated();
-        let (y20, y21, y22, y23) = (
-            Some("2020-01-01T00:00:00Z"),
-            Some("2021-01-01T00:00:00Z"),
-            Some("2022-01-01T00:00:00Z"),
-            Some("2023-01-01T00:00:00Z"),
-        );
-        // fixes of old lines, old majors and prereleases come when they come
-        for fine in [
-            &[
-                ("1.0.0", y20),
-                ("2.0.0", y21),
-                ("1.1.0", y22),
-                ("1.0.1", y23),
-            ][..],
-            &[("1.0.0", y20), ("1.1.0", y21), ("1.0.1", y22)],
-            &[("1.0.0", y20), ("2.0.0-rc.1", y22), ("2.0.0", y21)],
-            &[
-                ("1.0.0", y20),
-                ("1.0.1", y20),
-                ("1.0.10", y21),
-                ("1.0.9", y21),
-            ],
-            &[("1.0.0", y20), ("1.0.1", None)],
-            &[("1.0.0beta", y23), ("1.0.0", y20)],
-            &[],
-        ] {
-            assert!(dated(fine), "{fine:?}");
-        }
-        for backwards in [
-            &[("1.0.0", y22), ("1.0.1", y21)][..],
-            &[("1.0.9", y22), ("1.0.10", y21)],
-            &[("1.0.0", y22), ("1.1.0", y21)],
-            &[("0.0.0", y23), ("1.0.0", y20), ("1.1.0", y21)],
-        ] {
-            assert!(!dated(backwards), "{backwards:?}");
-            // then nothing is as of any moment, and no time is passed on
-            let package = read(&document(backwards));
-            let served = package.to_served(Timestamp::EPOCH).unwrap();
-            let served: Value = serde_json::from_slice(&served).unwrap();
-            assert_eq!(
-                served["versions"].as_object().unwrap().len(),
-                backwards.len()
-            );
-            assert!(served.get("time").is_none());
-        }
-        // a registry that does not know when a package began has its times from elsewhere
-        let mut copied = document(&VERSIONS[..1]);
-        copied["time"].as_object_mut().unwrap().remove("created");
-        assert!(!read(&copied).is_dated());
-        let mut none = document(&VERSIONS[..1]);
-        none.as_object_mut().unwrap().remove("time");
-        assert!(!read(&none).is_dated());
-    }
-
-    #[test]
-    fn what_is_under_test_or_unverifiable_is_not_there() {
-        let bytes = document(VERSIONS).to_string().into_bytes();
-        let mut tested = UnderTest::default();
-        tested.add_version("npm", "@s/dep", "2.0.0");
-        let package = Package::read("@s/dep", &bytes, &tested).unwrap();
-        assert!(package.version("2.0.0").is_none() && package.version("1.0.0").is_some());
-
-        let mut weak = document(VERSIONS);
-        weak["versions"]["1.0.0"]["dist"]["integrity"] = "sha1-lRBhAXlfcFDGxlDzUMaD/r3bF4A=".into();
-        weak["versions"]["2.0.0"]["dist"] = Value::Null;
-        let package = read(&weak);
-        assert!(package.version("1.0.0").is_none() && package.version("2.0.0").is_none());
-        assert!(package.version("1.0.1").is_some());
-    }
-
-    #[test]
-    fn a_document_that_contradicts_itself_is_the_registrys_trouble() {
-        for change in [
-            (|d: &mut Value| d["name"] = "other".into()) as fn(&mut Value),
-            |d| d["versions"]["1.0.0"]["version"] = "1.0.1".into(),
-            |d| d["time"]["1.0.0"] = "yesterday".into(),
-            |d| d["time"]["1.0.0"] = 7.into(),
-            |d| d["versions"] = 7.into(),
-        ] {
-            let mut document = document(VERSIONS);
-            change(&mut document);
-            let bytes = document.to_string().into_bytes();
-            let read = Package::read("@s/dep", &bytes, &UnderTest::default());
-            assert!(matches!(read, Err(MirrorError::Registry(_))));
-        }
-        let read = Package::read("@s/dep", b"<html>", &UnderTest::default());
-        assert!(matches!(read, Err(MirrorError::Registry(_))));
-    }
+    asked.session.cache.keep(bytes).await.map(Some)
 }

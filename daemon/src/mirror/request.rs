@@ -6,34 +6,29 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest name of a crate, as registries have it.
-const CRATE_BYTES: usize = 64;
-/// Longest name of a Python project that is asked for.
-const PROJECT_BYTES: usize = 100;
-/// Longest name of an npm package, with its scope.
-const PACKAGE_BYTES: usize = 214;
+use super::registry::Registry;
+
 /// Longest version.
 const VERSION_BYTES: usize = 64;
-/// Longest file name.
-const FILE_BYTES: usize = 255;
 
-/// A typed request. Its text is what stands in plans and attestations.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Request {
-    /// `cargo:config`: where downloads are.
-    CargoConfig,
-    /// `cargo:index/NAME`: a crate's versions. The name is in lower case, as in the index's paths.
-    CargoIndex(String),
-    /// `cargo:file/NAME/VERSION`: a crate, in its publisher's case.
-    CargoFile(String, String),
-    /// `npm:index/NAME`: a package's versions. The name has its scope: `@scope/name`.
-    NpmIndex(String),
-    /// `npm:file/NAME/VERSION`: the tarball of a version.
-    NpmFile(String, String),
-    /// `pypi:index/NAME`: a project's files. The name is normalized (PEP 503).
-    PypiIndex(String),
-    /// `pypi:file/NAME/FILE`: one file of a project.
-    PypiFile(String, String),
+/// A typed request. Its text is what stands in plans and attestations: `KIND:config`, `KIND:index/NAME`
+/// or `KIND:file/NAME/REST`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Request {
+    registry: &'static Registry,
+    what: What,
+}
+
+/// What is asked of a registry. Which names and versions there can be is the registry's to say
+/// ([`Registry::exists`]); none has a character that means something in a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum What {
+    /// How the registry wants to be used.
+    Config,
+    /// All there is of a package.
+    Index(String),
+    /// A file of a package, by the version that it is the file of or by its name.
+    File(String, String),
 }
 
 /// What a path is, if not a request.
@@ -59,51 +54,53 @@ impl Request {
             return Err(NotARequest::Malformed);
         }
         let parts: Vec<&str> = rest.split('/').collect();
-        let request = match *parts.as_slice() {
-            ["cargo", "index", "config.json"] => Some(Self::CargoConfig),
-            ["cargo", "index", ref shelf @ .., name] => {
-                cargo_index(name).filter(|_| shelf.join("/") == cargo_shelf(name))
-            }
-            ["cargo", "dl", name, version, "download"] => {
-                cargo_file(name, &decoded(version).ok_or(NotARequest::Malformed)?)
-            }
-            ["npm", ref name @ .., "-", file] => npm_tarball(
-                &decoded(&name.join("/")).ok_or(NotARequest::Malformed)?,
-                &decoded(file).ok_or(NotARequest::Malformed)?,
-            ),
-            ["npm", ref name @ ..] => {
-                npm_index(&decoded(&name.join("/")).ok_or(NotARequest::Malformed)?)
-            }
-            ["pypi", "simple", name, ""] => pypi_index(name),
-            ["pypi", "files", name, file] => {
-                pypi_file(name, &decoded(file).ok_or(NotARequest::Malformed)?)
-            }
-            _ => None,
+        let [kind, parts @ ..] = parts.as_slice() else {
+            return Err(NotARequest::Unknown);
         };
-        request.ok_or(NotARequest::Unknown)
+        let registry = Registry::of(kind).ok_or(NotARequest::Unknown)?;
+        let what = (registry.path)(parts)?.ok_or(NotARequest::Unknown)?;
+        Self::new(registry, what)
+    }
+
+    /// A request of a registry.
+    ///
+    /// # Errors
+    /// When nothing there can be called like that.
+    pub(super) fn new(registry: &'static Registry, what: What) -> Result<Self, NotARequest> {
+        if (registry.exists)(&what) {
+            Ok(Self { registry, what })
+        } else {
+            Err(NotARequest::Unknown)
+        }
+    }
+
+    /// Whom it asks.
+    pub(super) const fn registry(&self) -> &'static Registry {
+        self.registry
+    }
+
+    /// What it asks for.
+    pub(super) const fn what(&self) -> &What {
+        &self.what
     }
 
     /// The registry and the name that this counts as, for the budget on names.
     pub(crate) fn name(&self) -> (&'static str, &str) {
-        match self {
-            Self::CargoConfig => ("cargo", ""),
-            Self::CargoIndex(name) | Self::CargoFile(name, _) => ("cargo", name),
-            Self::NpmIndex(name) | Self::NpmFile(name, _) => ("npm", name),
-            Self::PypiIndex(name) | Self::PypiFile(name, _) => ("pypi", name),
-        }
+        let name = match &self.what {
+            What::Config => "",
+            What::Index(name) | What::File(name, _) => name,
+        };
+        (self.registry.kind, name)
     }
 }
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CargoConfig => f.write_str("cargo:config"),
-            Self::CargoIndex(name) => write!(f, "cargo:index/{name}"),
-            Self::CargoFile(name, version) => write!(f, "cargo:file/{name}/{version}"),
-            Self::NpmIndex(name) => write!(f, "npm:index/{name}"),
-            Self::NpmFile(name, version) => write!(f, "npm:file/{name}/{version}"),
-            Self::PypiIndex(name) => write!(f, "pypi:index/{name}"),
-            Self::PypiFile(name, file) => write!(f, "pypi:file/{name}/{file}"),
+        let kind = self.registry.kind;
+        match &self.what {
+            What::Config => write!(f, "{kind}:config"),
+            What::Index(name) => write!(f, "{kind}:index/{name}"),
+            What::File(name, rest) => write!(f, "{kind}:file/{name}/{rest}"),
         }
     }
 }
@@ -113,63 +110,20 @@ impl FromStr for Request {
 
     /// Reads what stands in a plan, which may be a stranger's.
     fn from_str(text: &str) -> Result<Self, NotARequest> {
-        let (kind, rest) = text.split_once('/').unwrap_or((text, ""));
-        let request = match (kind, rest.split_once('/')) {
-            ("cargo:config", None) if text == kind => Some(Self::CargoConfig),
-            ("cargo:index", None) => cargo_index(rest),
-            ("cargo:file", Some((name, version))) => cargo_file(name, version),
-            ("npm:index", _) => npm_index(rest),
-            ("npm:file", Some(_)) => rest
-                .rsplit_once('/')
-                .and_then(|(name, version)| npm_file(name, version)),
-            ("pypi:index", None) => pypi_index(rest),
-            ("pypi:file", Some((name, file))) => pypi_file(name, file),
-            _ => None,
+        let unknown = NotARequest::Unknown;
+        let (kind, rest) = text.split_once(':').ok_or(unknown)?;
+        let registry = Registry::of(kind).ok_or(unknown)?;
+        let what = match rest.split_once('/') {
+            None if rest == "config" => What::Config,
+            Some(("index", name)) => What::Index(name.to_owned()),
+            Some(("file", rest)) => {
+                let (name, rest) = rest.rsplit_once('/').ok_or(unknown)?;
+                What::File(name.to_owned(), rest.to_owned())
+            }
+            None | Some(_) => return Err(unknown),
         };
-        request.ok_or(NotARequest::Unknown)
+        Self::new(registry, what)
     }
-}
-
-fn cargo_index(name: &str) -> Option<Request> {
-    let lower = !name.contains(|c: char| c.is_ascii_uppercase());
-    (lower && is_crate(name)).then(|| Request::CargoIndex(name.to_owned()))
-}
-
-fn cargo_file(name: &str, version: &str) -> Option<Request> {
-    let fits = is_crate(name) && is_version(version);
-    fits.then(|| Request::CargoFile(name.to_owned(), version.to_owned()))
-}
-
-fn npm_index(name: &str) -> Option<Request> {
-    is_package(name).then(|| Request::NpmIndex(name.to_owned()))
-}
-
-fn npm_file(name: &str, version: &str) -> Option<Request> {
-    let fits = is_package(name) && is_version(version);
-    fits.then(|| Request::NpmFile(name.to_owned(), version.to_owned()))
-}
-
-/// The name of a tarball's file is the package's without its scope, a hyphen and the version.
-fn npm_tarball(name: &str, file: &str) -> Option<Request> {
-    let base = name.rsplit('/').next().unwrap_or(name);
-    let version = file.strip_prefix(base)?.strip_prefix('-')?;
-    npm_file(name, version.strip_suffix(".tgz")?)
-}
-
-fn pypi_index(name: &str) -> Option<Request> {
-    is_project(name).then(|| Request::PypiIndex(name.to_owned()))
-}
-
-fn pypi_file(name: &str, file: &str) -> Option<Request> {
-    let fits = is_project(name) && is_file(file);
-    fits.then(|| Request::PypiFile(name.to_owned(), file.to_owned()))
-}
-
-fn is_crate(name: &str) -> bool {
-    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (1..=CRATE_BYTES).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(fine)
 }
 
 /// Whether a text may stand as a version: a digit first, and no character of a path.
@@ -181,42 +135,9 @@ pub(super) fn is_version(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || ".+-".contains(c))
 }
 
-/// Whether a name is one of an npm package. Old packages may have capitals.
-fn is_package(name: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c))
-    };
-    name.len() <= PACKAGE_BYTES
-        && match name.strip_prefix('@') {
-            Some(scoped) => scoped
-                .split_once('/')
-                .is_some_and(|(scope, name)| part(scope) && part(name)),
-            None => part(name) && name != "-",
-        }
-}
-
-/// Whether a name is a normalized one (PEP 503): other spellings have no page of their own.
-fn is_project(name: &str) -> bool {
-    name.len() <= PROJECT_BYTES && !name.is_empty() && normalized(name) == name && is_plain(name)
-}
-
-fn is_plain(name: &str) -> bool {
-    !name.starts_with('-')
-        && !name.ends_with('-')
-        && name.is_ascii()
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-}
-
-/// Whether a text may be the name of a file of a project.
-pub(super) fn is_file(name: &str) -> bool {
-    (1..=FILE_BYTES).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.+!".contains(c))
+/// A semantic version without its build metadata, which distinguishes nothing.
+pub(super) fn without_build(version: &str) -> String {
+    version.split('+').next().unwrap_or(version).to_owned()
 }
 
 /// PEP 503: lower case, and one `-` for every run of `-`, `_` and `.`.
@@ -240,33 +161,23 @@ pub(crate) fn normalized(name: &str) -> String {
     out
 }
 
-/// The folders of a crate's file in a sparse index (The Cargo Book, Index Format).
-pub(super) fn cargo_shelf(name: &str) -> String {
-    let part = |from: usize, to: usize| name.get(from..to).unwrap_or_default();
-    match name.len() {
-        1 => "1".to_owned(),
-        2 => "2".to_owned(),
-        3 => format!("3/{}", part(0, 1)),
-        _ => format!("{}/{}", part(0, 2), part(2, 4)),
-    }
-}
-
 /// Percent-decodes once. What comes out is checked by the grammar of the place where it stands.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Result<String, NotARequest> {
+    let bad = NotARequest::Malformed;
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let digits = after.get(..2)?;
-        let byte = u8::from_str_radix(digits, 16).ok()?;
+        let digits = after.get(..2).ok_or(bad)?;
+        let byte = u8::from_str_radix(digits, 16).map_err(|_| bad)?;
         if !digits.bytes().all(|b| b.is_ascii_hexdigit()) || !byte.is_ascii_graphic() {
-            return None;
+            return Err(bad);
         }
         out.push(char::from(byte));
-        rest = after.get(2..)?;
+        rest = after.get(2..).ok_or(bad)?;
     }
     out.push_str(rest);
-    Some(out)
+    Ok(out)
 }
 
 #[cfg(test)]

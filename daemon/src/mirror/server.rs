@@ -11,7 +11,6 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::head::{self, Head, MAX_HEAD, Refused};
-use super::pypi;
 use super::request::Request;
 use super::session::{Kept, Session};
 
@@ -170,39 +169,24 @@ async fn body(
     head: &Head,
     kept: Kept,
 ) -> Result<Answer, crate::blobs::BlobError> {
-    let kind = match request {
-        Request::PypiIndex(_) if !pypi::wants_json(head.accept.as_deref()) => {
-            let bytes = session.blobs().bytes(&kept.sha256, kept.size_bytes)?;
-            let html = pypi::to_html(&bytes)
-                .map_err(|error| crate::blobs::BlobError::Input(io::Error::other(error)))?;
-            return Ok(Answer {
-                status: 200,
-                kind: pypi::HTML,
-                length: html.len() as u64,
-                body: if head.is_head {
-                    Content::None
-                } else {
-                    Content::Bytes(html)
-                },
-            });
+    let shown = (request.registry().shown)(request.what(), head.accept.as_deref());
+    let blobs = &session.cache.blobs;
+    let (length, body) = match shown.render {
+        None => {
+            let file = tokio::fs::File::from_std(blobs.file(&kept.sha256)?);
+            (kept.size_bytes, Content::File(file))
         }
-        Request::PypiIndex(_) => pypi::JSON,
-        Request::CargoConfig | Request::NpmIndex(_) => "application/json",
-        Request::CargoIndex(_) => "text/plain",
-        Request::CargoFile(..) | Request::NpmFile(..) | Request::PypiFile(..) => {
-            "application/octet-stream"
+        Some(render) => {
+            let bytes = render(&blobs.bytes(&kept.sha256, kept.size_bytes)?)
+                .map_err(|error| crate::blobs::BlobError::Input(io::Error::other(error)))?;
+            (bytes.len() as u64, Content::Bytes(bytes))
         }
     };
-    let file = session.blobs().file(&kept.sha256)?;
     Ok(Answer {
         status: 200,
-        kind,
-        length: kept.size_bytes,
-        body: if head.is_head {
-            Content::None
-        } else {
-            Content::File(tokio::fs::File::from_std(file))
-        },
+        kind: shown.media_type,
+        length,
+        body: if head.is_head { Content::None } else { body },
     })
 }
 

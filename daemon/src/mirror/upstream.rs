@@ -1,5 +1,6 @@
 //! Asking registries: each request is built here from typed values, with nothing of a build's in it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,11 +8,15 @@ use countersign_attest::digest::{Digests, Sha256, Sha512};
 use url::Url;
 
 use super::fault::MirrorError;
+use super::request::Request;
 use super::{UnderTest, Upstreams};
 use crate::blobs::Blobs;
 use crate::http::{Ask, Http, HttpError, HttpOptions};
-use crate::publish::endpoints::{KEY_CARGO, KEY_NPM, KEY_PYPI, SlashUrl};
+use crate::publish::endpoints::SlashUrl;
 use countersign_attest::time::Timestamp;
+
+/// How much, of what, and the key that raises it.
+pub(super) type Limit = (u64, &'static str, &'static str);
 
 /// Waits before another try of what did not answer.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
@@ -50,9 +55,8 @@ impl fmt::Display for Expected {
 #[derive(Debug)]
 pub(super) struct Registries {
     http: Http,
-    cargo: Option<SlashUrl>,
-    npm: Option<SlashUrl>,
-    pypi: Option<SlashUrl>,
+    /// By kind.
+    endpoints: BTreeMap<String, SlashUrl>,
     allowed_hosts: Vec<String>,
     pub(super) as_of: Timestamp,
     pub(super) under_test: UnderTest,
@@ -61,14 +65,17 @@ pub(super) struct Registries {
 impl Registries {
     /// Reads what the host says. `proxies` are hosts through which requests go.
     pub(super) fn new(upstreams: &Upstreams, proxies: Vec<String>) -> Result<Self, String> {
-        let parse = |text: &Option<String>| {
-            let url = text.as_deref().map(SlashUrl::parse).transpose();
-            url.map_err(|error| error.to_string())
+        let parse = |(kind, text): (&String, &String)| {
+            let url = SlashUrl::parse(text).map_err(|error| error.to_string())?;
+            Ok((kind.clone(), url))
         };
-        let (cargo, npm) = (parse(&upstreams.cargo)?, parse(&upstreams.npm)?);
-        let pypi = parse(&upstreams.pypi)?;
+        let endpoints: BTreeMap<String, SlashUrl> = upstreams
+            .endpoints
+            .iter()
+            .map(parse)
+            .collect::<Result<_, String>>()?;
         let mut exempt = proxies;
-        for endpoint in [&cargo, &npm, &pypi].into_iter().flatten() {
+        for endpoint in endpoints.values() {
             exempt.extend(endpoint.url().host_str().map(str::to_owned));
         }
         // whoever names a host says that it may be asked, wherever it is
@@ -84,35 +91,28 @@ impl Registries {
         let http = Http::guarded(options, exempt).map_err(|error| error.to_string())?;
         Ok(Self {
             http,
-            cargo,
-            npm,
-            pypi,
+            endpoints,
             allowed_hosts: upstreams.allowed_hosts.clone(),
             as_of: upstreams.as_of,
             under_test: upstreams.under_test.clone(),
         })
     }
 
-    /// Cargo's index, or which key to set.
-    pub(super) fn cargo(&self, request: &impl ToString) -> Result<&SlashUrl, MirrorError> {
-        configured(self.cargo.as_ref(), request, KEY_CARGO)
-    }
-
-    /// The registry of npm packages, or which key to set.
-    pub(super) fn npm(&self, request: &impl ToString) -> Result<&SlashUrl, MirrorError> {
-        configured(self.npm.as_ref(), request, KEY_NPM)
-    }
-
-    /// The index of Python packages, or which key to set.
-    pub(super) fn pypi(&self, request: &impl ToString) -> Result<&SlashUrl, MirrorError> {
-        configured(self.pypi.as_ref(), request, KEY_PYPI)
+    /// Where the registry is that a request asks, or which key to set.
+    pub(super) fn endpoint(&self, request: &Request) -> Result<&SlashUrl, MirrorError> {
+        let registry = request.registry();
+        let endpoint = self.endpoints.get(registry.kind);
+        endpoint.ok_or_else(|| MirrorError::Unconfigured {
+            request: request.to_string(),
+            key: registry.key,
+        })
     }
 
     /// Reads a document; `None` where there is none.
     pub(super) async fn document(
         &self,
         url: &Url,
-        limit: (u64, &'static str, &'static str),
+        limit: Limit,
         accept: Option<&'static str>,
     ) -> Result<Option<Vec<u8>>, MirrorError> {
         let ask = self.ask(limit.0, accept);
@@ -129,10 +129,10 @@ impl Registries {
     /// Stores a file if it is the one that an index names; `None` where there is none.
     pub(super) async fn file(
         &self,
-        request: &impl ToString,
+        request: &Request,
         url: &Url,
         expected: &Expected,
-        limit: (u64, &'static str, &'static str),
+        limit: Limit,
         blobs: &Blobs,
     ) -> Result<Option<Digests>, MirrorError> {
         let ask = self.ask(limit.0, None);
@@ -174,21 +174,10 @@ impl Registries {
     }
 }
 
-fn configured<'a>(
-    endpoint: Option<&'a SlashUrl>,
-    request: &impl ToString,
-    key: &'static str,
-) -> Result<&'a SlashUrl, MirrorError> {
-    endpoint.ok_or_else(|| MirrorError::Unconfigured {
-        request: request.to_string(),
-        key,
-    })
-}
-
 /// Waits where another try may help and one is left.
 async fn wait_or_fail(
     error: HttpError,
-    (limit, what, key): (u64, &'static str, &'static str),
+    (limit, what, key): Limit,
     waits: &mut std::slice::Iter<'_, Duration>,
 ) -> Result<(), MirrorError> {
     let passing = match &error {

@@ -13,7 +13,7 @@ use countersign_builder::sandbox::Profile;
 
 use super::replay::{self, Build};
 use super::{PARSE_TIME, Resolved, blocking, child_fault};
-use crate::mirror::{Mirror, Mode, UnderTest, Upstreams};
+use crate::mirror::{Mirror, Mode, REGISTRIES, UnderTest, Upstreams};
 use crate::trouble::Trouble;
 use crate::workshop::Workshop;
 
@@ -218,9 +218,8 @@ async fn upstreams(
         .ok_or_else(|| Trouble::fault("bug", anyhow::anyhow!("a mirror without a moment")))?;
     let tools = plan.candidate.environment.tools();
     let has = |client: &str| tools.iter().any(|tool| tool.name == client);
-    let clients = ["cargo", "npm", "pip"]
-        .into_iter()
-        .filter(|client| has(client));
+    let clients = REGISTRIES.iter().map(|registry| registry.client);
+    let clients = clients.filter(|client| has(client));
     workshop.discover(clients).await?;
     Ok(workshop.upstreams(as_of, under_test).await)
 }

@@ -4,7 +4,7 @@ use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 
 use super::Workshop;
-use crate::mirror::{UnderTest, Upstreams};
+use crate::mirror::{REGISTRIES, Registry, UnderTest, Upstreams};
 use crate::publish::front::{FRONTS, Front};
 use crate::publish::{self, Endpoints, Fetcher, Found, PublishError, PublishedSource};
 use crate::trouble::Trouble;
@@ -65,12 +65,13 @@ impl Workshop {
     /// The registries that a build may reach through the mirror, as of a moment.
     pub(crate) async fn upstreams(&self, as_of: Timestamp, under_test: UnderTest) -> Upstreams {
         let known = self.endpoints.lock().await;
-        let text = |kind: &str| known.text(kind).map(str::to_owned);
+        let endpoint = |registry: &&Registry| {
+            let text = known.text(registry.kind)?;
+            Some((registry.kind.to_owned(), text.to_owned()))
+        };
         Upstreams {
             as_of,
-            cargo: text("cargo"),
-            npm: text("npm"),
-            pypi: text("pypi"),
+            endpoints: REGISTRIES.iter().filter_map(endpoint).collect(),
             allowed_hosts: known.allowed_hosts.clone(),
             allow_http: self.http.allows_http(),
             under_test,

@@ -1,6 +1,7 @@
 //! Versions of Python packages: in the names of files, and when two are the same.
 
-use crate::mirror::request::{is_file, normalized};
+use super::is_file;
+use crate::mirror::request::normalized;
 
 /// The version in the name of a wheel or a source distribution of this project.
 pub(super) fn version_of<'a>(project: &str, file: &'a str) -> Option<&'a str> {
@@ -24,7 +25,7 @@ pub(super) fn version_of<'a>(project: &str, file: &'a str) -> Option<&'a str> {
 
 /// A version in a form in which equal versions (PEP 440) are equal texts. It may make two unlike
 /// versions equal, which refuses too much and never too little.
-pub(in crate::mirror) fn version_key(version: &str) -> String {
+pub(super) fn version_key(version: &str) -> String {
     let lower = version.trim().to_ascii_lowercase();
     let lower = lower.strip_prefix('v').unwrap_or(&lower);
     let mut tokens: Vec<String> = Vec::new();
