@@ -11,6 +11,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde::{Deserialize, Serialize};
 
+use crate::declaration::DeclarationError;
 use crate::digest::Sha256;
 use crate::json::{self, JsonError};
 use crate::key::{KeyError, PrivateKey, PublicKey, Signature};
@@ -55,8 +56,11 @@ pub enum OpenError {
     #[error("reading an envelope")]
     Envelope(#[source] JsonError),
     /// The payload is another kind of document.
-    #[error("an envelope with a payload of another type than {PAYLOAD_TYPE}")]
-    PayloadType,
+    #[error("an envelope with a payload of another type than {expected}")]
+    PayloadType {
+        /// The type that was asked for.
+        expected: &'static str,
+    },
     /// The payload is not base64.
     #[error("an envelope whose payload is not base64")]
     Base64,
@@ -79,10 +83,14 @@ pub enum OpenError {
     /// The signatures are good and what they sign is not a statement that we believe.
     #[error("reading a signed statement")]
     Statement(#[source] StatementError),
+    /// The signatures are good and what they sign is no declaration that we can use.
+    #[error("reading a signed declaration")]
+    Declaration(#[source] DeclarationError),
 }
 
 /// A value whose bytes were signed by enough of the keys that the caller gave. There is no other way
-/// to get one than [`open`] and, for an envelope inside a bundle, [`bundle::open`](crate::bundle::open).
+/// to get one than [`open`], for an envelope inside a bundle [`bundle::open`](crate::bundle::open), and
+/// for what is no statement [`declaration::open`](crate::declaration::open).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T> {
     value: T,
@@ -111,15 +119,33 @@ impl<T> Verified<T> {
 }
 
 /// An envelope as it is written; nothing of it is believed.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Envelope {
-    payload: String,
+    pub(crate) payload: String,
     #[serde(rename = "payloadType")]
-    payload_type: String,
+    pub(crate) payload_type: String,
     pub(crate) signatures: Vec<EnvelopeSignature>,
 }
 
-#[derive(Serialize, Deserialize)]
+impl Envelope {
+    /// One line of JSON, the same bytes each time.
+    pub(crate) fn to_line(&self) -> Vec<u8> {
+        // strings only: serde_json cannot fail on them
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+
+    /// The payload as it is, if it says that it has this type. Nothing of it is verified.
+    pub(crate) fn unverified_payload(&self, expected: &'static str) -> Result<Vec<u8>, OpenError> {
+        if self.payload_type != expected {
+            return Err(OpenError::PayloadType { expected });
+        }
+        base64_of_either_alphabet(&self.payload).ok_or(OpenError::Base64)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct EnvelopeSignature {
     #[serde(default)]
     pub(crate) keyid: Option<String>,
@@ -190,19 +216,25 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 /// # Errors
 /// When the key is refused by the cryptographic library.
 pub fn sign(statement: &[u8], key: &PrivateKey) -> Result<Vec<u8>, KeyError> {
-    let signature = key.sign(&pae(PAYLOAD_TYPE, statement))?;
+    sign_payload(PAYLOAD_TYPE, statement, key)
+}
+
+/// The same for a payload of another type.
+pub(crate) fn sign_payload(
+    payload_type: &str,
+    payload: &[u8],
+    key: &PrivateKey,
+) -> Result<Vec<u8>, KeyError> {
+    let signature = key.sign(&pae(payload_type, payload))?;
     let envelope = Envelope {
-        payload: STANDARD.encode(statement),
-        payload_type: PAYLOAD_TYPE.to_owned(),
+        payload: STANDARD.encode(payload),
+        payload_type: payload_type.to_owned(),
         signatures: vec![EnvelopeSignature {
             keyid: Some(key.public().key_id()),
             sig: STANDARD.encode(signature.as_bytes()),
         }],
     };
-    // strings only: serde_json cannot fail on them
-    let mut line = serde_json::to_vec(&envelope).unwrap_or_default();
-    line.push(b'\n');
-    Ok(line)
+    Ok(envelope.to_line())
 }
 
 /// Opens an envelope of a stranger: at least `threshold` distinct ones of `keys` must have signed it.
@@ -227,11 +259,22 @@ pub(crate) fn open_parsed(
     threshold: usize,
     limits: &Limits,
 ) -> Result<Verified<Statement>, OpenError> {
+    open_as(envelope, PAYLOAD_TYPE, keys, threshold, limits, |payload| {
+        Statement::parse(payload, &limits.json).map_err(OpenError::Statement)
+    })
+}
+
+/// Opens an envelope with a payload of some type: `parse` sees it only once enough keys signed it.
+pub(crate) fn open_as<T>(
+    envelope: &Envelope,
+    payload_type: &'static str,
+    keys: &[PublicKey],
+    threshold: usize,
+    limits: &Limits,
+    parse: impl FnOnce(&[u8]) -> Result<T, OpenError>,
+) -> Result<Verified<T>, OpenError> {
     if threshold == 0 {
         return Err(OpenError::ZeroThreshold);
-    }
-    if envelope.payload_type != PAYLOAD_TYPE {
-        return Err(OpenError::PayloadType);
     }
     if envelope.signatures.len() > limits.signatures {
         return Err(OpenError::TooManySignatures {
@@ -239,8 +282,8 @@ pub(crate) fn open_parsed(
             limit: limits.signatures,
         });
     }
-    let payload = base64_of_either_alphabet(&envelope.payload).ok_or(OpenError::Base64)?;
-    let signed = pae(PAYLOAD_TYPE, &payload);
+    let payload = envelope.unverified_payload(payload_type)?;
+    let signed = pae(payload_type, &payload);
     let signers = signers(&signed, &envelope.signatures, keys);
     if signers.len() < threshold {
         return Err(OpenError::Threshold {
@@ -248,9 +291,8 @@ pub(crate) fn open_parsed(
             threshold,
         });
     }
-    let value = Statement::parse(&payload, &limits.json).map_err(OpenError::Statement)?;
     Ok(Verified {
-        value,
+        value: parse(&payload)?,
         signers,
         signed: Sha256::of(&signed),
     })

@@ -19,6 +19,7 @@ pub mod key;
 pub mod purl;
 pub mod statement;
 
+pub mod declaration;
 pub mod dsse;
 
 pub mod decide;

@@ -123,7 +123,8 @@ fn open(attestation: &Attestation, keys: &[PublicKey]) -> Result<Verified<Statem
         | BundleError::Envelope(
             OpenError::ZeroThreshold
             | OpenError::Envelope(_)
-            | OpenError::PayloadType
+            | OpenError::PayloadType { .. }
+            | OpenError::Declaration(_)
             | OpenError::Base64
             | OpenError::TooManySignatures { .. }
             | OpenError::Statement(_),

@@ -152,7 +152,7 @@ fn other_envelopes_are_refused() {
     let mut value = envelope(&[(None, signature(7))]);
     value["payloadType"] = "application/vnd.in-toto+json ".into();
     let result = opened(value.to_string().as_bytes(), &[7], 1);
-    assert!(matches!(result, Err(OpenError::PayloadType)));
+    assert!(matches!(result, Err(OpenError::PayloadType { .. })));
 
     let line = String::from_utf8(sign(&statement(), &key(7)).unwrap()).unwrap();
     let repeated = line.replacen("{\"payload\"", "{\"payload\":\"\",\"payload\"", 1);

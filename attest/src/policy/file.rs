@@ -169,7 +169,7 @@ impl TryFrom<File> for Policy {
         let mut keys = BTreeMap::new();
         for (name, entry) in file.operators.0 {
             let at = format!("operators.{name}");
-            if name.is_empty() || name.contains(|c: char| !is_name(c)) {
+            if !is_operator_name(&name) {
                 return wrong(at, "names are made of letters, digits, and . _ -");
             }
             let operator = entry.checked(&at)?;
@@ -196,8 +196,11 @@ impl TryFrom<File> for Policy {
     }
 }
 
-const fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+/// Whether an operator or an attribute may be called so.
+#[must_use]
+pub fn is_operator_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.chars().all(plain)
 }
 
 fn rules(

@@ -20,7 +20,7 @@ mod scope;
 mod tests;
 mod verifier_key;
 
-pub use file::PolicyError;
+pub use file::{PolicyError, is_operator_name};
 pub use scope::Scope;
 pub use verifier_key::{Algorithm, ParseVerifierKeyError, VerifierKey};
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::{Sha256, hex};
 use crate::key::PublicKey;
 
@@ -31,7 +33,8 @@ impl Algorithm {
 }
 
 /// A name and a key, written `NAME+HASH+KEY`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct VerifierKey {
     name: String,
     algorithm: Algorithm,
@@ -103,6 +106,20 @@ impl FromStr for VerifierKey {
         } else {
             Err(ParseVerifierKeyError)
         }
+    }
+}
+
+impl TryFrom<String> for VerifierKey {
+    type Error = ParseVerifierKeyError;
+
+    fn try_from(text: String) -> Result<Self, ParseVerifierKeyError> {
+        text.parse()
+    }
+}
+
+impl From<VerifierKey> for String {
+    fn from(key: VerifierKey) -> Self {
+        key.to_string()
     }
 }
 
