@@ -102,6 +102,7 @@ impl World {
             .stdin(Stdio::null());
         command
             .env_remove("COUNTERSIGN_CONFIG")
+            .env("COUNTERSIGN_POLICY", self.path("own/policy.yaml"))
             .env_remove("RUST_LOG");
         command
     }

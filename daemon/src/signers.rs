@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use countersign_attest::bundle::{self, BundleError};
+use countersign_attest::declaration::Declaration;
 use countersign_attest::dsse::OpenError;
 use countersign_attest::key::PublicKey;
 use countersign_attest::statement::{Facts, KeyIsolation};
@@ -101,6 +102,15 @@ impl Signers {
     pub(crate) async fn link(&self, facts: &Facts) -> Result<Vec<u8>, Trouble> {
         let (signer, facts) = (self.for_source(&facts.source.uri), facts.clone());
         answer(move || signer.link(&facts)).await
+    }
+
+    /// Signs a declaration with the operator's key.
+    ///
+    /// # Errors
+    /// When it says nothing, or the signer is gone.
+    pub(crate) async fn declare(&self, declaration: Declaration) -> Result<Vec<u8>, Trouble> {
+        let signer = Arc::clone(&self.first);
+        answer(move || signer.declare(&declaration)).await
     }
 
     /// The Sigstore bundle around an envelope: the same signature for other software. `None` where the

@@ -35,6 +35,7 @@ mod start;
 mod third_party;
 mod tidy;
 mod trust;
+mod trusting;
 mod varying;
 mod verdicts;
 mod watching;

@@ -1,7 +1,7 @@
 //! Reads what a user names: files, and attestations of a file or a folder, under limits. Blocking.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::attestation::Attestation;
@@ -97,6 +97,28 @@ pub fn attestations(path: &Path, limits: &ReadLimits) -> Result<Vec<Attestation>
         });
     }
     Ok(all)
+}
+
+/// Replaces a file, or makes it: beside it, then over it, with the permissions of the old one.
+///
+/// # Errors
+/// When the system refuses; the old file is there then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let write = || -> io::Result<()> {
+        let mut file = File::create_new(&beside)?;
+        file.write_all(bytes)?;
+        if let Ok(old) = fs::metadata(path) {
+            file.set_permissions(old.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&beside); // half a file helps nobody
+    })
 }
 
 /// Reads a file that a user named.

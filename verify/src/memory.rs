@@ -2,7 +2,7 @@
 //! file of its own, written whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use countersign_attest::decide::{Decision, Memory, Outcome, Standing};
@@ -167,19 +167,7 @@ impl Remembered {
         };
         let mut text = serde_json::to_vec_pretty(self).map_err(|e| failed(io::Error::other(e)))?;
         text.push(b'\n');
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}.new", std::process::id()));
-        let beside = PathBuf::from(beside);
-        let write = || -> io::Result<()> {
-            let mut file = std::fs::File::create_new(&beside)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            std::fs::rename(&beside, path)
-        };
-        write().map_err(|source| {
-            let _ = std::fs::remove_file(&beside); // half a file helps nobody
-            failed(source)
-        })
+        files::replace(path, &text).map_err(failed)
     }
 }
 

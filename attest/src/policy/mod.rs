@@ -83,6 +83,12 @@ impl Policy {
             .unwrap_or(&self.default)
     }
 
+    /// All exemptions, in the policy's order.
+    #[must_use]
+    pub fn exemptions(&self) -> &[Exemption] {
+        &self.exemptions
+    }
+
     /// The exemption that covers a package now.
     #[must_use]
     pub fn exemption(&self, purl: Option<&Purl>, now: Timestamp) -> Option<&Exemption> {

@@ -77,6 +77,7 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
 fn programs() -> [(&'static str, MethodRouter<Shared>); 12] {
     [
         ("/api/v1/openapi.json", get(openapi)),
+        ("/api/v1/identity", get(identity)),
         ("/api/v1/releases", get(releases)),
         ("/api/v1/releases/{id}", get(release)),
         (
@@ -132,6 +133,12 @@ async fn nothing(uri: Uri) -> Response {
 async fn openapi() -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (headers, include_str!("openapi.json")).into_response()
+}
+
+/// Who this rebuilder is, signed by its own key. That says that whoever serves it has the key, no more.
+async fn identity(State(shared): State<Shared>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (headers, shared.about.card.clone()).into_response()
 }
 
 /// One page of a list.

@@ -240,6 +240,8 @@ async fn ask_with(memory: Memory, method: &str, path: &str, headers: &str) -> Re
         rebuilder_id: "https://rebuilder.example/".to_owned(),
         key: operators_key(),
         local_key: Some(local_key()),
+        address: Some("https://rebuilder.example/".to_owned()),
+        card: b"{\"identity\":{},\"rotations\":[]}\n".to_vec(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap())

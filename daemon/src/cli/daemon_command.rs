@@ -73,6 +73,8 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
                 rebuilder_id: config.rebuilder.id.clone(),
                 key: signers.public().into(),
                 local_key: signers.local_public().map(Into::into),
+                address: config.rebuilder.address.clone(),
+                card: identity::card(&config, &signers).await?,
             };
             Some(tokio::spawn(api::serve(
                 listener,

@@ -1,10 +1,10 @@
-//! `countersign key new|show|import`.
+//! `countersign key new|show|import|rotate`.
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Exit, Format, output};
+use super::{Exit, Format, output, rotate};
 use crate::config::Config;
 use crate::keys;
 use crate::trouble::Trouble;
@@ -29,6 +29,9 @@ pub(super) enum KeyCommand {
         /// Where to write it; it must not exist. By default the configuration's key.
         to: Option<PathBuf>,
     },
+    /// Has the configuration's key and a new one sign that one follows the other, for readers who pinned
+    /// the old one. Writes rotations.jsonl beside the new key.
+    Rotate(rotate::RotateArguments),
 }
 
 pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result<Exit, Trouble> {
@@ -38,6 +41,10 @@ pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result
             .map_err(Trouble::refusal)
     };
     let (path, public) = match command {
+        KeyCommand::Rotate(arguments) => {
+            let config = Config::load(config).map_err(Trouble::refusal)?;
+            return rotate::run(&config, arguments, format);
+        }
         KeyCommand::New { file } => (file.clone(), keys::new(file)),
         KeyCommand::Show { file } => {
             let path = file.clone().map_or_else(configured, Ok)?;

@@ -23,9 +23,11 @@ mod output;
 mod policy;
 mod rebuild;
 mod release;
+mod rotate;
 mod sandbox;
 mod scan;
 mod status;
+mod trust;
 mod verify;
 mod withdraw;
 
@@ -90,6 +92,9 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     /// Takes a published verdict back.
     Withdraw(withdraw::WithdrawArguments),
+    /// Takes operators into your policy, lists and removes them, and looks whether their keys changed.
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// Checks, explains and tries policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -144,6 +149,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Scan(arguments) => scan::run(&arguments, format),
         Command::Sandbox(command) => sandbox::run(&command),
         Command::Withdraw(arguments) => wait_for(withdraw::run(arguments, load()?, format)),
+        Command::Trust(command) => wait_for(trust::run(command, format)),
         Command::Policy(command) => policy::run(&command, format),
         Command::Key(command) => key::run(&command, &config, format),
     }

@@ -21,6 +21,7 @@ use countersign_verify::{key_file, policy_file, render};
 use url::Url;
 
 use super::rebuild::parse_accept;
+use super::trust::default_path;
 use super::{Exit, Format, output};
 use crate::consult::remote::{self, AskLimits, Gathered};
 use crate::http::{Http, HttpOptions};
@@ -36,7 +37,8 @@ pub(super) struct VerifyArguments {
     /// What the file is: chooses the rule of the policy, and statements about others do not count.
     #[arg(long = "as", value_name = "PURL")]
     purl: Option<String>,
-    /// A policy: whom you believe, and how many of them.
+    /// A policy: whom you believe, and how many of them. Without it and without --key yours is used, which
+    /// `trust add` keeps.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     policy: Option<PathBuf>,
     /// A public key that you believe (a file, or ed25519:…); may be given several times.
@@ -63,10 +65,10 @@ pub(super) struct VerifyArguments {
     accept: Vec<Verdict>,
     /// With --policy, a file in which accepted packages are remembered, so that a change of their
     /// source or of who confirms them is noticed.
-    #[arg(long, value_name = "FILE", requires = "policy")]
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
     remember: Option<PathBuf>,
     /// With --policy, the digest of a statement of dissent that you have looked at.
-    #[arg(long, value_name = "SHA256", requires = "policy")]
+    #[arg(long, value_name = "SHA256", conflicts_with = "key")]
     acknowledge: Vec<Sha256>,
 }
 
@@ -77,8 +79,8 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
     };
     let named = Named::parse(&arguments.subject).map_err(Trouble::refusal)?;
     let asked = named.asked(purl).map_err(Trouble::refusal)?;
-    let policy = match &arguments.policy {
-        Some(path) => Some(policy_file::load(path).map_err(Trouble::refusal)?),
+    let policy = match policy_path(arguments) {
+        Some(path) => Some(policy_file::load(&path).map_err(Trouble::refusal)?),
         None => None,
     };
     let keys: Vec<PublicKey> = arguments
@@ -94,6 +96,11 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
     if arguments.allow_http && arguments.from.is_empty() && policy.is_none() {
         let error = anyhow::anyhow!("--allow-http without anybody who is asked: say --from URL");
         return Err(Trouble::refused("usage", error));
+    }
+    let by_policy = !arguments.acknowledge.is_empty() || arguments.remember.is_some();
+    if by_policy && policy.is_none() {
+        let message = "--remember and --acknowledge are about a policy, and there is none: say --policy FILE";
+        return Err(Trouble::refused("usage", anyhow::anyhow!(message)));
     }
     let bases = bases(arguments, policy.as_ref(), &asked)?;
     if bases.is_empty() && arguments.attestation.is_empty() {
@@ -137,6 +144,12 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
         })?;
     }
     Ok(answer.exit())
+}
+
+/// The policy that is named, else the user's own, where no key is named.
+fn policy_path(arguments: &VerifyArguments) -> Option<PathBuf> {
+    let own = || default_path().filter(|path| arguments.key.is_empty() && path.exists());
+    arguments.policy.clone().or_else(own)
 }
 
 fn show(answer: &Answer, format: Format) -> Result<(), Trouble> {

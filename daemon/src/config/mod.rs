@@ -97,6 +97,9 @@ struct File {
 pub(crate) struct Rebuilder {
     /// A URI that names this rebuilder in every statement.
     pub id: String,
+    /// Where others reach its service, as its identity says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// Endpoints of registries, where the ecosystem's client is not to be asked.
@@ -254,6 +257,10 @@ impl Config {
             let message =
                 "write a URI that names this rebuilder, such as https://rebuilder.example";
             return Err(value(path, "rebuilder.id", message.into()));
+        }
+        if let Some(address) = &file.rebuilder.address {
+            crate::consult::remote::base(address, file.allow_http)
+                .map_err(|error| value(path, "rebuilder.address", with_causes(&error)))?;
         }
         let base = path.parent().unwrap_or(Path::new("."));
         let rules = LocationRules {

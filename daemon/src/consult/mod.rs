@@ -1,5 +1,6 @@
-//! Asks rebuilders' services what they have about a file, for `verify`. What is made of the answers is in
-//! the crate `countersign-verify`; nothing that a service says is believed here or there.
+//! Asks other services, for those who check files: what they have, and who they say that they are. What
+//! is made of the answers is for others; nothing that a service says is believed here.
 
 pub(crate) mod batch;
+pub(crate) mod identity;
 pub(crate) mod remote;

@@ -125,6 +125,10 @@ impl Seat {
                     message: with_causes(&error),
                 },
             },
+            Request::Declare { declaration } => match declaration.sign(&self.key) {
+                Ok(envelope) => document(envelope),
+                Err(error) => refused(&error),
+            },
         }
     }
 

@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{env, io};
 
+use countersign_attest::declaration::Declaration;
 use countersign_attest::dsse::{self, Limits};
 use countersign_attest::key::PublicKey;
 use countersign_attest::statement::{Custody, Facts, KeyIsolation};
@@ -83,6 +84,11 @@ enum Request {
     Link {
         /// From which it is made.
         facts: Box<Facts>,
+    },
+    /// A signature on a declaration.
+    Declare {
+        /// What is declared.
+        declaration: Box<Declaration>,
     },
 }
 
@@ -227,6 +233,16 @@ impl Signer {
     pub(crate) fn link(&self, facts: &Facts) -> Result<Vec<u8>, SignerError> {
         self.document(Request::Link {
             facts: Box::new(facts.clone()),
+        })
+    }
+
+    /// Signs a declaration: one line with its envelope, the same bytes each time.
+    ///
+    /// # Errors
+    /// [`SignerError::Refused`] when it says nothing, or names another key as its own.
+    pub(crate) fn declare(&self, declaration: &Declaration) -> Result<Vec<u8>, SignerError> {
+        self.document(Request::Declare {
+            declaration: Box::new(declaration.clone()),
         })
     }
 

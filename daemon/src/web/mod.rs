@@ -29,6 +29,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/releases/{id}", get(release))
         .route("/releases/{id}/differences/{digest}", get(difference))
         .route("/by-digest", get(by_file))
+        .route("/operator", get(operator))
         .route("/style.css", get(style))
         .route("/search.js", get(script))
 }
@@ -76,6 +77,10 @@ async fn difference(
         ))
     };
     shown.await.unwrap_or_else(|problem| error_page(&problem))
+}
+
+async fn operator(State(shared): State<Shared>) -> Response {
+    render(&page::OperatorPage::new(&shared.about)).unwrap_or_else(|problem| error_page(&problem))
 }
 
 /// The one page that runs a script, ours alone.

@@ -22,6 +22,10 @@ pub(crate) struct About {
     pub(crate) key: SigningKey,
     /// The key for folders of the operator's machine, where such are allowed.
     pub(crate) local_key: Option<SigningKey>,
+    /// Where its service is, as its identity says.
+    pub(crate) address: Option<String>,
+    /// Its signed identity, as `trust add` reads it.
+    pub(crate) card: Vec<u8>,
 }
 
 impl About {
@@ -116,6 +120,26 @@ impl<'a> IndexPage<'a> {
 #[derive(Template)]
 #[template(path = "by-digest.html")]
 pub(super) struct ByFilePage;
+
+/// Who rebuilds here, and how somebody comes to trust it.
+#[derive(Template)]
+#[template(path = "operator.html")]
+pub(super) struct OperatorPage<'a> {
+    about: &'a About,
+    /// The command that takes this operator into a policy; the address is the reader's to fill in where
+    /// the operator says none.
+    command: String,
+}
+
+impl<'a> OperatorPage<'a> {
+    pub(super) fn new(about: &'a About) -> Self {
+        let address = about.address.as_deref().unwrap_or("ADDRESS");
+        Self {
+            about,
+            command: command(&["countersign", "trust", "add", address]),
+        }
+    }
+}
 
 /// One release.
 #[derive(Template)]

@@ -42,8 +42,8 @@ pub(super) fn text(
     }
     line(
         &mut out,
-        "To trust one, learn its key by another way than this, compare, and say --key KEY; or name several \
-         in a policy and say how many must agree: --policy FILE.",
+        "To trust one, learn its key by another way than this, compare, and say --key KEY; or take several \
+         into a policy of yours with countersign trust add URL, and say how many must agree.",
     );
     notes(&mut out, problems);
     out
