@@ -83,8 +83,14 @@ pub(crate) fn rotations(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
         .read_to_end(&mut bytes)
         .with_context(|| format!("reading {}", path.display()))?;
     if bytes.len() as u64 > MAX_ROTATIONS_BYTES {
-        anyhow::bail!("{} is longer than {MAX_ROTATIONS_BYTES} bytes", path.display());
+        anyhow::bail!(
+            "{} is longer than {MAX_ROTATIONS_BYTES} bytes",
+            path.display()
+        );
     }
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    Ok(lines.filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect())
+    Ok(lines
+        .filter(|l| !l.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect())
 }

@@ -76,8 +76,14 @@ impl Operator {
 
     /// What `key show` says of a key: (fingerprint, `ed25519:…`).
     fn key(&self, file: &str) -> (String, String) {
-        let shown = self.world.run(["key", "show", file, "--format", "json"]).expect(0);
-        let id = shown.json()["fingerprint"].as_str().expect("text").to_owned();
+        let shown = self
+            .world
+            .run(["key", "show", file, "--format", "json"])
+            .expect(0);
+        let id = shown.json()["fingerprint"]
+            .as_str()
+            .expect("text")
+            .to_owned();
         let pem = std::fs::read(self.world.path(file)).expect("a key");
         let key = countersign_attest::key::PublicKey::from_pem(&pem).expect("a key");
         (id, key.to_string())
@@ -110,26 +116,60 @@ fn an_operator_is_shown_and_taken_only_with_the_key_that_was_named() {
     assert!(ran.stderr.contains("not the key"), "{ran:#?}");
     assert_eq!(policy(&user), "");
 
-    let named = ["add", &url, "--yes", "--name", "alice", "--key", &fingerprint];
+    let named = [
+        "add",
+        &url,
+        "--yes",
+        "--name",
+        "alice",
+        "--key",
+        &fingerprint,
+    ];
     let _ = trust(&user, &named).expect(0);
     let text = policy(&user);
-    assert!(text.contains(&key) && text.contains("of: [alice]"), "{text}");
+    assert!(
+        text.contains(&key) && text.contains("of: [alice]"),
+        "{text}"
+    );
     let _ = user.run(["policy", "check", "own/policy.yaml"]).expect(0);
     // the same again changes nothing; under another name it is refused
     let _ = trust(&user, &named).expect(0);
-    let _ = trust(&user, &["add", &url, "--yes", "--name", "bob", "--key", &key]).expect(4);
+    let _ = trust(
+        &user,
+        &["add", &url, "--yes", "--name", "bob", "--key", &key],
+    )
+    .expect(4);
     assert_eq!(policy(&user), text);
 
     let listed = trust(&user, &["list", "--format", "json"]).expect(0).json();
-    assert_eq!(listed["operators"][0]["keys"][0]["key"], key.as_str(), "{listed:#}");
+    assert_eq!(
+        listed["operators"][0]["keys"][0]["key"],
+        key.as_str(),
+        "{listed:#}"
+    );
     assert_eq!(listed["operators"][0]["rules"][0], "default");
 
     // another one beside it, and more than one asked for; then it goes again
     let second = Operator::start();
     let (print, _) = second.key("keys/a.pub.pem");
-    let further = ["add", &second.url(), "--name", "bob", "--require", "2", "--yes", "--key", &print];
-    let added = trust(&user, &[&further[..], &["--format", "json"]].concat()).expect(0).json();
-    assert_eq!(added["default"], serde_json::json!({"k": 2, "of": ["alice", "bob"]}));
+    let further = [
+        "add",
+        &second.url(),
+        "--name",
+        "bob",
+        "--require",
+        "2",
+        "--yes",
+        "--key",
+        &print,
+    ];
+    let added = trust(&user, &[&further[..], &["--format", "json"]].concat())
+        .expect(0)
+        .json();
+    assert_eq!(
+        added["default"],
+        serde_json::json!({"k": 2, "of": ["alice", "bob"]})
+    );
     let before = policy(&user);
     let ran = trust(&user, &["remove", "bob"]).expect(2);
     assert!(ran.stderr.contains("left as it is"), "{ran:#?}");
@@ -150,13 +190,19 @@ fn an_operator_is_shown_and_taken_only_with_the_key_that_was_named() {
 fn typed(world: &World, answer: &str, arguments: &str) -> Ran {
     let mut terminal = Command::new("script");
     terminal
-        .args(["-qec", &format!("{} {arguments}", binary().display()), "/dev/null"])
+        .args([
+            "-qec",
+            &format!("{} {arguments}", binary().display()),
+            "/dev/null",
+        ])
         .current_dir(world.path(""))
         .env("COUNTERSIGN_POLICY", world.path("own/policy.yaml"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = terminal.spawn().expect("script of util-linux (tests/setup)");
+    let mut child = terminal
+        .spawn()
+        .expect("script of util-linux (tests/setup)");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(answer.as_bytes()).expect("typed");
     let output = child.wait_with_output().expect("an end");
@@ -198,7 +244,11 @@ fn a_changed_key_counts_only_where_the_old_one_signed_that() {
     let _ = operator.world.run(["key", "new", "keys/b.pem"]).expect(0);
     let (_, new) = operator.key("keys/b.pub.pem");
     operator.restart("keys/b.pem", &url);
-    for arguments in [&["sync"][..], &["sync", "--yes"], &["sync", "alice", "--yes"]] {
+    for arguments in [
+        &["sync"][..],
+        &["sync", "--yes"],
+        &["sync", "alice", "--yes"],
+    ] {
         let ran = trust(&user, arguments).expect(4);
         assert!(ran.stderr.contains("REFUSED"), "{ran:#?}");
         assert_eq!(policy(&user), own);
@@ -212,15 +262,23 @@ fn a_changed_key_counts_only_where_the_old_one_signed_that() {
     assert_eq!(policy(&user), own);
 
     operator.configure("keys/a.pem", &url);
-    let _ = operator.world.run(["key", "rotate", "keys/b.pem", "--at", "2026-01-01"]).expect(0);
+    let _ = operator
+        .world
+        .run(["key", "rotate", "keys/b.pem", "--at", "2026-01-01"])
+        .expect(0);
     operator.restart("keys/b.pem", &url);
     let ran = trust(&user, &["sync"]).expect(2); // shown, and nobody can be asked
     assert!(ran.stderr.contains("signed by the old key"), "{ran:#?}");
     assert_eq!(policy(&user), own);
-    let taken = trust(&user, &["sync", "--yes", "--format", "json"]).expect(0).json();
+    let taken = trust(&user, &["sync", "--yes", "--format", "json"])
+        .expect(0)
+        .json();
     assert_eq!(taken["operators"][0]["found"][0], "rotated", "{taken:#}");
     let text = policy(&user);
-    assert!(text.starts_with("# mine\n") && text.contains(&old) && text.contains(&new), "{text}");
+    assert!(
+        text.starts_with("# mine\n") && text.contains(&old) && text.contains(&new),
+        "{text}"
+    );
     assert!(text.contains("until: \"2026-01-01T00:00:00Z\""), "{text}");
     let _ = trust(&user, &["sync"]).expect(0);
 
@@ -244,7 +302,11 @@ fn a_service_that_lies_about_itself_is_not_taken() {
     let url = fake.url();
     let real = format!("{}api/v1/identity", operator.url());
     let mut curl = TcpStream::connect(operator.address).expect("a connection");
-    write!(curl, "GET /api/v1/identity HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").expect("asked");
+    write!(
+        curl,
+        "GET /api/v1/identity HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    )
+    .expect("asked");
     let mut reply = String::new();
     std::io::Read::read_to_string(&mut curl, &mut reply).expect("an answer");
     let (_, card) = reply.split_once("\r\n\r\n").expect("a body");
@@ -275,7 +337,11 @@ fn a_service_that_lies_about_itself_is_not_taken() {
     // the control: one that says no address, or this one, is taken
     operator.restart("keys/a.pem", &url);
     let mut curl = TcpStream::connect(operator.address).expect("a connection");
-    write!(curl, "GET /api/v1/identity HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").expect("asked");
+    write!(
+        curl,
+        "GET /api/v1/identity HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    )
+    .expect("asked");
     let mut reply = String::new();
     std::io::Read::read_to_string(&mut curl, &mut reply).expect("an answer");
     let (_, card) = reply.split_once("\r\n\r\n").expect("a body");
@@ -293,15 +359,25 @@ fn a_list_is_taken_over_with_its_makers_key_and_leads_nowhere() {
     let _ = maker.run(["key", "new", "list.pem"]).expect(0);
     let share = ["share", "--key", "list.pem", "--title", "Some rebuilders"];
     let list = trust(&maker, &share).expect(0).stdout;
-    let _ = trust(&maker, &["share", "mallory", "--key", "list.pem", "--title", "x"]).expect(2);
+    let _ = trust(
+        &maker,
+        &["share", "mallory", "--key", "list.pem", "--title", "x"],
+    )
+    .expect(2);
     let pem = std::fs::read(maker.path("list.pub.pem")).expect("a key");
-    let makers = countersign_attest::key::PublicKey::from_pem(&pem).expect("a key").to_string();
+    let makers = countersign_attest::key::PublicKey::from_pem(&pem)
+        .expect("a key")
+        .to_string();
 
     let user = World::new();
     user.write("list.json", &list);
     let _ = trust(&user, &["add", "--list", "list.json"]).expect(2);
     let _ = trust(&user, &["add", "--list", "list.json", "--key", &makers]).expect(2); // nobody to ask
-    let _ = trust(&user, &["add", "--list", "list.json", "--yes", "--key", &key]).expect(4);
+    let _ = trust(
+        &user,
+        &["add", "--list", "list.json", "--yes", "--key", &key],
+    )
+    .expect(4);
     let take = ["add", "--list", "list.json", "--yes", "--key", &makers];
     for (from, to) in [
         // changed, and what is no list
@@ -318,7 +394,10 @@ fn a_list_is_taken_over_with_its_makers_key_and_leads_nowhere() {
     assert_eq!(policy(&user), "");
     let _ = trust(&user, &take).expect(0);
     assert!(policy(&user).contains(&key));
-    assert!(!policy(&user).contains(&makers), "the maker of a list is no operator");
+    assert!(
+        !policy(&user).contains(&makers),
+        "the maker of a list is no operator"
+    );
 
     // over the network, from where it was asked for and no further
     let server = Registry::start().expect("a server");
@@ -341,7 +420,15 @@ fn a_policy_of_another_hand_is_changed_rightly_or_not_at_all() {
     let operator = Operator::start();
     let (fingerprint, _) = operator.key("keys/a.pub.pem");
     let user = World::new();
-    let add = ["add", &operator.url(), "--name", "dora", "--yes", "--key", &fingerprint];
+    let add = [
+        "add",
+        &operator.url(),
+        "--name",
+        "dora",
+        "--yes",
+        "--key",
+        &fingerprint,
+    ];
     let example = include_str!("../../config/examples/policy.yaml");
     user.write("own/policy.yaml", example);
     let _ = trust(&user, &add).expect(0);
@@ -351,7 +438,10 @@ fn a_policy_of_another_hand_is_changed_rightly_or_not_at_all() {
         assert!(kept, "{line}\n{text}");
     }
     // a rule that enforces asks nobody without a log
-    let enforcing = example.replace("    mode: warn                           # enforce where absent\n", "");
+    let enforcing = example.replace(
+        "    mode: warn                           # enforce where absent\n",
+        "",
+    );
     assert_ne!(enforcing, example);
     for bad in [
         enforcing.as_str(),
@@ -361,7 +451,10 @@ fn a_policy_of_another_hand_is_changed_rightly_or_not_at_all() {
     ] {
         user.write("own/policy.yaml", bad);
         let ran = trust(&user, &add).expect(2);
-        assert!(ran.stderr.contains("policy.yaml") || ran.stderr.contains("policy"), "{ran:#?}");
+        assert!(
+            ran.stderr.contains("policy.yaml") || ran.stderr.contains("policy"),
+            "{ran:#?}"
+        );
         assert_eq!(policy(&user), bad);
     }
     let without_rule = [&add[..], &["--no-rule"]].concat();
@@ -369,6 +462,8 @@ fn a_policy_of_another_hand_is_changed_rightly_or_not_at_all() {
     let _ = trust(&user, &without_rule).expect(0);
     let listed = ran(&mut user.command(["trust", "list"])).expect(0);
     assert!(listed.stdout.contains("by no rule"), "{listed:#?}");
-    let left: Vec<_> = std::fs::read_dir(user.path("own")).expect("a folder").collect();
+    let left: Vec<_> = std::fs::read_dir(user.path("own"))
+        .expect("a folder")
+        .collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }

@@ -90,7 +90,11 @@ fn a_chain_of_changes_leads_from_a_pinned_key() {
     let card = card(3, &changes).unwrap();
     let way = |seed| {
         let way = card.way_from(&key(seed).public())?;
-        Some(way.iter().map(|r| r.from.unix_seconds()).collect::<Vec<_>>())
+        Some(
+            way.iter()
+                .map(|r| r.from.unix_seconds())
+                .collect::<Vec<_>>(),
+        )
     };
     assert_eq!(way(3), Some(vec![]));
     assert_eq!(way(2), Some(vec![200]));

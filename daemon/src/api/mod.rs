@@ -74,7 +74,7 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
 }
 
 /// The routes for programs. The document at the first one describes each of them.
-fn programs() -> [(&'static str, MethodRouter<Shared>); 12] {
+fn programs() -> [(&'static str, MethodRouter<Shared>); 13] {
     [
         ("/api/v1/openapi.json", get(openapi)),
         ("/api/v1/identity", get(identity)),

@@ -122,16 +122,32 @@ fn words(name: &str, operator: &Operator, asked: &str) -> String {
     };
     for terms in &operator.keys {
         let end = terms.until.map(|until| format!(" until {until}"));
-        let revoked = terms.revoked.as_ref().map(|r| format!(" revoked: {}", r.reason));
+        let revoked = terms
+            .revoked
+            .as_ref()
+            .map(|r| format!(" revoked: {}", r.reason));
         let [end, revoked] = [end, revoked].map(Option::unwrap_or_default);
         field("key", &format!("{}{end}{revoked}", terms.key.fingerprint()));
     }
-    field("log", &operator.log.as_ref().map_or_else(|| "none".into(), ToString::to_string));
+    field(
+        "log",
+        &operator
+            .log
+            .as_ref()
+            .map_or_else(|| "none".into(), ToString::to_string),
+    );
     field("address", operator.rebuilder.as_deref().unwrap_or("none"));
     if let Some(revoked) = &operator.revoked {
         field("revoked", &revoked.reason);
     }
-    field("asked", if asked.is_empty() { "by no rule" } else { asked });
+    field(
+        "asked",
+        if asked.is_empty() {
+            "by no rule"
+        } else {
+            asked
+        },
+    );
     text
 }
 

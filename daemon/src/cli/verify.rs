@@ -99,7 +99,8 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
     }
     let by_policy = !arguments.acknowledge.is_empty() || arguments.remember.is_some();
     if by_policy && policy.is_none() {
-        let message = "--remember and --acknowledge are about a policy, and there is none: say --policy FILE";
+        let message =
+            "--remember and --acknowledge are about a policy, and there is none: say --policy FILE";
         return Err(Trouble::refused("usage", anyhow::anyhow!(message)));
     }
     let bases = bases(arguments, policy.as_ref(), &asked)?;

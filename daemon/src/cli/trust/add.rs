@@ -77,7 +77,10 @@ pub(super) async fn run(arguments: &AddArguments, format: Format) -> Result<Exit
 
 /// Says why a key or a list is not taken. Nothing was changed.
 fn refuse(problem: &str) -> Exit {
-    output::say(&format!("countersign: {}; nothing was changed", printable(problem)));
+    output::say(&format!(
+        "countersign: {}; nothing was changed",
+        printable(problem)
+    ));
     Exit::NotMet
 }
 
@@ -123,7 +126,12 @@ pub(super) fn unanswered(base: &Url, error: &IdentityError) -> Exit {
 fn show(base: &Url, identity: &Identity) {
     let log = identity.log.as_ref().map_or_else(
         || "none: what it says to you cannot be compared with what it says to others".to_owned(),
-        |log| format!("{log}\n             fingerprint {}", log.key().fingerprint()),
+        |log| {
+            format!(
+                "{log}\n             fingerprint {}",
+                log.key().fingerprint()
+            )
+        },
     );
     let address = match &identity.address {
         Some(_) => "as it says itself",
@@ -144,8 +152,16 @@ fn show(base: &Url, identity: &Identity) {
 /// A name for an operator: the host, with the port where it is not the usual one.
 fn name_of(base: &Url) -> String {
     let host = base.host_str().unwrap_or_default();
-    let name = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}-{port}"));
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name = base
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}-{port}"));
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '.' {
+            c
+        } else {
+            '-'
+        }
+    };
     name.chars().map(plain).collect()
 }
 
@@ -185,7 +201,10 @@ fn known(policy: Option<&Policy>, entry: &Entry) -> Known {
         return Known::Conflict(problem);
     }
     let same_address = |other: &&String| {
-        let other = policy.operators().get(*other).and_then(|o| o.rebuilder.as_deref());
+        let other = policy
+            .operators()
+            .get(*other)
+            .and_then(|o| o.rebuilder.as_deref());
         let same = |text: &str| entry.rebuilder.as_deref() == Some(text);
         other.is_some_and(|other| same(other) || same(&format!("{other}/")))
     };
@@ -253,13 +272,17 @@ fn write(user: &UserPolicy, arguments: &AddArguments, new: &[&Entry]) -> Result<
         text = edit::require(&text, k).map_err(Trouble::refusal)?;
     }
     user.write(&text, |meaning| {
-        let added = rest.iter().map(|entry| (entry.name.clone(), entry.operator()));
+        let added = rest
+            .iter()
+            .map(|entry| (entry.name.clone(), entry.operator()));
         meaning.operators.extend(added);
         let Some(default) = meaning.rules.last_mut() else {
             return; // every policy has a default
         };
         if !arguments.no_rule {
-            default.of.extend(rest.iter().map(|entry| entry.name.clone()));
+            default
+                .of
+                .extend(rest.iter().map(|entry| entry.name.clone()));
         }
         default.k = arguments.require.unwrap_or(default.k);
     })
@@ -282,7 +305,9 @@ fn tell(user: &UserPolicy, names: &[&str], format: Format) -> Result<Exit, Troub
             let (k, of) = (rule.k, of.join(", "));
             output::say(&format!("{path} now asks for {k} of {of}"));
             if rule.k == 1 {
-                output::say("one operator alone should not be believed: trust others, with --require 2");
+                output::say(
+                    "one operator alone should not be believed: trust others, with --require 2",
+                );
             }
         }
     }

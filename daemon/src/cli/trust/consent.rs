@@ -55,7 +55,9 @@ pub(super) fn consent(question: &str, said_yes: bool, otherwise: &str) -> Result
         let message = format!("nobody can be asked here, and nothing was changed: {otherwise}");
         return Err(Trouble::refused("usage", anyhow!(message)));
     }
-    let failed = |error: io::Error| Trouble::fault("terminal", anyhow!(error).context("asking on the terminal"));
+    let failed = |error: io::Error| {
+        Trouble::fault("terminal", anyhow!(error).context("asking on the terminal"))
+    };
     let mut terminal = io::stderr().lock();
     write!(terminal, "{question} [y/N] ")
         .and_then(|()| terminal.flush())
@@ -83,7 +85,13 @@ mod tests {
             let pin: Pin = good.parse().unwrap();
             assert!(pin.is(&key) && !pin.is(&other), "{good}");
         }
-        for bad in ["", &id[1..], &format!("{id}0"), &id.replace('a', "g"), "ed25519:00"] {
+        for bad in [
+            "",
+            &id[1..],
+            &format!("{id}0"),
+            &id.replace('a', "g"),
+            "ed25519:00",
+        ] {
             let wrong = bad.parse::<Pin>().is_ok_and(|pin| pin.is(&key));
             assert!(!wrong, "{bad}");
         }

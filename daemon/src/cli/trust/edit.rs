@@ -69,7 +69,11 @@ impl Entry {
             .iter()
             .map(|key| quoted(&key.to_string()))
             .collect();
-        let mut text = format!("{outer}{}:\n{inner}keys: [{}]\n", self.name, keys.join(", "));
+        let mut text = format!(
+            "{outer}{}:\n{inner}keys: [{}]\n",
+            self.name,
+            keys.join(", ")
+        );
         if let Some(address) = &self.rebuilder {
             text.push_str(&format!("{inner}rebuilder: {}\n", quoted(address)));
         }
@@ -121,7 +125,10 @@ pub(super) fn add(text: &str, entry: &Entry) -> Result<String, EditError> {
     let inside: String = lines.get(block.clone()).unwrap_or_default().concat();
     let after: String = lines.iter().skip(block.end).copied().collect();
     let head = head.replacen("{}", "", 1);
-    Ok(format!("{before}{head}{inside}{}{after}", entry.lines(indent)))
+    Ok(format!(
+        "{before}{head}{inside}{}{after}",
+        entry.lines(indent)
+    ))
 }
 
 /// Has the default rule ask one operator more.
@@ -133,7 +140,11 @@ pub(super) fn ask(text: &str, name: &str) -> Result<String, EditError> {
     let Some(list) = flow_lists(text, rule).next() else {
         return by_hand("the default rule", remedy());
     };
-    Ok(format!("{}, {name}{}", text[..list.end].trim_end(), &text[list.end..])) // char boundaries: at ]
+    Ok(format!(
+        "{}, {name}{}",
+        text[..list.end].trim_end(),
+        &text[list.end..]
+    )) // char boundaries: at ]
 }
 
 /// Has the default rule ask for so many.
@@ -149,7 +160,11 @@ pub(super) fn require(text: &str, k: usize) -> Result<String, EditError> {
     let digits = |c: char| c.is_ascii_digit() || c == ' ';
     let rest = &text[at..];
     let end = at + rest.find(|c| !digits(c)).unwrap_or(rest.len());
-    let blank = if text[at..end].ends_with(' ') { " " } else { "" };
+    let blank = if text[at..end].ends_with(' ') {
+        " "
+    } else {
+        ""
+    };
     Ok(format!("{} {k}{blank}{}", &text[..at], &text[end..]))
 }
 
@@ -193,7 +208,9 @@ pub(super) fn rotate(
     let key = with_quotes(text, key);
     let line_start = text[..key.start].rfind('\n').map_or(0, |at| at + 1);
     let (place, last) = if text[line_start..key.start].trim_end().ends_with("key:") {
-        let open = text[line_start..key.start].rfind('{').map(|at| line_start + at);
+        let open = text[line_start..key.start]
+            .rfind('{')
+            .map(|at| line_start + at);
         let close = text[key.end..].find('}').map(|at| key.end + at);
         let (Some(open), Some(close)) = (open, close) else {
             return by_hand("the key", remedy);
@@ -231,7 +248,11 @@ pub(super) fn log(
             return by_hand("the log", remedy);
         };
         let found = with_quotes(&text, found);
-        return Ok(format!("{}{new_text}{}", &text[..found.start], &text[found.end..]));
+        return Ok(format!(
+            "{}{new_text}{}",
+            &text[..found.start],
+            &text[found.end..]
+        ));
     }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let entry = entry_lines(&lines, name).filter(|entry| entry.len() > 1);

@@ -39,7 +39,12 @@ pub(super) async fn read(
     };
     let opened = match declaration::open::<OperatorList>(&bytes, &[*key], 1, &limits) {
         Ok(opened) => opened,
-        Err(error) => return Ok(Err(format!("the list is not taken: {}", with_causes(&error)))),
+        Err(error) => {
+            return Ok(Err(format!(
+                "the list is not taken: {}",
+                with_causes(&error)
+            )));
+        }
     };
     let list = opened.value();
     if clock::now() >= list.expires_on {

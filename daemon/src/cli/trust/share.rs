@@ -68,16 +68,20 @@ pub(super) fn run(arguments: &ShareArguments) -> Result<Exit, Trouble> {
     })?;
     output::text(&String::from_utf8_lossy(&envelope))?;
     let key = signer.public();
-    output::say(&format!("signed by {key}\n  fingerprint {}", key.fingerprint()));
+    output::say(&format!(
+        "signed by {key}\n  fingerprint {}",
+        key.fingerprint()
+    ));
     Ok(Exit::Good)
 }
 
 /// What of an operator may be handed on: its keys that are in use.
 fn listed(operator: &Operator) -> Option<ListedOperator> {
     let now = clock::now();
-    let in_use = operator.keys.iter().filter(|terms| {
-        terms.revoked.is_none() && terms.until.is_none_or(|until| now < until)
-    });
+    let in_use = operator
+        .keys
+        .iter()
+        .filter(|terms| terms.revoked.is_none() && terms.until.is_none_or(|until| now < until));
     let keys: Vec<_> = in_use.map(|terms| terms.key).collect();
     let usable = operator.revoked.is_none() && !keys.is_empty();
     usable.then(|| ListedOperator {

@@ -74,7 +74,10 @@ impl Found {
             Self::Rotated(way) => {
                 let steps = way.iter().map(|r| {
                     let (old, new) = (r.old.fingerprint(), r.new.fingerprint());
-                    format!("its key changes on {}, signed by the old key:\n    {old}\n    {new}", r.from)
+                    format!(
+                        "its key changes on {}, signed by the old key:\n    {old}\n    {new}",
+                        r.from
+                    )
                 });
                 steps.collect::<Vec<_>>().join("\n  ")
             }
@@ -147,7 +150,9 @@ async fn ask(http: &Http, operator: &Operator) -> Vec<Found> {
         return vec![Found::Skipped("revoked in the policy; it is not asked")];
     }
     let Some(address) = &operator.rebuilder else {
-        return vec![Found::Skipped("no address in the policy; it cannot be asked")];
+        return vec![Found::Skipped(
+            "no address in the policy; it cannot be asked",
+        )];
     };
     let base = match remote::base(address, http.allows_http()) {
         Ok(base) => base,
@@ -177,7 +182,9 @@ fn compare(operator: &Operator, card: &Card, now: Timestamp) -> Vec<Found> {
     let mut found = Vec::new();
     match known {
         Some(terms) if terms.revoked.is_some() => {
-            return vec![Found::Changed("it shows a key that the policy revokes".into())];
+            return vec![Found::Changed(
+                "it shows a key that the policy revokes".into(),
+            )];
         }
         Some(terms) if !in_use(&terms) => {
             let problem = "it shows a key that has ended; was an older answer repeated?";
@@ -186,7 +193,11 @@ fn compare(operator: &Operator, card: &Card, now: Timestamp) -> Vec<Found> {
         Some(_) => {}
         None => {
             // a key with an end has its successor in the policy already: two would be a fork
-            let open = operator.keys.iter().filter(counts).filter(|t| t.until.is_none());
+            let open = operator
+                .keys
+                .iter()
+                .filter(counts)
+                .filter(|t| t.until.is_none());
             let way = open.into_iter().find_map(|terms| card.way_from(&terms.key));
             let Some(way) = way else {
                 let problem = format!(
@@ -241,8 +252,7 @@ fn take(path: &std::path::Path, name: &str, found: &Found) -> Result<(), Trouble
             })
         }
         Found::Log(old, new) => {
-            let text =
-                edit::log(user.text(), name, old.as_ref(), new).map_err(Trouble::refusal)?;
+            let text = edit::log(user.text(), name, old.as_ref(), new).map_err(Trouble::refusal)?;
             user.write(&text, |meaning| {
                 if let Some(operator) = meaning.operators.get_mut(name) {
                     operator.log = Some(new.clone());

@@ -26,7 +26,9 @@ fn entry(name: &str, byte: u8) -> Entry {
 }
 
 fn comments(text: &str) -> Vec<&str> {
-    text.lines().filter_map(|l| l.split_once('#').map(|(_, c)| c)).collect()
+    text.lines()
+        .filter_map(|l| l.split_once('#').map(|(_, c)| c))
+        .collect()
 }
 
 /// Ways to write one policy.
@@ -80,7 +82,10 @@ fn a_key_ends_and_another_one_begins_whatever_the_form() {
         let rotated = rotate(&text, &key(1), &key(2), from).unwrap();
         let new = policy(&rotated);
         let keys = &new.operators()["alice"].keys;
-        let found: Vec<_> = keys.iter().map(|k| (k.key, k.until, k.from == Some(from))).collect();
+        let found: Vec<_> = keys
+            .iter()
+            .map(|k| (k.key, k.until, k.from == Some(from)))
+            .collect();
         let wanted = [(key(1), Some(from), false), (key(2), None, true)];
         assert_eq!(found, wanted, "{rotated}");
         let later = from.plus_seconds(60);
@@ -91,13 +96,25 @@ fn a_key_ends_and_another_one_begins_whatever_the_form() {
 
 #[test]
 fn a_log_is_named_and_renamed() {
-    let logs: Vec<VerifierKey> = policy(EXAMPLE).operators().values().filter_map(|o| o.log.clone()).collect();
-    let [first, second, ..] = &logs[..] else { panic!("logs") };
+    let logs: Vec<VerifierKey> = policy(EXAMPLE)
+        .operators()
+        .values()
+        .filter_map(|o| o.log.clone())
+        .collect();
+    let [first, second, ..] = &logs[..] else {
+        panic!("logs")
+    };
     let text = fresh(&entry("alice", 1));
     let named = log(&text, "alice", None, first).unwrap();
-    assert_eq!(policy(&named).operators()["alice"].log.as_ref(), Some(first));
+    assert_eq!(
+        policy(&named).operators()["alice"].log.as_ref(),
+        Some(first)
+    );
     let renamed = log(&named, "alice", Some(first), second).unwrap();
-    assert_eq!(policy(&renamed).operators()["alice"].log.as_ref(), Some(second));
+    assert_eq!(
+        policy(&renamed).operators()["alice"].log.as_ref(),
+        Some(second)
+    );
 }
 
 #[test]
@@ -108,8 +125,17 @@ fn the_example_loses_nothing() {
     assert_eq!(new.operators().len(), 4);
     assert_eq!(new.rules()[0], old.rules()[0]);
     assert!(new.rule(None).of.contains("dora"));
-    assert_eq!((new.witnesses(), new.exemptions()), (old.witnesses(), old.exemptions()));
-    assert_eq!(comments(EXAMPLE), comments(&asked).into_iter().filter(|c| !c.ends_with("c\" }")).collect::<Vec<_>>());
+    assert_eq!(
+        (new.witnesses(), new.exemptions()),
+        (old.witnesses(), old.exemptions())
+    );
+    assert_eq!(
+        comments(EXAMPLE),
+        comments(&asked)
+            .into_iter()
+            .filter(|c| !c.ends_with("c\" }"))
+            .collect::<Vec<_>>()
+    );
     assert_eq!(policy(&remove(&asked, "dora").unwrap()), old);
 }
 
@@ -121,12 +147,21 @@ fn what_is_not_understood_is_left_to_the_user() {
     );
     let _ = policy(&flow);
     let error = add(&flow, &entry("dora", 4)).unwrap_err().to_string();
-    assert!(error.contains("keys: [") && error.contains("dora"), "{error}");
+    assert!(
+        error.contains("keys: [") && error.contains("dora"),
+        "{error}"
+    );
     assert!(ask(&flow, "dora").is_err());
     assert!(require(&flow, 2).is_err());
     assert!(remove(&flow, "alice").is_err());
     let twice = format!("{}# {}\n", forms()[0], key(1));
     assert!(rotate(&twice, &key(1), &key(2), Timestamp::EPOCH).is_ok());
-    let ended = rotate(&forms()[0], &key(1), &key(2), Timestamp::EPOCH.plus_seconds(1)).unwrap();
+    let ended = rotate(
+        &forms()[0],
+        &key(1),
+        &key(2),
+        Timestamp::EPOCH.plus_seconds(1),
+    )
+    .unwrap();
     assert!(rotate(&ended, &key(1), &key(3), Timestamp::EPOCH.plus_seconds(2)).is_err());
 }
