@@ -272,7 +272,7 @@ fn who_trusts_nobody_learns_who_spoke() {
         .expect(4)
         .stdout;
     assert!(
-        text.contains("You trust nobody yet") && text.contains("--policy"),
+        text.contains("You trust nobody yet") && text.contains("trust add"),
         "{text}"
     );
 }

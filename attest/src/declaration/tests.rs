@@ -1,3 +1,5 @@
+//! Declarations that are read, and every attempt to have one read that must not be.
+
 use zeroize::Zeroizing;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Policies in many forms: what an edit means is read back strictly, and nothing else may change.
+
 use std::path::Path;
 
 use countersign_attest::policy::Policy;
