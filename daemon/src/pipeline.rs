@@ -11,11 +11,12 @@ use anyhow::anyhow;
 use countersign_attest::digest::Sha256;
 use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::compare::Comparison;
+use countersign_builder::compare::causes::{Cause, CauseKind};
 use countersign_builder::judge;
 use countersign_builder::outcome::Ended;
 use countersign_builder::plan::Plan;
 use countersign_builder::recipe::encoding;
-use countersign_builder::recipe::{self, Attempt, Evidence, Next, Situation};
+use countersign_builder::recipe::{self, Attempt, Evidence, Next, Proposal, Situation};
 use countersign_builder::release::Published;
 use countersign_builder::sandbox::variation::Explored;
 use tokio::sync::OnceCell;
@@ -42,6 +43,8 @@ pub(crate) use values::{ArtifactResult, Findings, Resolved, Task};
 
 /// Longest time for a parsing child.
 const PARSE_TIME: Duration = Duration::from_secs(600);
+/// How many times the limit of one build all builds of an artifact may take; the one that passes it ends.
+const TIMES_THE_LIMIT: u32 = 4;
 /// The folder of the tree in its scratch folder.
 const TREE: &str = "tree";
 
@@ -115,7 +118,7 @@ async fn one_artifact(
     }
     let recipe = recipe_name(task, &result.published)?;
     let evidence = resolve::inspect(workshop, task, &recipe, resolved, &result.published).await?;
-    loop {
+    while !is_spent(&result.attempts) {
         let tools = wanted_tools(task, &recipe, &result.attempts);
         let capabilities = workshop.capabilities(&tools).await?;
         let situation = Situation {
@@ -127,9 +130,10 @@ async fn one_artifact(
             capabilities: &capabilities,
             hints: &task.hints,
             attempts: &result.attempts,
+            worked_before: &task.worked_before,
         };
-        let mut candidate = match next(task, &recipe, &situation) {
-            Next::Try(candidate) => *candidate,
+        let mut proposal = match next(task, &recipe, &situation) {
+            Next::Try(proposal) => *proposal,
             Next::Enough => {
                 let trials = encoding::trials(&situation);
                 result.encoders = trials;
@@ -142,7 +146,8 @@ async fn one_artifact(
                 break;
             }
         };
-        candidate.environment = match environment::settle(workshop, candidate.environment).await? {
+        let wanted = proposal.candidate.environment;
+        proposal.candidate.environment = match environment::settle(workshop, wanted).await? {
             Ok(settled) => settled,
             Err(why) => {
                 if result.attempts.is_empty() {
@@ -152,8 +157,8 @@ async fn one_artifact(
                 break;
             }
         };
-        source::prepare(workshop, resolved, candidate.source_form).await?;
-        let draft = attempt::plan(task, resolved, candidate)?;
+        source::prepare(workshop, resolved, proposal.candidate.source_form).await?;
+        let draft = attempt::plan(task, resolved, proposal.candidate.clone())?;
         let plan = attempt::pin_inputs(
             workshop,
             task,
@@ -169,18 +174,30 @@ async fn one_artifact(
         let tried =
             attempt::judge_replays(workshop, resolved, &plan, replays, &result.published, alone)
                 .await?;
-        keep(&mut result, &plan, tried);
+        keep(&mut result, proposal, &plan, tried);
     }
     result.findings = source_evidence::findings(
         resolved,
         &resolved.signature,
         &result.published,
         &evidence,
-        result.comparison.as_ref(),
+        &result.not_in_source,
     );
+    result.evidence = evidence.said();
     result.decided_on = workshop.now();
     bench.inspected.push(evidence);
     Ok(result)
+}
+
+/// Whether the builds of one artifact have taken all the time that they may take together.
+fn is_spent(attempts: &[Attempt]) -> bool {
+    let Some(first) = attempts.first() else {
+        return false;
+    };
+    let builds = attempts.iter().flat_map(|attempt| &attempt.outcomes);
+    let spent: u64 = builds.map(|outcome| outcome.duration_ms).sum();
+    Duration::from_millis(spent)
+        >= Duration::from_secs(first.candidate.limits.time_seconds) * TIMES_THE_LIMIT
 }
 
 /// Varies the plan that decided about an artifact, where its first build ended well.
@@ -244,6 +261,8 @@ fn untried(
         rebuilt: Vec::new(),
         comparison: None,
         causes: Vec::new(),
+        not_in_source: Vec::new(),
+        evidence: Vec::new(),
         differences: None,
         attempts: Vec::new(),
         encoders: Vec::new(),
@@ -252,20 +271,18 @@ fn untried(
 }
 
 /// Records an attempt. The best verdict stands, the first among equals.
-fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
+fn keep(result: &mut ArtifactResult, proposal: Proposal, plan: &Plan, tried: Tried) {
     let bytes = plan.to_bytes();
     let digest = Sha256::of(&bytes);
     let verdict = tried.judgement.verdict;
+    let comparison = tried.comparison.as_ref();
+    let copied = |cause: &Cause| cause.kind == CauseKind::NotAsInSource;
+    let all_listed = matches!(comparison, Some(Comparison::Different { unlisted: 0, .. }));
     result.attempts.push(Attempt {
-        candidate: plan.candidate.clone(),
-        plan: digest,
         outcomes: tried.outcomes,
-        verdict,
-        encoding: tried
-            .comparison
-            .as_ref()
-            .and_then(Comparison::encoding)
-            .cloned(),
+        encoding: comparison.and_then(Comparison::encoding).cloned(),
+        copies_differ: all_listed && tried.causes.iter().all(copied),
+        ..Attempt::new(proposal, digest, verdict)
     });
     // a build that failed for want of its own package says nothing once it has been tried with that
     let had_to_do_without =
@@ -274,7 +291,8 @@ fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
         result.judgement = tried.judgement;
         result.rebuilt = tried.rebuilt;
         result.comparison = tried.comparison;
-        result.causes = tried.causes;
+        result.causes = tried.causes.iter().map(ToString::to_string).collect();
+        result.not_in_source = not_in_source(&tried.causes);
         result.differences = tried.differences;
         result.plan = Some(digest);
         result.tree_sha256 = plan.source.tree_sha256;
@@ -282,11 +300,21 @@ fn keep(result: &mut ArtifactResult, plan: &Plan, tried: Tried) {
     }
 }
 
+/// Members that the published file has and neither the source nor our build, as they are in the archive.
+fn not_in_source(causes: &[Cause]) -> Vec<String> {
+    let of_kind = |cause: &&Cause| cause.kind == CauseKind::NotInSource;
+    let members = causes.iter().filter(of_kind);
+    members.map(|cause| cause.member.clone()).collect()
+}
+
 /// `Evidence -> Candidate`: pure, but for a plan that was given.
 fn next(task: &Task, recipe: &str, situation: &Situation<'_>) -> Next {
     match &task.plan {
         None => recipe::next(situation, recipe),
-        Some(plan) if situation.attempts.is_empty() => Next::Try(Box::new(plan.candidate.clone())),
+        Some(plan) if situation.attempts.is_empty() => {
+            let why = "the plan that was given";
+            Next::Try(Proposal::new(plan.candidate.clone(), "as planned", why))
+        }
         Some(_) => Next::Enough,
     }
 }

@@ -339,6 +339,11 @@ impl Service {
             recipe: repository.recipe.clone(),
             hints: repository.hints.clone(),
             plan: None,
+            worked_before: self
+                .store
+                .ways_that_worked(&release.source_uri, lease.release_id)
+                .await
+                .map_err(store_fault)?,
             moved_from: release.moved_from,
             tag_keys: repository.tag_keys.clone(),
             vary: false,

@@ -159,6 +159,7 @@ impl Workshop {
                 metadata_bytes: limits.metadata_bytes,
                 ..Limits::default()
             },
+            alternatives: rustup::toolchains(&folders),
             toolchains: folders,
             roots: BTreeMap::new(),
             scratch,
@@ -169,7 +170,6 @@ impl Workshop {
             mirror_cache,
             budgets: limits.mirror,
             capabilities: Mutex::new(None),
-            alternatives: rustup::toolchains(),
         })
     }
 

@@ -115,3 +115,42 @@ fn keys_that_cannot_be_read_are_our_trouble() {
     let said = said.expect(5).json();
     assert_eq!(said["error"]["code"], "tag-signature", "{said:#}");
 }
+
+#[test]
+fn what_neither_source_nor_build_has_is_found_in_any_archive() {
+    let (world, ..) = world();
+    let tar = |name: &str, members: &[&str]| {
+        let mut tar = Command::new("tar");
+        tar.args([
+            "--mtime=@0",
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+            "-cf",
+            name,
+        ]);
+        let _ = ran(tar.args(members).current_dir(world.path("published"))).expect(0);
+    };
+    world.write(
+        "build.yaml",
+        "steps: [[tar, --mtime=@0, --owner=0, --group=0, --numeric-owner, -cf, out.tar, in.txt]]\noutputs: [out.tar]\n",
+    );
+    world.write("published/in.txt", "in\n");
+    world.write("published/evil.sh", "act\n");
+    tar("out.tar", &["in.txt", "evil.sh"]);
+    let mut arguments = vec![
+        "rebuild", "--source", "signed", "--tag", "v1.0.0", "--out", "out",
+    ];
+    arguments.extend(["--published", "published/out.tar", "--recipe", "build.yaml"]);
+    arguments.extend(["--format", "json"]);
+    let json = world.run(arguments).expect(1).json();
+    let artifact = &json["artifacts"][0];
+    assert_eq!(artifact["verdict"], "differs", "{json:#}");
+    assert_eq!(
+        artifact["findings"][0]["finding"], "not-in-source",
+        "{json:#}"
+    );
+    assert_eq!(artifact["findings"][0]["members"][0], "evil.sh");
+    assert_eq!(json["attempts"][0]["way"], "as configured");
+    assert_ne!(json["attempts"][0]["why"], "");
+}

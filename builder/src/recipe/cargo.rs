@@ -11,7 +11,8 @@ use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Recipe, Situation};
+use super::{Evidence, Next, Proposal, Recipe, Situation};
+use crate::archive::escape;
 use crate::environment::FoundTool;
 use crate::mirror;
 use crate::plan::{
@@ -60,6 +61,41 @@ pub struct CargoEvidence {
     pub dependencies: bool,
     /// What the published crate says of itself.
     pub published: PublishedCrate,
+}
+
+impl CargoEvidence {
+    /// What was read, a line each, escaped.
+    pub(super) fn said(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "the package is in {:?} of the tree, which has {} lock file",
+            self.member,
+            if self.tree_lock { "a" } else { "no" }
+        )];
+        match &self.published {
+            PublishedCrate::NotGiven => lines.push("no crate to look into".to_owned()),
+            PublishedCrate::Unreadable { detail } => lines.push(format!("the crate: {detail}")),
+            PublishedCrate::Found(facts) => {
+                let lock = if facts.lock.is_some() {
+                    "with"
+                } else {
+                    "without"
+                };
+                lines.push(format!(
+                    "packed by cargo {}, {lock} a lock file",
+                    facts.cargo
+                ));
+                lines.push(match &facts.vcs {
+                    None => "packed outside git".to_owned(),
+                    Some(vcs) => format!(
+                        "packed from commit {}{}",
+                        vcs.commit.as_deref().unwrap_or("that it does not name"),
+                        if vcs.dirty { ", with changes" } else { "" }
+                    ),
+                });
+            }
+        }
+        lines.iter().map(|line| escape(line.as_bytes())).collect()
+    }
 }
 
 /// What was found in a published crate.
@@ -148,13 +184,46 @@ fn next(situation: &Situation<'_>) -> Next {
             ladder.push((set, Lock::Published(lock)));
         }
     }
-    let Some((set, lock)) = ladder.get(situation.attempts.len()) else {
+    situation.order(&mut ladder, |(set, lock)| way(set, *lock));
+    // what cargo copies is the same by whatever cargo
+    let copies_differ = situation.attempts.iter().any(|a| a.copies_differ);
+    let rung = ladder.get(situation.attempts.len());
+    let Some((set, lock)) = rung.filter(|_| !copies_differ) else {
         return Next::Enough;
     };
+    let why = why(evidence, *lock, missing.as_deref());
     let candidate = candidate(situation, evidence, set, *lock, missing);
     match candidate.check() {
-        Ok(()) => Next::Try(Box::new(candidate)),
+        Ok(()) => Next::Try(Proposal::new(candidate, way(set, *lock), why)),
         Err(error) => no_recipe(format!("the package makes {error}")),
+    }
+}
+
+fn way(set: &[&FoundTool], lock: Lock<'_>) -> String {
+    let version = set.first().map_or("", |tool| tool.version.as_str());
+    let lock = match lock {
+        Lock::Ours => "its own lock file",
+        Lock::Published(_) => "the published lock file",
+    };
+    format!("cargo {version}, {lock}")
+}
+
+fn why(evidence: &CargoEvidence, lock: Lock<'_>, missing: Option<&str>) -> String {
+    let cargo = match (&evidence.published, missing) {
+        (_, Some(missing)) => missing.to_owned(),
+        (PublishedCrate::Found(facts), None) => {
+            format!("the crate was packed by cargo {}", facts.cargo)
+        }
+        (PublishedCrate::NotGiven | PublishedCrate::Unreadable { .. }, None) => {
+            "the crate does not show which cargo packed it: the newest first".to_owned()
+        }
+    };
+    match lock {
+        Lock::Ours => cargo,
+        Lock::Published(_) => format!(
+            "{cargo}; the lock file that cargo makes as of publication did not give the bytes, and the \
+             published one decides nothing that is compiled"
+        ),
     }
 }
 

@@ -14,7 +14,7 @@ use countersign_attest::purl::Purl;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Recipe, Situation};
+use super::{Evidence, Next, Proposal, Recipe, Situation};
 use crate::plan::{Valued, is_dependency};
 
 mod binary_only;
@@ -116,6 +116,30 @@ struct Attempted<'a> {
     clock: Option<&'a str>,
 }
 
+impl Attempted<'_> {
+    /// Its way, and why it is tried.
+    const fn words(&self) -> (&'static str, &'static str) {
+        match (self.clock, self.times) {
+            (None, []) => (
+                "dpkg-buildpackage",
+                "the distribution's own way, in a root of its release",
+            ),
+            (Some(_), []) => (
+                "dpkg-buildpackage, on the changelog's day",
+                "the content differed, and some builds write down the day",
+            ),
+            (None, _) => (
+                "dpkg-buildpackage, with file times",
+                "with times of files that only the published package has",
+            ),
+            (Some(_), _) => (
+                "dpkg-buildpackage, on the changelog's day, with file times",
+                "that day gave the content; with times of files that only the published package has",
+            ),
+        }
+    }
+}
+
 fn next(situation: &Situation<'_>) -> Next {
     let Evidence::Deb(evidence) = situation.evidence else {
         return cannot(
@@ -152,7 +176,10 @@ fn next(situation: &Situation<'_>) -> Next {
     let told = own_times(situation, evidence, &source_times);
     match rung(situation, first, date, &told) {
         Some(attempted) => match candidate::candidate(situation, evidence, &attempted) {
-            Ok(candidate) => Next::Try(Box::new(candidate)),
+            Ok(candidate) => {
+                let (way, why) = attempted.words();
+                Next::Try(Proposal::new(candidate, way, why))
+            }
             Err(cannot) => cannot,
         },
         None => Next::Enough,

@@ -8,7 +8,7 @@
 
 use countersign_attest::verdict::Verdict;
 
-use super::{Attempt, Next, Situation};
+use super::{Attempt, Next, Proposal, Situation};
 use crate::compare::encoding::Encoding;
 use crate::environment::Capabilities;
 use crate::plan::{
@@ -47,17 +47,24 @@ const NODE: &str = include_str!("encoding/encode.js");
 
 /// What to try after the recipe's own candidates.
 pub(super) fn next(situation: &Situation<'_>) -> Next {
-    plan_one(situation).map_or(Next::Enough, |candidate| Next::Try(Box::new(candidate)))
+    plan_one(situation).map_or(Next::Enough, Next::Try)
 }
 
-fn plan_one(situation: &Situation<'_>) -> Option<Candidate> {
+fn plan_one(situation: &Situation<'_>) -> Option<Box<Proposal>> {
     let base = base(situation.attempts)?;
     let tried: Vec<&Attempt> = second_steps(situation.attempts).collect();
-    match tried.as_slice() {
-        [] => search(situation, base),
-        [search] => found(situation, base, search),
-        _ => None,
-    }
+    let (candidate, why) = match tried.as_slice() {
+        [] => (
+            search(situation, base)?,
+            "all but the compressed bytes is equal: every known encoder, side by side",
+        ),
+        [search] => (
+            found(situation, base, search)?,
+            "the encoder that gave the published bytes, in its place",
+        ),
+        _ => return None,
+    };
+    Some(Proposal::new(candidate, base.way.clone(), why))
 }
 
 /// The attempt that the second step goes on from: the first that lacks nothing but the encoding, where

@@ -11,7 +11,7 @@ use countersign_attest::purl::Purl;
 use countersign_attest::verdict::Reason;
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Recipe, Situation, pin_tools};
+use super::{Evidence, Next, Proposal, Recipe, Situation, pin_tools};
 use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
 
 mod manifest;
@@ -69,7 +69,10 @@ fn next(situation: &Situation<'_>) -> Next {
         return cannot(Reason::NoRecipe, &detail);
     }
     match candidate(situation, evidence, &name, &version) {
-        Ok(candidate) => Next::Try(Box::new(candidate)),
+        Ok(candidate) => {
+            let why = "the gem is packed by the rubygems of this machine";
+            Next::Try(Proposal::new(candidate, "gem build", why))
+        }
         Err(cannot) => cannot,
     }
 }

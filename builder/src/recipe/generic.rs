@@ -9,7 +9,9 @@ use std::os::fd::BorrowedFd;
 use countersign_attest::origin::Origin;
 use countersign_attest::verdict::Reason;
 
-use super::{AsOf, Evidence, InspectError, InspectRequest, Next, Recipe, Situation, pin_tools};
+use super::{
+    AsOf, Evidence, InspectError, InspectRequest, Next, Proposal, Recipe, Situation, pin_tools,
+};
 use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
 use crate::release::Release;
 
@@ -35,7 +37,11 @@ fn next(situation: &Situation<'_>) -> Next {
     if !situation.attempts.is_empty() {
         return Next::Enough;
     }
-    candidate(situation).map_or_else(|cannot| cannot, |candidate| Next::Try(Box::new(candidate)))
+    let why = "the configuration says how it is built";
+    candidate(situation).map_or_else(
+        |cannot| cannot,
+        |candidate| Next::Try(Proposal::new(candidate, "as configured", why)),
+    )
 }
 
 fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {

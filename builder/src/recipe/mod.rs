@@ -8,16 +8,13 @@ use std::os::fd::BorrowedFd;
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::ReadLimits;
-use crate::compare::encoding::Encoding;
+use crate::archive::{ReadLimits, escape};
 use crate::environment::Capabilities;
-use crate::outcome::{Misses, Outcome};
-use crate::plan::{Candidate, Limits, Network, SettingHints, ToolVersion};
-use crate::release::{Published, Release};
+use crate::plan::{Limits, Network, SettingHints, ToolVersion};
 use countersign_attest::digest::Sha256;
 use countersign_attest::origin::Origin;
 use countersign_attest::time::{ParseTimestampError, Timestamp};
-use countersign_attest::verdict::{Reason, Verdict};
+use countersign_attest::verdict::Reason;
 
 pub mod cargo;
 pub mod deb;
@@ -27,8 +24,11 @@ pub mod generic;
 pub mod npm;
 mod own_release;
 pub mod pypi;
-pub mod source_files;
+mod situation;
+mod source_files;
 mod tree_file;
+
+pub use situation::{Attempt, Next, Proposal, Situation};
 
 /// A recipe: its name and its two functions.
 #[derive(Debug)]
@@ -111,8 +111,8 @@ pub fn next(situation: &Situation<'_>, recipe: &str) -> Next {
 
 /// Asks a recipe, which sees only attempts of its own; once it has no more, the second step.
 fn ask(recipe: &Recipe, situation: &Situation<'_>) -> Next {
-    if let Some(candidate) = own_release::at_once(situation) {
-        return Next::Try(candidate);
+    if let Some(proposal) = own_release::at_once(situation) {
+        return Next::Try(proposal);
     }
     let attempts = situation.attempts.iter();
     let own = own_release::seen(attempts.filter(|attempt| attempt.candidate.encoding.is_none()));
@@ -230,15 +230,16 @@ impl Evidence {
         }
     }
 
-    /// Files of an artifact that the tree has not, or has otherwise, where a recipe looks for that.
+    /// What was read, a line each, escaped: for people who ask why something was tried.
     #[must_use]
-    pub fn unlike(&self) -> Option<&source_files::Unlike> {
-        let Self::Npm(npm) = self else {
-            return None;
-        };
-        match &npm.published {
-            npm::PublishedManifest::Found { unlike, .. } => Some(unlike),
-            npm::PublishedManifest::NotGiven | npm::PublishedManifest::Unreadable { .. } => None,
+    pub fn said(&self) -> Vec<String> {
+        match self {
+            Self::Cargo(cargo) => cargo.said(),
+            Self::Npm(npm) => npm.said(),
+            Self::Pypi(pypi) => pypi.said(),
+            Self::Unusable { detail } => vec![escape(detail.as_bytes())],
+            // what these go by is in their candidates
+            Self::Deb(_) | Self::Gem(_) | Self::Generic => Vec::new(),
         }
     }
 }
@@ -307,68 +308,6 @@ impl From<AsOf> for String {
             AsOf::At(moment) => moment.to_string(),
         }
     }
-}
-
-/// A candidate that was tried, recorded once: for the recipe to go on from, and for the store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// What was tried.
-    pub candidate: Candidate,
-    /// The plan that it became.
-    pub plan: Sha256,
-    /// The plan's replays, in order.
-    pub outcomes: Vec<Outcome>,
-    /// What it came to.
-    pub verdict: Verdict,
-    /// How the published file is encoded, where nothing but that differs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<Encoding>,
-}
-
-impl Attempt {
-    /// What any of its replays asked for and did not get.
-    #[must_use]
-    pub fn misses(&self) -> Misses {
-        Misses::of_all(self.outcomes.iter().map(|outcome| &outcome.misses))
-    }
-}
-
-/// All that `next` may look at.
-#[derive(Debug, Clone, Copy)]
-pub struct Situation<'a> {
-    /// The release.
-    pub release: &'a Release,
-    /// The published artifact.
-    pub published: &'a Published,
-    /// What inspection found.
-    pub evidence: &'a Evidence,
-    /// What inspection found in what the registry has beside the release's artifacts, and in other
-    /// artifacts of the release, those before this one.
-    pub siblings: &'a [Evidence],
-    /// Whether the tree lacks something: a submodule or a large-file object.
-    pub source_incomplete: bool,
-    /// What this machine has.
-    pub capabilities: &'a Capabilities,
-    /// What the operator says.
-    pub hints: &'a Hints,
-    /// What was tried, in order.
-    pub attempts: &'a [Attempt],
-}
-
-/// What to do next.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Next {
-    /// Try this.
-    Try(Box<Candidate>),
-    /// Nothing more to try; the attempts made so far stand.
-    Enough,
-    /// Nothing can be tried at all, and why. `detail` is for people.
-    Cannot {
-        /// Why.
-        reason: Reason,
-        /// The particulars, for people.
-        detail: String,
-    },
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Recipe, Situation};
+use super::{Evidence, Next, Proposal, Recipe, Situation};
 use crate::outcome::Ended;
 use candidate::{Build, Way};
 use tools::Toolchain;
@@ -19,6 +19,7 @@ mod identity;
 mod lock;
 mod manifest;
 mod published;
+mod said;
 mod tools;
 
 pub use lock::{Lock, Manager};
@@ -73,6 +74,11 @@ pub struct Declared {
 }
 
 impl NpmEvidence {
+    /// What was read, a line each, escaped.
+    pub(super) fn said(&self) -> Vec<String> {
+        said::said(self)
+    }
+
     /// Whether packing the tree as it is may leave something out.
     fn needs_more(&self) -> bool {
         !self.scripts.is_empty() || self.builds_at_root || self.bundles_dependencies
@@ -118,7 +124,13 @@ fn next(situation: &Situation<'_>) -> Next {
     if names_itself && refused_at(situation).is_some() {
         return Next::Enough;
     }
+    // a build was run, and what differs are files of the tree that it left alone
+    let is_built = |way: &Way| way.build != Build::Nothing || !evidence.needs_more();
     let ways = ways(situation, evidence);
+    let mut tried = ways.iter().zip(situation.attempts);
+    if tried.any(|(way, attempt)| attempt.copies_differ && is_built(way)) {
+        return Next::Enough;
+    }
     let Some(way) = ways.get(situation.attempts.len()) else {
         return Next::Enough;
     };
@@ -131,7 +143,11 @@ fn next(situation: &Situation<'_>) -> Next {
         };
     }
     match candidate::make(situation, evidence, *way) {
-        Ok(candidate) => Next::Try(Box::new(candidate)),
+        Ok(candidate) => Next::Try(Proposal::new(
+            candidate,
+            said::way(*way),
+            said::why(situation, evidence, *way),
+        )),
         Err(cannot) => cannot,
     }
 }
@@ -236,6 +252,8 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
     } else {
         ways.push(plain);
     }
+    once(&mut ways);
+    situation.order(&mut ways, |way| said::way(*way));
     // a lock file that its own manager refuses was not the one that the publisher installed from
     if let Some(refused) = refused_at(situation) {
         let unfrozen = ways.iter().filter(|way| way.build != Build::Nothing);
@@ -248,14 +266,19 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
         ways.truncate(refused + 1);
         ways.extend(unfrozen);
     }
-    let mut once: Vec<Way> = Vec::new();
-    for way in ways {
-        if !once.contains(&way) {
-            once.push(way);
-        }
-    }
-    once.truncate(MAX_WAYS);
-    once
+    once(&mut ways);
+    ways.truncate(MAX_WAYS);
+    ways
+}
+
+/// Leaves each way in its first place only.
+fn once(ways: &mut Vec<Way>) {
+    let mut seen: Vec<Way> = Vec::new();
+    ways.retain(|way| {
+        let first = !seen.contains(way);
+        seen.push(*way);
+        first
+    });
 }
 
 /// The first attempt that ended when it installed by the lock file.

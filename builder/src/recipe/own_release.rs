@@ -7,7 +7,7 @@
 use countersign_attest::purl::Purl;
 use countersign_attest::verdict::Verdict;
 
-use super::{Attempt, Situation};
+use super::{Attempt, Proposal, Situation};
 use crate::plan::Candidate;
 
 /// What a recipe sees: in the place of a build that failed for want of its own package, what came of it
@@ -25,16 +25,16 @@ pub(super) fn seen<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Vec<Attem
 }
 
 /// A build that failed, with what it asked for.
-pub(super) fn at_once(situation: &Situation<'_>) -> Option<Box<Candidate>> {
+pub(super) fn at_once(situation: &Situation<'_>) -> Option<Box<Proposal>> {
     next(situation, |attempt| attempt.verdict == Verdict::BuildFailed)
 }
 
 /// Any build, with what it asked for.
-pub(super) fn at_last(situation: &Situation<'_>) -> Option<Box<Candidate>> {
+pub(super) fn at_last(situation: &Situation<'_>) -> Option<Box<Proposal>> {
     next(situation, |_| true)
 }
 
-fn next(situation: &Situation<'_>, which: fn(&Attempt) -> bool) -> Option<Box<Candidate>> {
+fn next(situation: &Situation<'_>, which: fn(&Attempt) -> bool) -> Option<Box<Proposal>> {
     let attempts = situation.attempts;
     let same = |verdict: Verdict| matches!(verdict, Verdict::Reproduced | Verdict::Assisted);
     if attempts.iter().any(|attempt| same(attempt.verdict)) {
@@ -48,10 +48,11 @@ fn next(situation: &Situation<'_>, which: fn(&Attempt) -> bool) -> Option<Box<Ca
     let needy = attempts
         .iter()
         .filter(|attempt| !attempt.candidate.own_releases && which(attempt) && asked(attempt));
-    let mut again = needy.map(with);
-    again
-        .find(|candidate| attempts.iter().all(|a| a.candidate != *candidate))
-        .map(Box::new)
+    let mut again = needy.map(|attempt| (attempt, with(attempt)));
+    let (attempt, candidate) =
+        again.find(|(_, candidate)| attempts.iter().all(|a| a.candidate != *candidate))?;
+    let why = "the build asked for another release of its own package and had to do without";
+    Some(Proposal::new(candidate, attempt.way.clone(), why))
 }
 
 fn with(attempt: &Attempt) -> Candidate {

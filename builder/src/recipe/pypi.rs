@@ -10,7 +10,7 @@ use countersign_attest::origin::Origin;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, Evidence, InspectError, InspectRequest, Next, Recipe, Situation};
+use super::{Attempt, Evidence, InspectError, InspectRequest, Next, Proposal, Recipe, Situation};
 use crate::plan::Valued;
 
 mod artifact;
@@ -21,6 +21,7 @@ mod manifest;
 mod moment;
 mod recorded;
 mod requirement;
+mod said;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -45,6 +46,13 @@ pub struct PypiEvidence {
     pub project: Project,
     /// What the published file says.
     pub published: PublishedFile,
+}
+
+impl PypiEvidence {
+    /// What was read, a line each, escaped.
+    pub(super) fn said(&self) -> Vec<String> {
+        said::said(self)
+    }
 }
 
 /// What a source tree says of itself.
@@ -155,7 +163,10 @@ fn next(situation: &Situation<'_>) -> Next {
         return Next::Enough;
     };
     match candidate::make(situation, evidence, kind, way, recorded) {
-        Ok(candidate) => Next::Try(Box::new(candidate)),
+        Ok(candidate) => {
+            let why = said::why(situation, way, recorded.is_some());
+            Next::Try(Proposal::new(candidate, said::way(way), why))
+        }
         Err(cannot) => cannot,
     }
 }
@@ -178,8 +189,12 @@ fn way<'a>(
     evidence: &'a PypiEvidence,
     kind: candidate::Kind,
 ) -> Option<(candidate::Way, Option<&'a Recorded>)> {
-    let (ways, attempts) = (ways(situation, kind), situation.attempts);
-    if attempts.iter().any(|a| a.verdict == Verdict::Reproduced) {
+    let attempts = situation.attempts;
+    let mut ways = ways(situation, kind).to_vec();
+    situation.order(&mut ways, |way| said::way(*way));
+    // every backend copies the tree's own files as they are
+    let is_done = |a: &Attempt| a.verdict == Verdict::Reproduced || a.copies_differ;
+    if attempts.iter().any(is_done) {
         return None;
     }
     if let Some(way) = ways.get(attempts.len()) {

@@ -8,15 +8,16 @@ use std::path::Path;
 
 use countersign_attest::digest::{GitOid, Sha256};
 use countersign_attest::time::Timestamp;
+use countersign_attest::verdict::Verdict;
 use countersign_fixtures::archives::{TarEntry, gzip, tar};
 
 use super::npm::{Declared, NpmEvidence, Packer, PublishedManifest};
 use super::source_files::Unlike;
 use super::*;
 use crate::environment::FoundTool;
-use crate::outcome::{Ended, Misses};
-use crate::plan::{Plan, PlanSource, SCHEMA};
-use crate::release::{Claims, Stage};
+use crate::outcome::{Ended, Misses, Outcome};
+use crate::plan::{Candidate, Plan, PlanSource, SCHEMA};
+use crate::release::{Claims, Published, Release, Stage};
 
 /// All that `next` looks at, owned, so that a row can change one of it.
 #[derive(Clone)]
@@ -28,6 +29,7 @@ pub(super) struct Facts {
     pub(super) capabilities: Capabilities,
     pub(super) hints: Hints,
     pub(super) attempts: Vec<Attempt>,
+    pub(super) worked_before: Vec<String>,
 }
 
 impl Facts {
@@ -45,15 +47,21 @@ impl Facts {
             capabilities: &self.capabilities,
             hints: &self.hints,
             attempts: &self.attempts,
+            worked_before: &self.worked_before,
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn proposal(&self, recipe: &str) -> Proposal {
+        match self.next(recipe) {
+            Next::Try(proposal) => *proposal,
+            other => panic!("expected a candidate: {other:?}"),
         }
     }
 
     #[track_caller]
     pub(super) fn candidate(&self, recipe: &str) -> Candidate {
-        match self.next(recipe) {
-            Next::Try(candidate) => *candidate,
-            other => panic!("expected a candidate: {other:?}"),
-        }
+        self.proposal(recipe).candidate
     }
 
     #[track_caller]
@@ -68,6 +76,11 @@ impl Facts {
             other => panic!("expected {expect}: {other:?}"),
         }
     }
+}
+
+/// An attempt that came to a verdict, and nothing more.
+pub(super) fn attempt(proposal: Proposal, verdict: Verdict) -> Attempt {
+    Attempt::new(proposal, Sha256::of(b"plan"), verdict)
 }
 
 fn facts(evidence: Evidence) -> Facts {
@@ -114,6 +127,7 @@ fn facts(evidence: Evidence) -> Facts {
         },
         hints: Hints::default(),
         attempts: Vec::new(),
+        worked_before: Vec::new(),
     }
 }
 
@@ -214,14 +228,8 @@ fn a_recipe_is_picked_by_commands_then_by_package_url() {
 #[test]
 fn one_candidate_each_and_then_enough() {
     for (mut facts, recipe) in [(npm(|_| {}), "npm"), (generic(|_| {}), "generic")] {
-        let candidate = facts.candidate(recipe);
-        facts.attempts.push(Attempt {
-            candidate,
-            plan: Sha256::of(b"plan"),
-            outcomes: Vec::new(),
-            verdict: Verdict::Differs,
-            encoding: None,
-        });
+        let proposal = facts.proposal(recipe);
+        facts.attempts.push(attempt(proposal, Verdict::Differs));
         assert_eq!(facts.next(recipe), Next::Enough);
     }
 }
@@ -231,14 +239,11 @@ fn another_release_of_the_package_itself_is_a_last_resort() {
     let attempt = |candidate: Candidate, misses: &[&str], verdict| {
         let requests: Vec<String> = misses.iter().map(|&miss| miss.to_owned()).collect();
         Attempt {
-            candidate,
-            plan: Sha256::of(b"plan"),
             outcomes: vec![Outcome {
                 misses: Misses::of(&requests),
                 ..crate::judge::tests::outcome(Ended::Exited { step: 0, code: 1 })
             }],
-            verdict,
-            encoding: None,
+            ..attempt(*Proposal::new(candidate, "", ""), verdict)
         }
     };
     let own = ["npm:index/@a/b", "npm:index/other"];

@@ -9,7 +9,8 @@ use countersign_attest::digest::{Digests, Sha256};
 use countersign_attest::origin::AssistKind;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
-use countersign_builder::compare::{Compared, Comparison, Tree, causes};
+use countersign_builder::compare::causes::{self, Cause};
+use countersign_builder::compare::{Compared, Comparison, Tree};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
@@ -143,7 +144,7 @@ pub(super) struct Tried {
     pub(super) judgement: Judgement,
     pub(super) rebuilt: Vec<RebuiltFile>,
     pub(super) comparison: Option<Comparison>,
-    pub(super) causes: Vec<String>,
+    pub(super) causes: Vec<Cause>,
     pub(super) differences: Option<Tree>,
     pub(super) outcomes: Vec<Outcome>,
 }
@@ -191,8 +192,7 @@ pub(super) async fn judge_replays(
         judgement,
         rebuilt,
         causes: comparison.as_ref().map_or_else(Vec::new, |comparison| {
-            let list = causes::causes(comparison, &resolved.digest.files);
-            list.iter().map(ToString::to_string).collect()
+            causes::causes(comparison, &resolved.digest.files)
         }),
         comparison,
         differences,

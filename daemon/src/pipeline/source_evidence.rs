@@ -5,9 +5,7 @@ use std::fmt;
 
 use countersign_attest::escape::printable;
 use countersign_attest::statement::SignatureState;
-use countersign_builder::compare::{Comparison, DifferenceKind};
 use countersign_builder::recipe::Evidence;
-use countersign_builder::recipe::source_files::Unlike;
 use serde::{Deserialize, Serialize};
 
 use super::values::Resolved;
@@ -96,11 +94,11 @@ pub(crate) fn findings(
     signature: &Checked,
     published: &Published,
     evidence: &Evidence,
-    comparison: Option<&Comparison>,
+    not_in_source: &[String],
 ) -> Vec<Finding> {
     let mut all = Vec::new();
-    if let (Some(unlike), Some(comparison)) = (evidence.unlike(), comparison) {
-        all.extend(not_in_source(unlike, comparison));
+    if let Some((members, unlisted)) = listed(not_in_source.iter().cloned()) {
+        all.push(Finding::NotInSource { members, unlisted });
     }
     let (commit, dirty) = evidence.says_of_source();
     let commit = commit.map(str::to_owned);
@@ -129,23 +127,6 @@ pub(crate) fn findings(
     all
 }
 
-/// Files that the tree has not and that our build did not make either.
-fn not_in_source(unlike: &Unlike, comparison: &Comparison) -> Option<Finding> {
-    let Comparison::Different { members, .. } = comparison else {
-        return None;
-    };
-    let only_theirs = |name: &str| {
-        members.iter().any(|member| {
-            // names in the archive have one folder more
-            let inside = member.name.split_once('/').map(|(_, inside)| inside);
-            member.what == DifferenceKind::OnlyPublished && inside == Some(name)
-        })
-    };
-    let names = unlike.absent.iter().filter(|name| only_theirs(name));
-    let (members, unlisted) = listed(names.cloned())?;
-    Some(Finding::NotInSource { members, unlisted })
-}
-
 /// The first names and the number of the others; `None` where there is none.
 fn listed(names: impl Iterator<Item = String>) -> Option<(Vec<String>, u64)> {
     let mut names: Vec<String> = names.collect();
@@ -156,41 +137,7 @@ fn listed(names: impl Iterator<Item = String>) -> Option<(Vec<String>, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use countersign_builder::compare::MemberDifference;
-
     use super::*;
-
-    #[test]
-    fn what_no_build_made_and_no_source_has_is_named() {
-        let unlike = Unlike {
-            absent: vec!["evil.node".into(), "dist/made.js".into()],
-            changed: vec!["README.md".into()],
-            unlisted: 0,
-        };
-        let member = |name: &str, what| MemberDifference {
-            name: format!("package/{name}"),
-            what,
-            published: None,
-            rebuilt: None,
-        };
-        let comparison = Comparison::Different {
-            members: vec![
-                member("README.md", DifferenceKind::Content),
-                member("dist/made.js", DifferenceKind::Content),
-                member("evil.node", DifferenceKind::OnlyPublished),
-                member("in-tree.js", DifferenceKind::OnlyPublished),
-            ],
-            unlisted: 0,
-        };
-        let found = not_in_source(&unlike, &comparison).unwrap();
-        let text = "in the archive, not in git and not made by our build: evil.node";
-        assert_eq!(found.to_string(), text);
-        let nothing = Comparison::Different {
-            members: vec![member("README.md", DifferenceKind::Content)],
-            unlisted: 0,
-        };
-        assert_eq!(not_in_source(&unlike, &nothing), None);
-    }
 
     #[test]
     fn long_lists_are_counted() {

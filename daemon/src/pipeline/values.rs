@@ -45,6 +45,8 @@ pub(crate) struct Task {
     pub hints: Hints,
     /// A plan to replay instead of asking a recipe.
     pub plan: Option<Plan>,
+    /// The ways in which earlier releases of the repository came out well, the newest first.
+    pub worked_before: Vec<String>,
     /// The object that the tag named before, where nobody has acknowledged the change.
     pub moved_from: Option<GitOid>,
     /// Whose signatures of the tag count.
@@ -108,7 +110,13 @@ pub(crate) struct ArtifactResult {
     /// Why the two differ, the heaviest cause first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
-    /// The same as a tree of members, for people: it decides nothing and is not signed.
+    /// Members that neither the source nor our build has: what runs first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_in_source: Vec<String>,
+    /// What the recipe read off tree and file, a line each, escaped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What differs as a tree of members, for people: it decides nothing and is not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differences: Option<Tree>,
     /// Everything that was tried, in order.

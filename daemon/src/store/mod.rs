@@ -17,6 +17,7 @@ pub(crate) mod queue;
 pub(crate) mod releases;
 pub(crate) mod statements;
 pub(crate) mod views;
+mod ways;
 
 /// A transaction that holds the write lock.
 type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;

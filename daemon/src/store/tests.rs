@@ -8,6 +8,7 @@ use countersign_attest::statement::{Facts, Kind};
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::judge;
+use countersign_builder::recipe::{Attempt, Proposal};
 use countersign_builder::release::{Claims, Published, Release, Stage};
 use tempfile::TempDir;
 
@@ -174,6 +175,8 @@ fn judged(about: StoredRelease, verdict: Verdict, kinds: &[Kind]) -> Judged {
         rebuilt: Vec::new(),
         comparison: None,
         causes: Vec::new(),
+        not_in_source: Vec::new(),
+        evidence: Vec::new(),
         differences: None,
         attempts: Vec::new(),
         encoders: Vec::new(),
@@ -986,4 +989,37 @@ async fn releases_are_found_by_pieces_of_names_and_by_digest() {
     assert_eq!(ids(&format!("sha512:{sha512}")).await, [1]);
     let after = bench.store.releases(Find::parse("v").unwrap(), Some(2), 10);
     assert_eq!(after.await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_gave_the_bytes_of_other_releases_is_remembered_by_its_way() {
+    const CANDIDATE: &str = include_str!("../../../builder/golden/candidate-cargo.json");
+    let bench = Bench::with(&["v1", "v2", "v3"]).await;
+    let mut last = 0;
+    for (verdict, way) in [
+        (Verdict::Reproduced, "one"),
+        (Verdict::BuildFailed, "two"),
+        (Verdict::Assisted, "three"),
+    ] {
+        let lease = bench.lease(100).await.unwrap();
+        last = lease.release_id;
+        let about = bench.store.release(last).await.unwrap().unwrap();
+        let mut judged = judged(about, verdict, &[Kind::Verdict]);
+        let proposal = Proposal::new(serde_json::from_str(CANDIDATE).unwrap(), way, "");
+        let plan = Sha256::of(b"plan");
+        let (result, _) = &mut judged.artifacts[0];
+        result.plan = Some(plan);
+        result.attempts = vec![Attempt::new(*proposal, plan, verdict)];
+        let recorded = bench.store.judged(lease.rebuild_id, &judged, on(100)).await;
+        assert_eq!(recorded.unwrap(), Recorded::Kept);
+    }
+    let ways = |source, but| bench.store.ways_that_worked(source, but);
+    assert_eq!(ways(SOURCE, 0).await.unwrap(), ["three", "one"]);
+    assert_eq!(ways(SOURCE, last).await.unwrap(), ["one"]);
+    assert!(
+        ways("git+https://forge.example/b", 0)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }

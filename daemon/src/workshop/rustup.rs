@@ -1,4 +1,5 @@
-//! Rust toolchains that rustup has installed, found by looking and without running anything.
+//! Rust toolchains to choose from: those that rustup has installed and those that the operator lists,
+//! found by looking and without running anything.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,8 +11,17 @@ pub(super) const TOOLS: [&str; 2] = ["cargo", "rustc"];
 /// Most toolchains that are looked at: each costs a start of a sandbox.
 const MOST: usize = 16;
 
-/// The folders of the user's toolchains, each once, by name.
-pub(super) fn toolchains() -> Vec<String> {
+/// The folders of the user's toolchains, each once, by name, after those of `listed` that are one.
+pub(super) fn toolchains(listed: &[String]) -> Vec<String> {
+    let listed = listed
+        .iter()
+        .filter(|folder| is_complete(Path::new(folder)));
+    let mut all: Vec<String> = listed.cloned().collect();
+    all.extend(installed());
+    all
+}
+
+fn installed() -> Vec<String> {
     let home = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".rustup")));
     home.map_or_else(Vec::new, |home| toolchains_in(&home.join("toolchains")))
@@ -27,14 +37,16 @@ fn toolchains_in(folder: &Path) -> Vec<String> {
         let Ok(real) = fs::canonicalize(entry.path()) else {
             continue;
         };
-        if TOOLS
-            .iter()
-            .all(|tool| real.join("bin").join(tool).is_file())
-        {
+        if is_complete(&real) {
             found.extend(real.to_str().map(str::to_owned));
         }
     }
     found.into_iter().take(MOST).collect()
+}
+
+fn is_complete(folder: &Path) -> bool {
+    let bin = folder.join("bin");
+    TOOLS.iter().all(|tool| bin.join(tool).is_file())
 }
 
 #[cfg(test)]
@@ -59,5 +71,11 @@ mod tests {
         let names: Vec<_> = found.iter().filter_map(|f| f.rsplit('/').next()).collect();
         assert_eq!(names, ["a", "c"]);
         assert!(toolchains_in(&home.path().join("nowhere")).is_empty());
+        let listed = ["a", "b"].map(|name| home.path().join(name).display().to_string());
+        let all = toolchains(&listed);
+        assert_eq!(
+            (all.first(), all.contains(&listed[1])),
+            (Some(&listed[0]), false)
+        );
     }
 }

@@ -299,17 +299,15 @@ impl Case {
                     capabilities: &capabilities,
                     hints: &Hints::default(),
                     attempts: &attempts,
+                    worked_before: &[],
                 },
                 "cargo",
             );
             match (next, self.verdicts.get(attempts.len())) {
-                (Next::Try(candidate), Some(verdict)) => attempts.push(Attempt {
-                    candidate: *candidate,
-                    plan: Sha256::of(b"plan"),
-                    outcomes: Vec::new(),
-                    verdict: *verdict,
-                    encoding: None,
-                }),
+                (Next::Try(proposal), Some(verdict)) => {
+                    let plan = Sha256::of(b"plan");
+                    attempts.push(Attempt::new(*proposal, plan, *verdict));
+                }
                 (next, _) => return next,
             }
         }
@@ -318,7 +316,7 @@ impl Case {
     #[track_caller]
     fn candidate(&self) -> Candidate {
         match self.next() {
-            Next::Try(candidate) => *candidate,
+            Next::Try(proposal) => proposal.candidate,
             other => panic!("{other:?}"),
         }
     }

@@ -199,13 +199,8 @@ fn times_of_the_source_package_are_set_at_once_and_taint_nothing() {
 }
 
 fn attempt(candidate: &Candidate, verdict: Verdict) -> Attempt {
-    Attempt {
-        candidate: candidate.clone(),
-        plan: Sha256::of(b"plan"),
-        outcomes: Vec::new(),
-        verdict,
-        encoding: None,
-    }
+    let proposal = Proposal::new(candidate.clone(), "", "");
+    Attempt::new(*proposal, Sha256::of(b"plan"), verdict)
 }
 
 #[test]
@@ -402,13 +397,14 @@ impl Ask<'_> {
             capabilities: &capabilities,
             hints: self.hints,
             attempts: self.attempts,
+            worked_before: &[],
         })
     }
 }
 
 fn tried(next: Next) -> Candidate {
     match next {
-        Next::Try(candidate) => *candidate,
+        Next::Try(proposal) => proposal.candidate,
         other => panic!("{other:?}"),
     }
 }

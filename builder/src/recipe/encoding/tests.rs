@@ -3,7 +3,7 @@
 use countersign_attest::digest::{Hasher, Sha256};
 use countersign_attest::time::Timestamp;
 
-use super::super::tests::{Facts, npm, plan};
+use super::super::tests::{Facts, attempt, npm, plan};
 use super::*;
 use crate::environment::FoundTool;
 use crate::outcome::{
@@ -83,13 +83,11 @@ fn tried(
     encoding: Option<Encoding>,
     outputs: &[(&str, &str)],
 ) {
-    let candidate = facts.candidate("npm");
+    let proposal = facts.proposal("npm");
     facts.attempts.push(Attempt {
-        candidate,
-        plan: Sha256::of(b"plan"),
         outcomes: vec![outcome(outputs)],
-        verdict,
         encoding,
+        ..attempt(proposal, verdict)
     });
 }
 

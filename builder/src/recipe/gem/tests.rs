@@ -70,6 +70,7 @@ fn ask(specifications: &[&str], published: Option<PublishedGem>, tools: &[&str])
             capabilities: &capabilities,
             hints: &Hints::default(),
             attempts: &[],
+            worked_before: &[],
         },
         "gem",
     )
@@ -79,7 +80,7 @@ const TOOLS: [&str; 3] = ["gem", "git", "ruby"];
 
 fn tried(next: Next) -> Candidate {
     match next {
-        Next::Try(candidate) => *candidate,
+        Next::Try(proposal) => proposal.candidate,
         other => panic!("{other:?}"),
     }
 }

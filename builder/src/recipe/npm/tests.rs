@@ -7,7 +7,9 @@ use countersign_attest::time::Timestamp;
 use countersign_fixtures::archives::{TarEntry, gzip, tar};
 
 use super::super::Attempt;
-use super::super::tests::{Facts, MANIFEST, inspect_npm, npm, npm_evidence, npm_published};
+use super::super::tests::{
+    Facts, MANIFEST, attempt, inspect_npm, npm, npm_evidence, npm_published,
+};
 use super::*;
 use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord, Misses, Outcome};
 use crate::plan::{Candidate, Limits, Network};
@@ -76,15 +78,11 @@ fn outcome(ended: Ended) -> Outcome {
 /// All that would be tried if nothing came to anything.
 fn ladder(mut facts: Facts) -> Vec<Vec<String>> {
     let mut all = Vec::new();
-    while let Next::Try(candidate) = facts.next("npm") {
-        all.push(commands(&candidate));
-        facts.attempts.push(Attempt {
-            candidate: *candidate,
-            plan: Sha256::of(b"plan"),
-            outcomes: Vec::new(),
-            verdict: Verdict::BuildFailed,
-            encoding: None,
-        });
+    while let Next::Try(proposal) = facts.next("npm") {
+        all.push(commands(&proposal.candidate));
+        facts
+            .attempts
+            .push(attempt(*proposal, Verdict::BuildFailed));
         assert!(all.len() < 10, "{all:?}");
     }
     all
@@ -226,13 +224,8 @@ fn what_came_out_is_enough() {
         (Verdict::Indeterminate, true),
     ] {
         let mut facts = built(|_| {});
-        facts.attempts.push(Attempt {
-            candidate: facts.candidate("npm"),
-            plan: Sha256::of(b"plan"),
-            outcomes: Vec::new(),
-            verdict,
-            encoding: None,
-        });
+        let proposal = facts.proposal("npm");
+        facts.attempts.push(attempt(proposal, verdict));
         assert_eq!(matches!(facts.next("npm"), Next::Try(_)), more, "{verdict}");
     }
 }
@@ -356,13 +349,10 @@ fn what_packed_a_tarball_is_read_off_its_headers() {
 #[test]
 fn a_lock_that_its_manager_refuses_is_not_obeyed_to_the_letter() {
     let mut facts = built(|e| e.declared.node = Some("20".into()));
-    let candidate = facts.candidate("npm");
+    let proposal = facts.proposal("npm");
     facts.attempts.push(Attempt {
-        candidate,
-        plan: Sha256::of(b"plan"),
         outcomes: vec![outcome(Ended::Exited { step: 0, code: 1 })],
-        verdict: Verdict::BuildFailed,
-        encoding: None,
+        ..attempt(proposal, Verdict::BuildFailed)
     });
     let steps = commands(&facts.candidate("npm"));
     assert_eq!(
@@ -417,4 +407,41 @@ fn yarn_is_told_only_what_its_version_knows() {
         let has = variables.contains_key("YARN_ENABLE_HARDENED_MODE");
         assert_eq!(has, knows, "{format}");
     }
+}
+
+#[test]
+fn what_worked_before_is_tried_first() {
+    let mut facts = built(|_| {});
+    let first = facts.proposal("npm");
+    facts
+        .attempts
+        .push(attempt(first.clone(), Verdict::Differs));
+    let second = facts.proposal("npm");
+    assert_ne!(first.way, second.way);
+    facts.attempts.clear();
+    facts.worked_before = vec!["a way of another recipe".into(), second.way.clone()];
+    assert_eq!(facts.proposal("npm").way, second.way);
+    // the other is still tried, once
+    facts.attempts.push(attempt(second, Verdict::Differs));
+    assert_eq!(facts.proposal("npm").way, first.way);
+}
+
+#[test]
+fn no_toolchain_changes_a_file_that_is_copied() {
+    let after = |copies_differ, built_first: bool| {
+        let mut facts = built(|_| {});
+        let mut proposal = facts.proposal("npm");
+        if !built_first {
+            facts.evidence = npm(|_| {}).evidence;
+            proposal = facts.proposal("npm");
+        }
+        facts.attempts.push(Attempt {
+            copies_differ,
+            ..attempt(proposal, Verdict::Differs)
+        });
+        facts.next("npm")
+    };
+    assert!(matches!(after(false, true), Next::Try(_)));
+    assert_eq!(after(true, true), Next::Enough);
+    assert_eq!(after(true, false), Next::Enough);
 }

@@ -112,6 +112,7 @@ impl Facts {
             capabilities: &self.capabilities,
             hints: &self.hints,
             attempts: &self.attempts,
+            worked_before: &[],
         };
         next(&situation, RECIPE.name)
     }
@@ -119,7 +120,7 @@ impl Facts {
     #[track_caller]
     fn candidate(&self) -> Candidate {
         match self.next() {
-            Next::Try(candidate) => *candidate,
+            Next::Try(proposal) => proposal.candidate,
             other => panic!("expected a candidate: {other:?}"),
         }
     }
@@ -134,13 +135,9 @@ impl Facts {
 
     fn tried(&mut self, verdict: Verdict) {
         let candidate = self.candidate();
-        self.attempts.push(Attempt {
-            candidate,
-            plan: Sha256::of(b"plan"),
-            outcomes: Vec::new(),
-            verdict,
-            encoding: None,
-        });
+        let proposal = Proposal::new(candidate, "", "");
+        let attempt = Attempt::new(*proposal, Sha256::of(b"plan"), verdict);
+        self.attempts.push(attempt);
     }
 }
 

@@ -192,6 +192,7 @@ pub(super) fn task(arguments: &RebuildArguments) -> Result<Task, Trouble> {
         recipe,
         hints,
         plan: arguments.plan.as_deref().map(load_plan).transpose()?,
+        worked_before: Vec::new(),
         moved_from: None,
         tag_keys: TagKeys {
             openpgp: arguments.openpgp_keys.clone(),

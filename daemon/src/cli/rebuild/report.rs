@@ -1,6 +1,6 @@
 //! What `rebuild` came to, as its JSON says it, and the files that it leaves. The JSON is a contract.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -56,6 +56,8 @@ pub(super) struct ReportArtifact {
     pub(super) normalizations: Vec<String>,
     pub(super) causes: Vec<String>,
     pub(super) findings: Vec<Finding>,
+    /// What the recipe read off tree and file.
+    pub(super) evidence: Vec<String>,
     pub(super) attestations: Vec<ReportAttestation>,
     #[serde(skip)]
     pub(super) yanked: bool,
@@ -71,6 +73,9 @@ pub(super) struct ReportAttestation {
 #[derive(Debug, Serialize)]
 pub(super) struct ReportAttempt {
     pub(super) candidate: Candidate,
+    pub(super) way: String,
+    pub(super) why: String,
+    pub(super) verdict: Verdict,
     pub(super) plan: String,
     pub(super) outcome: countersign_builder::outcome::Ended,
     #[serde(skip_serializing_if = "Misses::is_empty")]
@@ -193,6 +198,7 @@ fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> Re
         normalizations,
         causes,
         findings: result.findings.clone(),
+        evidence: result.evidence.clone(),
         yanked: result.published.yanked,
         attestations,
     }
@@ -203,22 +209,24 @@ fn artifact(result: &ArtifactResult, attestations: Vec<ReportAttestation>) -> Re
     reason = "milliseconds of a build are far below 2^52"
 )]
 fn attempts(findings: &Findings) -> Vec<ReportAttempt> {
-    let mut all: BTreeMap<Sha256, Vec<ReportAttempt>> = BTreeMap::new();
-    for attempt in findings
+    let all = findings
         .artifacts
         .iter()
-        .flat_map(|result| &result.attempts)
-    {
-        all.entry(attempt.plan).or_insert_with(|| {
-            let one = |outcome: &countersign_builder::outcome::Outcome| ReportAttempt {
-                candidate: attempt.candidate.clone(),
-                plan: format!("sha256:{}", attempt.plan),
-                outcome: outcome.ended.clone(),
-                misses: outcome.misses.clone(),
-                seconds: outcome.duration_ms as f64 / 1000.0,
-            };
-            attempt.outcomes.iter().map(one).collect()
-        });
-    }
-    all.into_values().flatten().collect()
+        .flat_map(|result| &result.attempts);
+    let mut seen = BTreeSet::new();
+    // artifacts share the builds of a plan
+    let each = all.filter(|attempt| seen.insert(attempt.plan));
+    let builds = each.flat_map(|attempt| {
+        attempt.outcomes.iter().map(|outcome| ReportAttempt {
+            candidate: attempt.candidate.clone(),
+            way: attempt.way.clone(),
+            why: attempt.why.clone(),
+            verdict: attempt.verdict,
+            plan: format!("sha256:{}", attempt.plan),
+            outcome: outcome.ended.clone(),
+            misses: outcome.misses.clone(),
+            seconds: outcome.duration_ms as f64 / 1000.0,
+        })
+    });
+    builds.collect()
 }

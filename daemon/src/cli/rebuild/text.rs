@@ -118,11 +118,21 @@ fn missed(text: &mut String, misses: &Misses) {
 /// What was tried, with each step as it was run.
 fn explain(text: &mut String, findings: &Findings) {
     for result in &findings.artifacts {
+        if !result.evidence.is_empty() {
+            let _ = writeln!(text, "\nread of {}", printable(&result.published.file_name));
+        }
+        for line in &result.evidence {
+            let _ = writeln!(text, "  {}", printable(line));
+        }
         for attempt in &result.attempts {
             let _ = writeln!(
                 text,
-                "\ntried recipe {} (plan sha256:{})",
-                attempt.candidate.recipe, attempt.plan
+                "\ntried recipe {}: {}\n  why: {}\n  came to {} (plan sha256:{})",
+                attempt.candidate.recipe,
+                printable(&attempt.way),
+                printable(&attempt.why),
+                attempt.verdict,
+                attempt.plan
             );
             for step in &attempt.candidate.steps {
                 let argv: Vec<String> = step.argv.iter().map(|a| printable(&a.value)).collect();
