@@ -10,10 +10,11 @@ use countersign_builder::compare::{Comparison, compare_walked, normalization, no
 use countersign_fixtures::archives::{
     ArEntry, Elf, TarEntry, ZipEntry, ar, gzip, sign_header, signed_zip, tar, zip,
 };
+use countersign_fixtures::signed::{MachO, Pe, Rpm, signed_data};
 
 /// All targets.
-pub(crate) const TARGETS: [&str; 9] = [
-    "gzip", "xz", "zstd", "bzip2", "tar", "zip", "ar", "elf", "compare",
+pub(crate) const TARGETS: [&str; 12] = [
+    "gzip", "xz", "zstd", "bzip2", "tar", "zip", "ar", "elf", "rpm", "pe", "macho", "compare",
 ];
 
 /// Small enough that a case takes no time, large enough for every kind of member.
@@ -24,6 +25,7 @@ const LIMITS: ReadLimits = ReadLimits {
     metadata_bytes: 1 << 18,
     depth: 5,
     dictionary_bytes: 1 << 20,
+    kept_bytes: 1 << 9,
     text_bytes: 1 << 12,
     listed: 10,
     nodes: 50,
@@ -47,6 +49,9 @@ pub(crate) fn run(target: &str, data: &[u8]) {
         "zip" => Format::Zip,
         "ar" => Format::Ar,
         "elf" => Format::Elf,
+        "rpm" => Format::Rpm,
+        "pe" => Format::Pe,
+        "macho" => Format::MachO,
         "compare" => return comparison(data),
         other => panic!("no target {other}"),
     };
@@ -181,6 +186,16 @@ pub(crate) fn corpus(target: &str) -> Vec<Vec<u8>> {
         ArEntry::file("control.tar.gz", &gzip(&plain)),
         ArEntry::file("data.tar", &tar(&[TarEntry::file("bin/x", &elf)])),
     ]);
+    let signature = signed_data(b"a key");
+    let rpm = [
+        Rpm::new(&[(1008, &[0; 20])]).bytes(),
+        Rpm::new(&[(268, &signature)]).bytes(),
+    ];
+    let pe = [Pe::new().bytes(), Pe::signed(&[&signature]).bytes()];
+    let macho = [
+        MachO::new().bytes(),
+        MachO::signed("org.example", &signature).bytes(),
+    ];
     match target {
         "gzip" => vec![
             gzip(b"text"),
@@ -194,6 +209,9 @@ pub(crate) fn corpus(target: &str) -> Vec<Vec<u8>> {
         "zip" => vec![signed_zip(&wheel, &[(0x7109_871a, b"x"), (1, b"y")]), wheel],
         "ar" => vec![deb],
         "elf" => vec![elf],
+        "rpm" => rpm.to_vec(),
+        "pe" => pe.to_vec(),
+        "macho" => macho.to_vec(),
         "compare" => {
             let mut later = entries;
             later.iter_mut().for_each(|entry| entry.mtime += 1);
@@ -202,6 +220,9 @@ pub(crate) fn corpus(target: &str) -> Vec<Vec<u8>> {
                 (&plain, &later),
                 (&wheel, &wheel),
                 (&deb, &deb),
+                (&rpm[0], &rpm[1]),
+                (&pe[0], &pe[1]),
+                (&macho[0], &macho[1]),
                 (&gzip(&plain), &gzip(&later)),
             ]
             .map(|(a, b)| {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use countersign_attest::digest::Sha256;
 
-use super::{ArchiveError, Detail, FindingKind, Format};
+use super::{ArchiveError, Detail, FindingKind, Format, Trace};
 
 /// A walked container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +44,8 @@ pub struct Content {
     pub size_bytes: u64,
     /// Their digest: of nothing at all, where there is none.
     pub sha256: Sha256,
-    /// Digests of their blocks under a key of the walk, to find where two contents part; empty for
-    /// what is no longer than one block, and for containers.
-    pub blocks: Vec<u64>,
+    /// What is remembered of them, to find where two contents part.
+    pub trace: Trace,
     /// What is inside.
     pub inner: Inner,
     /// The bytes themselves, where they were to be kept and were short enough.

@@ -105,6 +105,12 @@ fields! {
     ElfBuildId = "elf-build-id",
     /// Name and sum of the file with an ELF file's debugging symbols.
     ElfDebugLink = "elf-debug-link",
+    /// A signature in the signature header of an RPM package, or the room for one, by digest.
+    RpmSignature = "rpm-signature",
+    /// The certificate table of a PE file by digest, what says where it is, and the file's own sum.
+    PeSignature = "pe-signature",
+    /// The code signature of a Mach-O file by digest, and what the header says differently for it.
+    MachoSignature = "macho-signature",
     /// What stands after the last member: the length of the zeros, or a digest of other bytes.
     End = "end",
     /// The comment of a zip archive.

@@ -8,9 +8,10 @@ use super::compressed::{self, Codec};
 use super::inflate::Inflate;
 use super::limits::Budget;
 use super::source::Source;
-use super::walk::{BlockKey, Look, Walk};
+use super::walk::{Look, Walk};
 use super::{
-    ArchiveError, Container, Detail, Field, Format, Inner, Member, ReadLimits, Unread, Wanted,
+    ArchiveError, BlockKey, Container, Detail, Field, Format, Inner, Member, ReadLimits, Unread,
+    Wanted,
 };
 
 /// A gzip file, and the tar in it.

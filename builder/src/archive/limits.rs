@@ -22,6 +22,8 @@ pub struct ReadLimits {
     pub depth: u64,
     /// Largest dictionary or window of a compressed stream; the format may add a few megabytes.
     pub dictionary_bytes: u64,
+    /// Most bytes of contents that are kept, to find where two contents part without a second reading.
+    pub kept_bytes: u64,
     /// Longest text of a package about itself that is kept for a normalization.
     pub text_bytes: u64,
     /// Most differing members that are listed; the rest is counted.
@@ -39,6 +41,7 @@ impl Default for ReadLimits {
             metadata_bytes: 256 << 20,
             depth: 8,
             dictionary_bytes: 128 << 20,
+            kept_bytes: 8 << 20,
             text_bytes: 8 << 20,
             listed: 100,
             nodes: 1000,

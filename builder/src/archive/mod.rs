@@ -1,5 +1,5 @@
-//! Walkers of containers whose every byte may be hostile: gzip, xz, zstd, bzip2, tar, zip, ar and
-//! ELF, inside one another.
+//! Walkers of containers whose every byte may be hostile: gzip, xz, zstd, bzip2, tar, zip, ar and RPM,
+//! and of programs (ELF, PE, Mach-O), inside one another.
 //!
 //! A walker accounts for every byte of its container: as a member's name, type, mode or content, as
 //! a [`Detail`] with a name of its own, or in a [`Field::Remainder`] that takes all the rest. Nothing
@@ -16,12 +16,21 @@ mod error;
 mod field;
 pub mod gzip;
 mod inflate;
+mod intake;
 mod limits;
+mod macho;
+mod macho_commands;
+mod macho_signature;
+mod masked;
 mod odd;
+mod pe;
+mod rpm;
+mod signed_data;
 mod source;
 pub mod tar;
 mod tar_header;
 mod tar_pax;
+mod trace;
 pub mod unpacked;
 mod walk;
 mod wanted;
@@ -41,7 +50,8 @@ pub use error::{ArchiveError, escape, inside};
 pub use field::{Detail, Field};
 pub use limits::ReadLimits;
 pub use odd::{FindingKind, of_container, of_member};
-pub use walk::{BLOCK_BYTES, BlockKey, Path, Window, look_inside, read_windows};
+pub use trace::{BLOCK_BYTES, BlockKey, Trace};
+pub use walk::{Path, Window, look_inside, read_windows};
 pub use wanted::Wanted;
 
 /// A container format, told by its first bytes.
@@ -61,8 +71,14 @@ pub enum Format {
     Zip,
     /// Unix ar, as Debian packages and static libraries are.
     Ar,
+    /// RPM package, version 3 and later.
+    Rpm,
     /// An ELF file: no container, but parts of it are told apart.
     Elf,
+    /// A PE file, whose headers are near its beginning; the same.
+    Pe,
+    /// A little-endian Mach-O file of one architecture; the same.
+    MachO,
     /// Nothing that we look into.
     Other,
 }
@@ -88,7 +104,10 @@ impl Format {
             Self::Tar => "tar",
             Self::Zip => "zip",
             Self::Ar => "ar",
+            Self::Rpm => "rpm",
             Self::Elf => "elf",
+            Self::Pe => "pe",
+            Self::MachO => "mach-o",
             Self::Other => "unknown",
         }
     }
@@ -98,7 +117,18 @@ impl Format {
     pub const fn is_compression(self) -> bool {
         match self {
             Self::Gzip | Self::Xz | Self::Zstd | Self::Bzip2 => true,
-            Self::Tar | Self::Zip | Self::Ar | Self::Elf | Self::Other => false,
+            Self::Tar | Self::Zip | Self::Ar | Self::Rpm => false,
+            Self::Elf | Self::Pe | Self::MachO | Self::Other => false,
+        }
+    }
+
+    /// Whether it is a program, of which parts are told apart and which has no members.
+    #[must_use]
+    pub const fn is_program(self) -> bool {
+        match self {
+            Self::Elf | Self::Pe | Self::MachO => true,
+            Self::Gzip | Self::Xz | Self::Zstd | Self::Bzip2 => false,
+            Self::Tar | Self::Zip | Self::Ar | Self::Rpm | Self::Other => false,
         }
     }
 }
@@ -120,6 +150,12 @@ pub fn sniff(head: &[u8]) -> Format {
         Format::Ar
     } else if head.starts_with(ELF_MAGIC) {
         Format::Elf
+    } else if head.starts_with(rpm::MAGIC) {
+        Format::Rpm
+    } else if pe::is_head(head) {
+        Format::Pe
+    } else if macho::is_head(head) {
+        Format::MachO
     } else if head.first_chunk().is_some_and(tar_header::is_header) {
         Format::Tar
     } else {

@@ -14,9 +14,10 @@ use countersign_attest::digest::{Sha256, Sha256Hasher};
 use super::source::Source;
 use super::tar_header::{self as header, BLOCK, Block};
 use super::tar_pax::{covered_record, decimal, records};
-use super::walk::{BlockKey, Look, Place, Walk, content};
+use super::walk::{Look, Place, Walk, content};
 use super::{
-    ArchiveError, Container, Content, Detail, Field, Format, Kind, Member, ReadLimits, Wanted,
+    ArchiveError, BlockKey, Container, Content, Detail, Field, Format, Kind, Member, ReadLimits,
+    Wanted,
 };
 
 /// A record: what writers fill with zeros (POSIX pax §ustar).

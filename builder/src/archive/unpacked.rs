@@ -50,7 +50,10 @@ pub fn digest(mut file: File, limits: &ReadLimits) -> Result<Option<Sha256>, Arc
         | Format::Bzip2
         | Format::Tar
         | Format::Ar
+        | Format::Rpm
         | Format::Elf
+        | Format::Pe
+        | Format::MachO
         | Format::Other => Ok(None),
     }
 }

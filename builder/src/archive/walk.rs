@@ -8,41 +8,37 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read};
+use std::io::Read;
 
-use countersign_attest::digest::Sha256Hasher;
-
+use super::intake::Intake;
 use super::limits::Budget;
+use super::trace::BlockKey;
 use super::{
-    ArchiveError, Container, Content, Format, Inner, ReadLimits, Unread, Wanted, ar, bzip2, elf,
-    gzip, sniff, tar, xz, zip, zstd,
+    ArchiveError, Container, Content, Format, ReadLimits, Wanted, ar, bzip2, elf, gzip, macho, pe,
+    rpm, tar, xz, zip, zstd,
 };
 
 /// Where a content is: the position of each member from the outermost container down.
 pub type Path = Vec<u32>;
-
-/// The key under which blocks of content are digested: random, so that nobody can prepare contents
-/// whose blocks seem the same. Both sides of a comparison must use one key.
-#[derive(Debug, Clone, Default)]
-pub struct BlockKey(RandomState);
-
-/// Bytes of a block.
-pub const BLOCK_BYTES: usize = 1 << 14;
 
 /// What a walk is to find.
 pub(super) struct Look<'l> {
     limits: &'l ReadLimits,
     /// Shared by all containers that are inside members.
     nested: Budget<'l>,
-    inside_members: bool,
+    pub(super) inside_members: bool,
     /// Whether contents are digested; a second reading needs no digests.
-    digests: bool,
-    keep: fn(&[u8]) -> bool,
-    key: &'l BlockKey,
-    wanted: RefCell<Option<&'l mut Wanted>>,
-    path: RefCell<Path>,
-    windows: RefCell<BTreeMap<Path, Window>>,
+    pub(super) digests: bool,
+    /// Whose texts are kept.
+    pub(super) keep: fn(&[u8]) -> bool,
+    pub(super) key: &'l BlockKey,
+    /// How many bytes of contents may still be kept.
+    pub(super) room: Cell<u64>,
+    pub(super) wanted: RefCell<Option<&'l mut Wanted>>,
+    pub(super) path: RefCell<Path>,
+    /// Pieces that are still looked for, and those that were found.
+    pub(super) windows: RefCell<BTreeMap<Path, Window>>,
+    pub(super) found: RefCell<BTreeMap<Path, Window>>,
 }
 
 /// A piece of some content.
@@ -54,6 +50,12 @@ pub struct Window {
     pub length: usize,
     /// What is there.
     pub bytes: Vec<u8>,
+}
+
+impl Window {
+    pub(super) const fn is_full(&self) -> bool {
+        self.bytes.len() >= self.length
+    }
 }
 
 /// Walks a file and everything inside it.
@@ -75,7 +77,8 @@ pub fn look_inside(
     content(&walk, &mut file, b"", Place::Payload)
 }
 
-/// Reads a file again for pieces of what is in it. What is not there stays empty.
+/// Reads a file again for pieces of what is in it, up to the last of them. What is not there is not
+/// among those that come back.
 ///
 /// # Errors
 /// When the file cannot be walked as before.
@@ -92,8 +95,11 @@ pub fn read_windows(
         ..Look::shallow(limits, &key, None)
     };
     let walk = Walk::outermost(&look);
-    content(&walk, &mut file, b"", Place::Payload)?;
-    let found = std::mem::take(&mut *look.windows.borrow_mut());
+    let walked = content(&walk, &mut file, b"", Place::Payload);
+    if !look.has_enough() {
+        walked?;
+    }
+    let found = look.found.take();
     Ok(found)
 }
 
@@ -111,20 +117,27 @@ impl<'l> Look<'l> {
             digests: true,
             keep: |_| false,
             key,
+            room: Cell::new(limits.kept_bytes),
             wanted: RefCell::new(wanted),
             path: RefCell::default(),
             windows: RefCell::default(),
+            found: RefCell::default(),
         }
+    }
+
+    /// Whether all that a second reading is for was found: there is no need to read on.
+    pub(super) fn has_enough(&self) -> bool {
+        !self.digests && self.windows.borrow().is_empty()
     }
 }
 
 /// One container's walk.
 pub(super) struct Walk<'w> {
-    look: &'w Look<'w>,
+    pub(super) look: &'w Look<'w>,
     own: Budget<'w>,
     /// Whether this container is the file, or alone in it.
     chain: bool,
-    depth: u64,
+    pub(super) depth: u64,
     /// Members so far.
     position: Cell<u32>,
 }
@@ -148,7 +161,7 @@ impl<'w> Walk<'w> {
         }
     }
 
-    fn into(&self, place: Place) -> Self {
+    pub(super) fn into(&self, place: Place) -> Self {
         Self {
             own: Budget::new(self.look.limits),
             chain: self.chain && place == Place::Payload,
@@ -205,179 +218,8 @@ pub(super) fn content(
     content
 }
 
-/// Some content on its way in.
-struct Intake<'i, 'w> {
-    walk: &'i Walk<'w>,
-    reader: &'i mut dyn Read,
-    hasher: Sha256Hasher,
-    size: u64,
-    block: Option<Vec<u8>>,
-    blocks: Vec<u64>,
-    text: Option<Vec<u8>>,
-    found: Option<Vec<u8>>,
-    window: Option<Window>,
-    /// Whether the layer below failed. It stays so: a walker that swallowed the error cannot make the
-    /// rest look well.
-    broken: bool,
-}
-
-impl<'i, 'w> Intake<'i, 'w> {
-    fn of(
-        walk: &'i Walk<'w>,
-        reader: &'i mut dyn Read,
-        name: &[u8],
-        place: Place,
-    ) -> Result<Self, ArchiveError> {
-        let look = walk.look;
-        let file = place == Place::Member;
-        let wanted = look.wanted.borrow();
-        let found = wanted.as_ref().filter(|wanted| file && wanted.wants(name));
-        let window = look.windows.borrow_mut().remove(&*look.path.borrow());
-        Ok(Self {
-            found: found.map(|_| Vec::new()),
-            text: (file && (look.keep)(name)).then(Vec::new),
-            walk,
-            reader,
-            hasher: Sha256Hasher::new(),
-            size: 0,
-            block: look.digests.then(Vec::new),
-            blocks: Vec::new(),
-            window,
-            broken: false,
-        })
-    }
-
-    fn run(mut self, place: Place) -> Result<Content, ArchiveError> {
-        let look = self.walk.look;
-        let mut head = Vec::new();
-        let first = Format::HEAD_BYTES as u64;
-        (&mut self).take(first).read_to_end(&mut head)?;
-        let format = match place {
-            Place::Payload => sniff(&head),
-            Place::Member if look.inside_members => sniff(&head),
-            Place::Member | Place::Plain => Format::Other,
-        };
-        if !matches!(format, Format::Other | Format::Elf) {
-            self.block = None; // its parts are compared instead
-        }
-        let inner = match format {
-            Format::Other => Inner::Opaque,
-            format => self.walk_inner(format, &head, place)?,
-        };
-        io::copy(&mut self, &mut io::sink())?;
-        self.finish(inner)
-    }
-
-    fn walk_inner(
-        &mut self,
-        format: Format,
-        head: &[u8],
-        place: Place,
-    ) -> Result<Inner, ArchiveError> {
-        let inner = self.walk.into(place);
-        let depth = inner.limits().depth;
-        if inner.depth > depth {
-            let what = "containers inside one another";
-            let error = ArchiveError::Limit { what, limit: depth };
-            return Ok(Inner::Unread(Unread::new(format, &error)));
-        }
-        let outermost = self.walk.depth == 0;
-        match container(format, &mut head.chain(&mut *self), &inner) {
-            Ok(container) => Ok(Inner::Container(Box::new(container))),
-            // trouble of the layer below is the answer, and so is all trouble of the file itself
-            Err(error) if self.broken || outermost => Err(error),
-            Err(error) => Ok(Inner::Unread(Unread::new(format, &error))),
-        }
-    }
-
-    fn finish(mut self, inner: Inner) -> Result<Content, ArchiveError> {
-        let look = self.walk.look;
-        self.end_block();
-        if self.blocks.len() < 2 {
-            self.blocks = Vec::new(); // one block says no more than the digest
-        }
-        if let (Some(found), Some(wanted)) = (self.found, look.wanted.borrow_mut().as_mut()) {
-            wanted.found.push(found);
-        }
-        if let Some(window) = self.window {
-            let path = look.path.borrow().clone();
-            look.windows.borrow_mut().insert(path, window);
-        }
-        if let Some(text) = &self.text {
-            self.walk.budget().metadata(text.len() as u64)?;
-        }
-        Ok(Content {
-            size_bytes: self.size,
-            sha256: self.hasher.finish(),
-            blocks: self.blocks,
-            inner,
-            text: self.text.map(Into::into),
-        })
-    }
-
-    fn end_block(&mut self) {
-        if let Some(block) = self.block.as_mut().filter(|block| !block.is_empty()) {
-            self.blocks.push(self.walk.look.key.0.hash_one(&*block));
-            block.clear();
-        }
-    }
-
-    fn take_in(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        if self.walk.look.digests {
-            self.hasher.update(bytes);
-        }
-        let mut rest = bytes;
-        while let Some(block) = self.block.as_mut().filter(|_| !rest.is_empty()) {
-            let room = (BLOCK_BYTES - block.len()).min(rest.len()); // a full block was ended
-            let (now, later) = rest.split_at(room); // room <= rest.len()
-            block.extend_from_slice(now);
-            rest = later;
-            if block.len() == BLOCK_BYTES {
-                self.end_block();
-            }
-        }
-        let most = self.walk.limits().text_bytes;
-        if let Some(text) = &mut self.text {
-            text.extend_from_slice(bytes);
-            if text.len() as u64 > most {
-                self.text = None;
-            }
-        }
-        if let (Some(found), Some(wanted)) =
-            (&mut self.found, self.walk.look.wanted.borrow().as_ref())
-        {
-            found.extend_from_slice(bytes);
-            wanted.fits(found.len() as u64)?;
-        }
-        if let Some(window) = &mut self.window {
-            let skip = window.offset.saturating_sub(self.size);
-            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-            let room = window.length.saturating_sub(window.bytes.len());
-            if self.size.saturating_add(bytes.len() as u64) > window.offset {
-                window.bytes.extend(bytes.iter().skip(skip).take(room));
-            }
-        }
-        self.size = self.size.saturating_add(bytes.len() as u64);
-        Ok(())
-    }
-}
-
-impl Read for Intake<'_, '_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.broken {
-            return Err(ArchiveError::malformed("damaged compressed data", b"stream").into());
-        }
-        let result = self.reader.read(out).and_then(|read| {
-            self.take_in(out.get(..read).unwrap_or_default())?;
-            Ok(read)
-        });
-        self.broken = matches!(&result, Err(error) if error.kind() != io::ErrorKind::Interrupted);
-        result
-    }
-}
-
 /// Walks a container of a known format to the end of `reader`.
-fn container(
+pub(super) fn container(
     format: Format,
     reader: &mut dyn Read,
     walk: &Walk<'_>,
@@ -390,7 +232,10 @@ fn container(
         Format::Tar => tar::container(reader, walk),
         Format::Zip => zip::container(reader, walk),
         Format::Ar => ar::container(reader, walk),
+        Format::Rpm => rpm::container(reader, walk),
         Format::Elf => elf::container(reader, walk),
+        Format::Pe => pe::container(reader, walk),
+        Format::MachO => macho::container(reader, walk),
         Format::Other => Err(ArchiveError::unsupported("an unknown format", b"")),
     }
 }

@@ -14,11 +14,11 @@ use flate2::Crc;
 
 use super::inflate::Inflate;
 use super::source::Source;
-use super::walk::{BlockKey, Look, Place, Walk, content};
+use super::walk::{Look, Place, Walk, content};
 use super::zip_records::{self as records, Central, Shared};
 use super::{
-    ArchiveError, Container, Content, Detail, Field, Format, Kind, Member, ReadLimits, Wanted,
-    zip_apk,
+    ArchiveError, BlockKey, Container, Content, Detail, Field, Format, Kind, Member, ReadLimits,
+    Wanted, zip_apk,
 };
 
 /// Flag: sizes follow the data.

@@ -47,7 +47,10 @@ impl Encoding {
             | Format::Bzip2
             | Format::Tar
             | Format::Ar
+            | Format::Rpm
             | Format::Elf
+            | Format::Pe
+            | Format::MachO
             | Format::Other => None,
         }
     }

@@ -22,6 +22,7 @@ pub use tree::{Compared, Tree};
 mod apk_signature;
 mod archive_owners;
 mod archive_times;
+mod both_sides;
 mod bzip2_encoding;
 pub mod causes;
 mod elf_build_id;
@@ -31,6 +32,7 @@ mod form;
 mod gzip_deflate;
 mod gzip_header;
 mod jar_manifest;
+mod macho_signature;
 mod member_order;
 mod nodes;
 pub mod normalization;
@@ -38,6 +40,8 @@ mod odd;
 pub mod order;
 mod pairs;
 mod pax_bookkeeping;
+mod pe_signature;
+mod rpm_signature;
 mod tally;
 mod tar_padding;
 pub mod tree;
@@ -84,8 +88,11 @@ fn attempt(published: File, rebuilt: File, limits: &ReadLimits) -> Result<Compar
         )
         .map_err(Failure::on(side))
     };
-    let a = look(&published, Side::Published)?;
-    let b = look(&rebuilt, Side::Rebuilt)?;
+    let (a, b) = both_sides::run(
+        || look(&published, Side::Published),
+        || look(&rebuilt, Side::Rebuilt),
+    );
+    let (a, b) = (a?, b?);
     let format = |content: &Content| content.container().map_or(Format::Other, |c| c.format);
     if format(&a) != format(&b) || matches!(a.inner, Inner::Opaque) {
         return Ok(without_tree(Comparison::NotComparable {

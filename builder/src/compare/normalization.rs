@@ -10,8 +10,9 @@ use crate::archive::{Container, Field};
 
 use super::{
     apk_signature, archive_owners, archive_times, bzip2_encoding, elf_build_id, elf_debug_link,
-    gzip_deflate, gzip_header, jar_manifest, member_order, pax_bookkeeping, tar_padding,
-    wheel_record, xz_encoding, zip_compression, zip_maker, zstd_encoding,
+    gzip_deflate, gzip_header, jar_manifest, macho_signature, member_order, pax_bookkeeping,
+    pe_signature, rpm_signature, tar_padding, wheel_record, xz_encoding, zip_compression,
+    zip_maker, zstd_encoding,
 };
 
 /// A named value that says what is taken out.
@@ -63,6 +64,9 @@ pub const REGISTRY: &[&Normalization] = &[
     &elf_build_id::V1,
     &elf_debug_link::V1,
     &apk_signature::V1,
+    &rpm_signature::V1,
+    &pe_signature::V1,
+    &macho_signature::V1,
     &wheel_record::V1,
     &jar_manifest::V1,
 ];

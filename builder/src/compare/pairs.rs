@@ -9,7 +9,7 @@ use super::form::canonical_text;
 use super::nodes::{count, facts, is_loud, member_facts, member_node, node, shorten, state};
 use super::tally::Tally;
 use super::tree::{Node, NodeKind, State};
-use super::windows::Pending;
+use super::windows::{self, Pending};
 use super::{DifferenceKind, MemberDifference, Side, member_order, odd, order};
 use crate::archive::{
     Container, Content, Format, Inner, Kind, Member, Path, ReadLimits, Unread, escape, inside,
@@ -108,8 +108,8 @@ impl Pairs {
                     let name = place.beside("bytes that no reader looks at");
                     self.differ(DifferenceKind::Content, name, Some(a), Some(b), node);
                 }
-                if x.format == Format::Elf && node.differs.contains(&DifferenceKind::Content) {
-                    self.look_again(a, b);
+                if x.format.is_program() && node.differs.contains(&DifferenceKind::Content) {
+                    self.find_place(a, b, node);
                 }
             }
             (x, y) => {
@@ -131,7 +131,7 @@ impl Pairs {
                     return;
                 }
                 self.differ(DifferenceKind::Content, name, Some(a), Some(b), node);
-                self.look_again(a, b);
+                self.find_place(a, b, node);
             }
         }
     }
@@ -145,12 +145,12 @@ impl Pairs {
         }
     }
 
-    fn look_again(&mut self, a: &Content, b: &Content) {
-        self.pending.push(Pending::new(
-            &self.position,
-            (&self.published, a),
-            (&self.rebuilt, b),
-        ));
+    /// Says where two contents part, or notes that they have to be read again for it.
+    fn find_place(&mut self, a: &Content, b: &Content, node: &mut Node) {
+        node.first_difference = windows::of_kept(a, b);
+        let (published, rebuilt) = ((&self.published, a), (&self.rebuilt, b));
+        let again = Pending::new(&self.position, published, rebuilt);
+        self.pending.extend(again);
     }
 
     fn containers(
@@ -166,7 +166,7 @@ impl Pairs {
         node.normalizations.extend(seen.normalizations());
         node.metadata.extend(seen.metadata);
         if seen.uncovered {
-            if a.format == Format::Elf {
+            if a.format.is_program() {
                 let (what, (a, b)) = (DifferenceKind::Content, contents);
                 self.differ(what, name, Some(a), Some(b), node);
             } else {
@@ -468,9 +468,10 @@ const fn around(format: Format) -> &'static str {
         Format::Xz => "bytes after the xz stream",
         Format::Zstd => "bytes after the zstd frame",
         Format::Bzip2 => "bytes after the bzip2 stream",
-        Format::Tar | Format::Zip | Format::Ar | Format::Elf | Format::Other => {
-            "end or comment of the archive"
-        }
+        Format::Rpm => "lead or signature header",
+        Format::Tar | Format::Zip | Format::Ar => "end or comment of the archive",
+        // differences of these are differences of content
+        Format::Elf | Format::Pe | Format::MachO | Format::Other => "content",
     }
 }
 

@@ -1,261 +1,16 @@
 //! Four cases for every normalization: what it names is equal, other content is different, what lies
 //! near it and is not named is caught, and taking it out twice is taking it out once.
 
-use countersign_fixtures::archives::{
-    ArEntry, Elf, TarEntry, ZipEntry, ar, gzip, gzip_with, signed_zip, tar, zip,
-};
-use flate2::{Compression, GzBuilder};
+use countersign_fixtures::signed::{MachO, Pe, Rpm, signed_data};
 
 use super::normalization::{REGISTRY, RETIRED, Rule, described, hides, named};
-use super::tests::{concluded, package, run, walked};
+use super::tests::{concluded, run, walked};
 use super::*;
 use crate::archive::Field;
 
-/// What the four cases of one normalization are made of.
-struct Cases {
-    id: &'static str,
-    /// Two sides that differ by what it names alone.
-    equal: [Vec<u8>; 2],
-    /// The second side with other content.
-    different: Vec<u8>,
-    /// Second sides that differ by something near it.
-    hostile: Vec<Vec<u8>>,
-}
+use cases::{all, elf};
 
-macro_rules! golden {
-    ($name:literal) => {
-        include_bytes!(concat!("../../golden/compressed/", $name)).to_vec()
-    };
-}
-
-fn files(change: impl Fn(&mut TarEntry)) -> Vec<u8> {
-    let mut entries = package();
-    entries.iter_mut().for_each(change);
-    tar(&entries)
-}
-
-fn zipped(change: impl FnOnce(&mut ZipEntry)) -> Vec<u8> {
-    let mut entry = ZipEntry::file("a", &b"the same over and over ".repeat(9));
-    change(&mut entry);
-    zip(&[entry, ZipEntry::file("b", b"b")], b"")
-}
-
-fn record(lines: &str) -> Vec<u8> {
-    zip(
-        &[
-            ZipEntry::file("a.py", b"print(1)\n"),
-            ZipEntry::file("b.py", b""),
-            ZipEntry::file("a-1.dist-info/RECORD", lines.as_bytes()),
-        ],
-        b"",
-    )
-}
-
-fn jar(manifest: &str) -> Vec<u8> {
-    zip(
-        &[ZipEntry::file("META-INF/MANIFEST.MF", manifest.as_bytes())],
-        b"",
-    )
-}
-
-fn elf(change: impl FnOnce(&mut Elf)) -> Vec<u8> {
-    let mut elf = Elf::new([1; 20], "0123456789.debu", [1, 2, 3, 4]);
-    change(&mut elf);
-    elf.bytes()
-}
-
-#[rustfmt::skip] // compact
-fn compressed_cases() -> Vec<Cases> {
-    let payload = golden!("payload");
-    let named = |name: &str| gzip_with(GzBuilder::new().filename(name).mtime(7), Compression::best(), &payload);
-    let after = |bytes: Vec<u8>, more: &[u8]| [bytes, more.to_vec()].concat();
-    vec![
-        Cases {
-            id: "gzip-header/v1",
-            equal: [named("a"), named("b")],
-            different: gzip(b"x"),
-            hostile: vec![after(named("b"), b"\0"), after(named("b"), &gzip(b""))],
-        },
-        Cases {
-            id: "gzip-deflate/v1",
-            equal: [gzip(&payload), gzip_with(GzBuilder::new(), Compression::none(), &payload)],
-            different: gzip(b"x"),
-            hostile: vec![after(gzip(&payload), b"x")],
-        },
-        Cases {
-            id: "xz-encoding/v1",
-            equal: [golden!("one.xz"), golden!("other.xz")],
-            different: golden!("longer.xz"),
-            hostile: vec![after(golden!("other.xz"), &[0; 4]), after(golden!("other.xz"), &golden!("one.xz"))],
-        },
-        Cases {
-            id: "zstd-encoding/v1",
-            equal: [golden!("one.zst"), golden!("other.zst")],
-            different: golden!("longer.zst"),
-            // a skippable frame, which readers pass over
-            hostile: vec![after(golden!("other.zst"), b"\x50\x2a\x4d\x18\x01\0\0\0x")],
-        },
-        Cases {
-            id: "bzip2-encoding/v1",
-            equal: [golden!("one.bz2"), golden!("other.bz2")],
-            different: golden!("longer.bz2"),
-            hostile: vec![after(golden!("other.bz2"), b"x"), after(golden!("other.bz2"), &golden!("one.bz2"))],
-        },
-    ]
-}
-
-#[rustfmt::skip] // compact
-fn archive_cases() -> Vec<Cases> {
-    let moved = |also: Option<TarEntry>| {
-        let mut entries = package();
-        entries.extend(also);
-        let moved = entries.remove(0);
-        entries.insert(2, moved);
-        tar(&entries)
-    };
-    let mut twice = package();
-    twice.push(TarEntry::file("package/index.js", b"again"));
-    let through = [TarEntry::symlink("dir", "/etc"), TarEntry::file("dir/passwd", b"")];
-    let old = |change: fn(&mut ArEntry)| {
-        let mut entry = ArEntry::file("debian-binary", b"2.0\n");
-        change(&mut entry);
-        ar(&[entry])
-    };
-    let filled = |mut bytes: Vec<u8>, more: usize| {
-        bytes.resize(bytes.len().next_multiple_of(10_240) + more, 0);
-        bytes
-    };
-    let pid = |name: &str, records: &[(&str, &str)]| {
-        let mut entries = package();
-        let header = TarEntry { name: name.into(), ..TarEntry::pax(b'x', records) };
-        entries.insert(0, header);
-        tar(&entries)
-    };
-    let path: &[_] = &[("path", "package/index.js")];
-    vec![
-        Cases {
-            id: "member-order/v1",
-            equal: [tar(&package()), moved(None)],
-            different: files(|e| e.mode = 0o600),
-            hostile: vec![tar(&twice), tar(&[&through[..], &package()].concat())],
-        },
-        Cases {
-            id: "archive-times/v1",
-            equal: [files(|e| e.mtime = 1), files(|e| e.mtime = 2)],
-            different: files(|e| if e.flag == b'0' { e.content.push(b'x') }),
-            hostile: vec![pid("x", &[("mtime", "hidden")]), old(|e| e.date = "1".into())],
-        },
-        Cases {
-            id: "archive-owners/v1",
-            equal: [files(|e| e.uid = 1), files(|e| e.uname = b"alice".to_vec())],
-            different: files(|e| e.mode = 0o4755),
-            hostile: vec![pid("x", &[("uid", "-1")]), files(|e| e.link = b"hidden".to_vec())],
-        },
-        Cases {
-            id: "pax-bookkeeping/v1",
-            equal: [pid("./PaxHeaders.1/a", path), pid("./PaxHeaders.22/a", path)],
-            different: pid("./PaxHeaders.1/a", &[("path", "package/other.js")]),
-            hostile: vec![pid("./PaxHeaders.1/a", &[("path", "package/index.js"), ("comment", "hidden")])],
-        },
-        Cases {
-            id: "tar-padding/v1",
-            equal: [filled(tar(&package()), 0), filled(pid("x", &[("mtime", "1")]), 0)],
-            different: filled(tar(&package()), 512),
-            hostile: vec![filled(tar(&package()), 10_240)],
-        },
-        Cases {
-            id: "zip-compression/v1",
-            equal: [zipped(|_| ()), zipped(|e| (e.level, e.descriptor) = (Some(1), true))],
-            different: zipped(|e| e.content.push(b'x')),
-            hostile: vec![zipped(|e| e.gap = b"x".to_vec()), zipped(|e| e.slack = b"x".to_vec())],
-        },
-        Cases {
-            id: "zip-maker/v1",
-            equal: [zipped(|_| ()), made_by(63, 3)],
-            different: zipped(|e| e.mode = 0o100_755),
-            hostile: vec![made_by(20, 0), made_by(20, 11)],
-        },
-        Cases {
-            id: "apk-signature/v1",
-            equal: [signed(&[(SCHEME, b"theirs")]), signed(&[(SCHEME, b"other key"), (PADDING, &[0; 9])])],
-            different: zipped(|e| e.content.push(b'x')),
-            hostile: vec![
-                signed(&[(SCHEME, b"theirs"), (0x1234, b"a channel, read by the program")]),
-                signed(&[(SCHEME, b"theirs"), (PADDING, b"not zeros")]),
-            ],
-        },
-    ]
-}
-
-const SCHEME: u32 = 0x7109_871a;
-const PADDING: u32 = 0x4272_6577;
-
-fn signed(pairs: &[(u32, &[u8])]) -> Vec<u8> {
-    signed_zip(&zipped(|_| ()), pairs)
-}
-
-/// The version and the system of the first central header.
-fn made_by(version: u8, system: u8) -> Vec<u8> {
-    let mut bytes = zipped(|_| ());
-    let at = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
-    (bytes[at + 4], bytes[at + 5]) = (version, system);
-    bytes
-}
-
-#[rustfmt::skip] // compact
-fn content_cases() -> Vec<Cases> {
-    // of `print(1)\n` and of nothing, by Python's hashlib and base64
-    let (a, b) = ("a.py,sha256=zEIVUIj8pXMHWNtysqW8ozESqUHfqi1DCY7EIs5OohM,9", "b.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0");
-    let own = "a-1.dist-info/RECORD,,";
-    vec![
-        Cases {
-            id: "elf-build-id/v1",
-            equal: [elf(|_| ()), elf(|e| e.id = vec![9; 20])],
-            different: elf(|e| e.code[0] ^= 1),
-            hostile: vec![elf(|e| e.id = vec![9; 40]), [elf(|e| e.id = vec![9; 20]), b"x".to_vec()].concat()],
-        },
-        Cases {
-            id: "elf-debug-link/v1",
-            equal: [elf(|_| ()), Elf::new([1; 20], "9876543210.debu", [9; 4]).bytes()],
-            different: elf(|e| e.code[0] ^= 1),
-            hostile: vec![
-                elf(|e| e.link[2] = b'/'),
-                elf(|e| (e.link[0], e.link_flags) = (b'x', 2)),
-                Elf { link: b"hidden code, no sum!".to_vec(), ..Elf::new([1; 20], "0123456789.debu", [1; 4]) }.bytes(),
-            ],
-        },
-        Cases {
-            id: "wheel-record/v1",
-            equal: [record(&format!("{a}\n{b}\n{own}\n")), record(&format!("{own}\n{b}\n{a}\n"))],
-            different: record(&format!("{a}\n{own}\n")),
-            hostile: vec![
-                record(&format!("{a}\n{}\n{own}\n", b.replace('4', "5"))),
-                record(&format!("{a}\n{b}\n{own}\nevil.py,,\n")),
-                record(&format!("{a}\n{b}\n{own}\n{a}\n")),
-            ],
-        },
-        Cases {
-            id: "jar-manifest/v1",
-            equal: [
-                jar("Manifest-Version: 1.0\r\nCreated-By: 17 (one)\r\nMain-Class: a.B\r\n\r\n"),
-                jar("Manifest-Version: 1.0\nBuilt-By: bob\nMain-Class: a\n .B\n\n"),
-            ],
-            different: jar("Manifest-Version: 1.0\nMain-Class: a.Evil\n\n"),
-            hostile: vec![
-                jar("Manifest-Version: 1.0\nMain-Class: a.B\nClass-Path: evil.jar\n\n"),
-                jar("Manifest-Version: 1.0\nMain-Class: a.B\n\nName: a/\nCreated-By: hidden\n\n"),
-                jar("Manifest-Version: 1.0\nMain-Class: a.B\nCreated-By: x\n\0\n"),
-            ],
-        },
-    ]
-}
-
-fn all() -> Vec<Cases> {
-    let mut all = compressed_cases();
-    all.extend(archive_cases());
-    all.extend(content_cases());
-    all
-}
+mod cases;
 
 #[test]
 fn every_normalization_has_its_four_cases() {
@@ -353,6 +108,53 @@ fn nothing_executable_is_hidden_in_an_elf_file() {
         matches!(result, Comparison::Equivalent { .. }),
         "{result:?}"
     );
+}
+
+/// Every bit of a signed program or package: only those of a signature may differ, and none where a
+/// length, a kind or a place is written.
+#[test]
+fn every_bit_beside_a_signature_counts() {
+    let signature = signed_data(b"SIGNATURE!");
+    let unsummed = |pe: Pe| Pe { sum: Some(0), ..pe }.bytes();
+    for (original, signed) in [
+        (unsummed(Pe::new()), unsummed(Pe::signed(&[&signature]))),
+        (MachO::new().bytes(), MachO::signed("a", &signature).bytes()),
+        (
+            Rpm::new(&[]).bytes(),
+            Rpm::new(&[(268, &signature)]).bytes(),
+        ),
+    ] {
+        let published = walked(&original).unwrap();
+        let mut mutant = signed.clone();
+        let mut passed = Vec::new();
+        for bit in 0..signed.len() * 8 {
+            // of the long zeros between headers and content one bit in each byte is enough
+            if (512..4080).contains(&(bit / 8)) && signed[bit / 8] == 0 && bit % 8 != 0 {
+                continue;
+            }
+            mutant[bit / 8] ^= 1 << (bit % 8);
+            let rebuilt = walked(&mutant);
+            let result = rebuilt.map(|rebuilt| concluded(&published, &rebuilt));
+            if matches!(result, Ok(Comparison::Equivalent { .. })) {
+                passed.push(bit / 8);
+            }
+            mutant.copy_from_slice(&signed);
+        }
+        passed.dedup();
+        let at = signed.windows(10).position(|w| w == b"SIGNATURE!").unwrap();
+        assert!((at..at + 10).all(|byte| passed.contains(&byte)));
+        let (first, last) = (passed[0], passed[passed.len() - 1]);
+        // a code directory: version, flags, platform, its name and its digests
+        let before = if signed.starts_with(b"\xcf\xfa") {
+            200
+        } else {
+            24
+        };
+        assert!(
+            first >= at - before && last < at + 10,
+            "{first}..={last}, {at}"
+        );
+    }
 }
 
 #[test]

@@ -213,6 +213,9 @@ fn shown(field: Field, value: &[u8]) -> String {
         | Field::ApkSignature
         | Field::ElfBuildId
         | Field::ElfDebugLink
+        | Field::RpmSignature
+        | Field::PeSignature
+        | Field::MachoSignature
         | Field::Remainder => hex(value),
     }
 }

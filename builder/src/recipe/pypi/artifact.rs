@@ -38,7 +38,10 @@ fn read_any(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         | Format::Bzip2
         | Format::Tar
         | Format::Ar
+        | Format::Rpm
         | Format::Elf
+        | Format::Pe
+        | Format::MachO
         | Format::Other) => Err(format!("{} is neither a gzip nor a zip", format.word())),
     }
 }
