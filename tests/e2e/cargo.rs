@@ -132,19 +132,27 @@ fn artifact(ran: Ran, code: i32, verdict: &str, reason: Option<&str>) -> Value {
     artifact
 }
 
+/// Rebuilds a published crate from what it holds; the bytes that both are.
+pub(crate) fn reproduced(name: &str, version: &str) -> Vec<u8> {
+    let world = World::new();
+    let (published, _) = rebuilt(&world, name, version);
+    published
+}
+
+fn rebuilt(world: &World, name: &str, version: &str) -> (Vec<u8>, Members) {
+    let published = download(world, name, version);
+    let members = members(&published);
+    unpacked(world, &members).release(&format!("v{version}"));
+    let ran = rebuild(world, name, version, &published);
+    artifact(ran, 0, "reproduced", None);
+    (published, members)
+}
+
 #[test]
 fn a_real_crate_is_reproduced_and_a_tampered_copy_differs() {
     let world = World::new();
     let (name, version) = REAL;
-    let published = download(&world, name, version);
-    let mut members = members(&published);
-    unpacked(&world, &members).release("v0.1.3");
-    artifact(
-        rebuild(&world, name, version, &published),
-        0,
-        "reproduced",
-        None,
-    );
+    let (_, mut members) = rebuilt(&world, name, version);
 
     let top = format!("{name}-{version}");
     let lib = members.get_mut("src/lib.rs").expect("a library");

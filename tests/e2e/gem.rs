@@ -68,15 +68,31 @@ fn tampered(world: &World) -> Vec<u8> {
     fs::read(checkout.join("left-1.0.0.gem")).expect("a gem")
 }
 
-#[test]
-fn a_gem_is_reproduced_and_a_tampered_one_differs() {
-    let world = World::new();
-    let registry = Registry::start().expect("a registry");
+/// A released gem, as its publisher packed it.
+pub(crate) fn built(world: &World) -> Vec<u8> {
     let repository = world.repository("source");
     repository.write("left.gemspec", GEMSPEC);
     repository.write("lib/left.rb", "module Right; end\n");
     repository.release("v1.0.0");
-    serve(&registry, &publish(&world));
+    publish(world)
+}
+
+/// The same, rebuilt; the bytes that both are.
+pub(crate) fn reproduced() -> Vec<u8> {
+    let world = World::new();
+    let registry = Registry::start().expect("a registry");
+    let published = built(&world);
+    serve(&registry, &published);
+    let json = rebuild(&world, &registry).expect(0).json();
+    assert_eq!(json["artifacts"][0]["verdict"], "reproduced", "{json:#}");
+    published
+}
+
+#[test]
+fn a_gem_is_reproduced_and_a_tampered_one_differs() {
+    let world = World::new();
+    let registry = Registry::start().expect("a registry");
+    serve(&registry, &built(&world));
     let json = rebuild(&world, &registry).expect(0).json();
     let artifact = &json["artifacts"][0];
     assert_eq!(artifact["verdict"], "reproduced", "{json:#}");

@@ -1,18 +1,16 @@
 //! Promise: no tampered copy of a real package passes for it.
 //!
-//! Published files of five formats come through their own clients. Each is tampered with class by class
+//! Published files of six formats come through their own clients. Each is tampered with class by class
 //! (`fixtures/src/mutants`) and goes through comparison and judgement as the published file of a release
 //! whose two builds made the original, and the other way round. None is ever `reproduced` or `assisted`;
 //! `equivalent` is only what a normalization names, by that normalization. What each class comes to is
 //! in `mutants.txt`. A sample goes through the real binary.
 //!
-//! `COUNTERSIGN_MUTANTS` says how many seeds, and takes all packages instead of one of each format.
+//! `COUNTERSIGN_MUTANTS` says how many seeds, takes all packages instead of one of each format, and has
+//! them rebuilt first where this suite knows how.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
 
 use countersign_attest::digest::{Digests, Sha256};
 use countersign_attest::time::Timestamp;
@@ -25,104 +23,18 @@ use countersign_builder::plan::Plan;
 use countersign_builder::release::{Published, Stage};
 use countersign_fixtures::archives::{TarEntry, ZipEntry, gzip, tar, zip};
 use countersign_fixtures::mutants::{self, Mutant, Purpose, Seed};
-use countersign_tests::{World, ran};
+use countersign_tests::World;
 use serde_json::json;
 
-/// Format, client's name for the package, version. The first of each format is always taken.
-const PACKAGES: [(&str, &str, &str); 11] = [
-    ("crate", "lru-slab", "0.1.3"),
-    ("crate", "itoa", "1.0.15"),
-    ("crate", "cfg-if", "1.0.0"),
-    ("npm", "yocto-queue", "1.2.2"),
-    ("npm", "kleur", "4.1.5"),
-    ("npm", "picocolors", "1.1.1"),
-    ("wheel", "tomli", "2.0.1"),
-    ("wheel", "six", "1.16.0"),
-    ("sdist", "tomli", "2.0.1"),
-    ("sdist", "iniconfig", "2.0.0"),
-    ("deb", "hello", "any"),
-];
+use packages::PACKAGES;
+
+mod packages;
 
 /// The table: a class and what it can come to, whatever the format.
 const TABLE: &str = include_str!("mutants.txt");
 
 /// What putting a layer together again may cost, beside what a class names.
 const WRAPPING: [&str; 2] = ["gzip-deflate", "xz-encoding"];
-
-/// Downloads with the ecosystem's own client; the file's bytes.
-fn download(world: &World, format: &str, name: &str, version: &str) -> Vec<u8> {
-    let folder = world.path(format!("{format}-{name}"));
-    fs::create_dir_all(&folder).expect("a folder");
-    match format {
-        "crate" => {
-            return crate::cargo::download(world, name, version);
-        }
-        "npm" => client(
-            &folder,
-            &["npm", "pack", "--silent", &format!("{name}@{version}")],
-        ),
-        "wheel" | "sdist" => {
-            let only = if format == "wheel" {
-                "--only-binary"
-            } else {
-                "--no-binary"
-            };
-            let what = format!("{name}=={version}");
-            let options = ["download", "--quiet", "--no-deps", only, name];
-            let mut command = vec![
-                "/usr/bin/python3",
-                "-m",
-                "pip",
-                "--disable-pip-version-check",
-            ];
-            command.extend(options);
-            command.push(&what);
-            client(&folder, &command);
-        }
-        "deb" => debian(&folder, name),
-        other => panic!("{other}"),
-    }
-    let mut files = fs::read_dir(&folder)
-        .expect("a folder")
-        .flatten()
-        .filter(|f| f.path().is_file());
-    fs::read(files.next().expect("a download").path()).expect("bytes")
-}
-
-fn client(folder: &Path, command: &[&str]) {
-    let mut client = Command::new(command[0]);
-    client.args(&command[1..]).current_dir(folder);
-    let ran = ran(&mut client);
-    assert_eq!(ran.code, Some(0), "{command:?}: {ran:#?}");
-}
-
-/// With lists of its own where the machine has none that are of use.
-fn debian(folder: &Path, name: &str) {
-    let mut plain = Command::new("apt-get");
-    plain.args(["download", "-q", name]).current_dir(folder);
-    if ran(&mut plain).code == Some(0) {
-        return;
-    }
-    for sub in ["lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(folder.join(sub)).expect("a folder");
-    }
-    let at = |key: &str, sub: &str| format!("{key}={}", folder.join(sub).display());
-    let (lists, cache) = (at("Dir::State::lists", "lists"), at("Dir::Cache", "cache"));
-    let options = [
-        "-q",
-        "-o",
-        &lists,
-        "-o",
-        &cache,
-        "-o",
-        "APT::Sandbox::User=root",
-    ];
-    client(folder, &[&["apt-get"], &options[..], &["update"]].concat());
-    client(
-        folder,
-        &[&["apt-get"], &options[..], &["download", name]].concat(),
-    );
-}
 
 /// A package of ours that has archives inside, for those that are swapped.
 fn nested() -> Vec<u8> {
@@ -295,11 +207,10 @@ fn counted(name: &str) -> Option<u64> {
 
 #[test]
 fn no_tampered_copy_passes() {
-    let world = World::new();
     let bench = Bench::new();
     let seeds = counted("COUNTERSIGN_MUTANTS");
     let mut table: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let (mut count, mut pairs, mut formats) = (0, 0, BTreeSet::new());
+    let (mut count, mut pairs, mut built, mut formats) = (0, 0, 0, BTreeSet::new());
     let mut verdicts: BTreeMap<String, u64> = BTreeMap::new();
     let mut note = |mutant: &Mutant, came_to: String| {
         let verdict = came_to.split(['/', ' ']).next().unwrap_or_default();
@@ -308,12 +219,14 @@ fn no_tampered_copy_passes() {
         row.or_default().insert(came_to);
         count += 1;
     };
-    for (format, name, version) in PACKAGES {
+    for package in PACKAGES {
+        let format = package.format;
         if seeds.is_none() && formats.contains(format) {
             continue;
         }
-        let original = download(&world, format, name, version);
+        let original = package.bytes(seeds.is_some());
         pairs += 1;
+        built += u64::from(seeds.is_some() && package.is_rebuilt());
         formats.insert(format);
         for seed in 0..seeds.unwrap_or(1) {
             for mutant in mutants::of(&original, seed) {
@@ -328,11 +241,12 @@ fn no_tampered_copy_passes() {
         note(&mutant, came_to);
     }
     println!(
-        "{count} mutants in {} classes from {pairs} packages of {} formats: {verdicts:?}",
+        "{count} mutants in {} classes from {pairs} packages of {} formats, {built} rebuilt: {verdicts:?}",
         table.len(),
         formats.len()
     );
-    assert!(table.len() >= 25 && formats.len() == 5);
+    assert!(table.len() >= 25 && formats.len() == 6);
+    assert!(seeds.is_none() || built >= 9, "{built}");
     assert!(count >= if seeds.is_some() { 500 } else { 200 }, "{count}");
     expected(&table);
 }

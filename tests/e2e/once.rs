@@ -42,6 +42,33 @@ pub(crate) fn released(world: &World, name: &str, version: &str) -> Vec<u8> {
     tarball
 }
 
+/// Rebuilds a published package from what it holds; the bytes that both are.
+pub(crate) fn reproduced(name: &str, version: &str) -> Vec<u8> {
+    let world = World::new();
+    let published = released(&world, name, version);
+    let file = format!("{name}-{version}.tgz");
+    world.write(&file, &published);
+    let tag = format!("v{version}");
+    let arguments = [
+        "rebuild",
+        "--source",
+        name,
+        "--tag",
+        &tag,
+        "--published",
+        &file,
+        "--recipe",
+        "npm",
+        "--format",
+        "json",
+    ];
+    let json = world.run(arguments).expect(0).json();
+    let artifact = &json["artifacts"][0];
+    println!("{file}: {} {}", artifact["verdict"], artifact["causes"]);
+    assert_eq!(artifact["verdict"], "reproduced", "{json:#}");
+    published
+}
+
 fn members(tarball: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(tarball));
     archive
@@ -85,25 +112,7 @@ fn real_npm_releases_get_their_verdicts() {
     let yocto = released(&world, "yocto-queue", "1.2.2");
     let express = released(&world, "express", "5.2.1");
     world.write("tampered/express-5.2.1.tgz", tampered(&express));
-    let (before, older) = (World::new(), "yocto-queue-1.0.0.tgz");
-    before.write(older, released(&before, "yocto-queue", "1.0.0"));
-    let arguments = [
-        "rebuild",
-        "--source",
-        "yocto-queue",
-        "--tag",
-        "v1.0.0",
-        "--published",
-        older,
-        "--recipe",
-        "npm",
-        "--format",
-        "json",
-    ];
-    let found = before.run(arguments).expect(0).json();
-    let artifact = &found["artifacts"][0];
-    println!("{older}: {} {}", artifact["verdict"], artifact["causes"]);
-    assert_eq!(artifact["verdict"], "reproduced", "{found:#}");
+    let _ = reproduced("yocto-queue", "1.0.0");
     let _ = world.repository("again");
     copy_repository(&world.path("express"), &world.path("again"));
     world.configure(

@@ -122,7 +122,7 @@ fn rebuild(world: &World, tag: &str, published: &str) -> Ran {
 }
 
 #[track_caller]
-fn reproduced(project: &str, version: &str) -> World {
+pub(crate) fn reproduced(project: &str, version: &str) -> World {
     let (world, json) = rebuilt(project, version, 0);
     for artifact in json["artifacts"].as_array().expect("a list") {
         assert_eq!(artifact["verdict"], "reproduced", "{json:#}");

@@ -206,7 +206,10 @@ pub(crate) fn corpus(target: &str) -> Vec<Vec<u8>> {
         "zstd" => vec![golden!("one.zst"), golden!("other.zst")],
         "bzip2" => vec![golden!("one.bz2"), golden!("other.bz2")],
         "tar" => vec![plain, tar(&[TarEntry::file("inner.zip", &wheel)])],
-        "zip" => vec![signed_zip(&wheel, &[(0x7109_871a, b"x"), (1, b"y")]), wheel],
+        "zip" => vec![
+            signed_zip(&wheel, &[(0x7109_871a, b"\x01\0\0\0x"), (1, b"y")]),
+            wheel,
+        ],
         "ar" => vec![deb],
         "elf" => vec![elf],
         "rpm" => rpm.to_vec(),

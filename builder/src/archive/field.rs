@@ -71,6 +71,9 @@ fields! {
     TarOwnerId = "tar-owner-id",
     /// The `uname` or `gname` field of a tar header.
     TarOwnerName = "tar-owner-name",
+    /// Magic, version and device numbers of a tar header where ustar and GNU tar are read alike and
+    /// nothing is a device.
+    TarDialect = "tar-dialect",
     /// A pax record `mtime`, `atime` or `ctime` with a decimal value.
     PaxTime = "pax-time",
     /// A pax record `uid`, `gid`, `uname` or `gname`.

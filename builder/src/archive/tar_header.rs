@@ -75,11 +75,41 @@ pub(super) fn link(block: &Block) -> &[u8] {
     until_nul(&block[LINK]) // constant range inside 512
 }
 
-/// Sets times and owners apart: the details, and the header without them and without the digits of
-/// its sum.
+/// What the two dialects write there that have owners' names: magic and version.
+const DIALECT: Range<usize> = 257..265;
+const DIALECTS: [&[u8; 8]; 2] = [b"ustar\x0000", b"ustar  \0"];
+/// Device numbers, which some writers fill with digits where there is no device.
+const DEVICE: Range<usize> = 329..345;
+/// Where the dialects say different things.
+const REST: Range<usize> = 345..512;
+
+/// Sets the dialect apart where both are read alike: nothing stands where they differ, and the device
+/// numbers of what is no device say zero.
+fn take_dialect(block: &Block, rest: &mut Block) -> Option<Detail> {
+    let known = DIALECTS.iter().any(|known| block[DIALECT] == known[..]); // constant ranges inside 512
+    let alike = block[REST].iter().all(|byte| *byte == 0); // constant range inside 512
+    let no_device =
+        !matches!(type_flag(block), b'3' | b'4') && block[DEVICE].chunks(8).all(says_zero); // constant range inside 512
+    (known && alike && no_device).then(|| {
+        let value = [&block[DIALECT], &block[DEVICE]].concat(); // constant ranges inside 512
+        rest[DIALECT].fill(0);
+        rest[DEVICE].fill(0);
+        rest[SUM.start] |= 0x80; // no header as it stands has such a sum: what is left is like no other
+        Detail::new(Field::TarDialect, &value)
+    })
+}
+
+/// Nothing at all, or a number.
+fn says_zero(field: &[u8]) -> bool {
+    let nothing = field.iter().all(|byte| *byte == 0);
+    nothing || octal(field) == Some(0) && field.contains(&b'0')
+}
+
+/// Sets times and owners apart, and the dialect: the details, and the header without them and without
+/// the digits of its sum.
 pub(super) fn split(block: &Block) -> (Vec<Detail>, Block) {
     let mut rest = *block;
-    let mut details = Vec::with_capacity(5);
+    let mut details = Vec::with_capacity(6);
     for (range, field) in [
         (MTIME, Field::TarTime),
         (UID, Field::TarOwnerId),
@@ -108,6 +138,7 @@ pub(super) fn split(block: &Block) -> (Vec<Detail>, Block) {
             *byte = b'0';
         }
     }
+    details.extend(take_dialect(block, &mut rest));
     (details, rest)
 }
 

@@ -44,6 +44,7 @@ pub(super) fn signing_block(
         return Err(bad());
     }
     let mut rest = Vec::new();
+    let mut seen = Vec::new();
     let mut bytes = pairs.as_slice();
     while !bytes.is_empty() {
         let (length, after) = bytes.split_first_chunk().ok_or_else(bad)?;
@@ -51,8 +52,14 @@ pub(super) fn signing_block(
         let (pair, next) = after.split_at_checked(length).ok_or_else(bad)?;
         let (id, value) = pair.split_first_chunk().ok_or_else(bad)?;
         let id = u32::from_le_bytes(*id);
-        let plain = id != PADDING || value.iter().all(|byte| *byte == 0);
-        if SIGNATURES.contains(&id) && plain {
+        let plain = match id {
+            PADDING => value.iter().all(|byte| *byte == 0),
+            _ => is_list(value),
+        };
+        // readers take the first of a kind: another one is not looked at by who checks it
+        let first = !seen.contains(&id);
+        seen.push(id);
+        if SIGNATURES.contains(&id) && plain && first {
             let digest = Sha256::of(pair);
             details.push(Detail::new(Field::ApkSignature, digest.as_bytes()));
         } else {
@@ -65,4 +72,11 @@ pub(super) fn signing_block(
         details.push(Detail::new(Field::Remainder, Sha256::of(&rest).as_bytes()));
     }
     Ok(())
+}
+
+/// Whether a value is one list of signers with its length in front, to the last byte.
+fn is_list(value: &[u8]) -> bool {
+    value.split_first_chunk().is_some_and(|(length, list)| {
+        usize::try_from(u32::from_le_bytes(*length)).is_ok_and(|length| length == list.len())
+    })
 }

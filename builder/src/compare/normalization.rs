@@ -11,8 +11,8 @@ use crate::archive::{Container, Field};
 use super::{
     apk_signature, archive_owners, archive_times, bzip2_encoding, elf_build_id, elf_debug_link,
     gzip_deflate, gzip_header, jar_manifest, macho_signature, member_order, pax_bookkeeping,
-    pe_signature, rpm_signature, tar_padding, wheel_record, xz_encoding, zip_compression,
-    zip_maker, zstd_encoding,
+    pe_signature, rpm_signature, tar_dialect, tar_padding, wheel_record, xz_encoding,
+    zip_compression, zip_maker, zstd_encoding,
 };
 
 /// A named value that says what is taken out.
@@ -58,12 +58,13 @@ pub const REGISTRY: &[&Normalization] = &[
     &archive_times::V1,
     &archive_owners::V1,
     &pax_bookkeeping::V1,
+    &tar_dialect::V1,
     &tar_padding::V1,
     &zip_compression::V1,
     &zip_maker::V1,
     &elf_build_id::V1,
     &elf_debug_link::V1,
-    &apk_signature::V1,
+    &apk_signature::V2,
     &rpm_signature::V1,
     &pe_signature::V1,
     &macho_signature::V1,
@@ -77,6 +78,10 @@ pub const RETIRED: &[(&str, &str)] = &[
         "gzip-encoding/v1",
         "time, name, comment, extra field, flags, system and level in a gzip header, and which \
          encoder made the compressed bytes of a gzip file or of a zip member",
+    ),
+    (
+        "apk-signature/v1",
+        "the publisher's signatures in the signing block of an APK, and others beside them",
     ),
     (
         "archive-times-owners/v1",

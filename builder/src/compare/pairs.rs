@@ -3,9 +3,10 @@
 //! Members are matched by name and by how many of that name came before, never by content: a moved,
 //! doubled or renamed member is a difference.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::form::canonical_text;
+use super::matched::Matched;
 use super::nodes::{count, facts, is_loud, member_facts, member_node, node, shorten, state};
 use super::tally::Tally;
 use super::tree::{Node, NodeKind, State};
@@ -425,39 +426,6 @@ impl Pairs {
     fn leave_out(&mut self, node: &mut Node, nodes: u64) {
         self.left_out += nodes;
         node.left_out += 1;
-    }
-}
-
-/// Which members belong together: occurrence of the name, then positions.
-struct Matched {
-    pairs: Vec<(u64, usize, usize)>,
-    only_a: Vec<(u64, usize)>,
-    only_b: Vec<(u64, usize)>,
-}
-
-impl Matched {
-    fn of(a: &[Member], b: &[Member]) -> Self {
-        let positions: HashMap<(&[u8], u64), usize> = order::numbered(b).zip(0..).collect();
-        let mut matched = vec![false; b.len()];
-        let (mut pairs, mut only_a) = (Vec::new(), Vec::new());
-        for (index, key) in order::numbered(a).enumerate() {
-            match positions.get(&key) {
-                Some(&other) => {
-                    pairs.push((key.1, index, other));
-                    if let Some(flag) = matched.get_mut(other) {
-                        *flag = true;
-                    }
-                }
-                None => only_a.push((key.1, index)),
-            }
-        }
-        let rest = order::numbered(b).zip(matched).enumerate();
-        let only_b = rest.filter(|(_, (_, matched))| !matched);
-        Self {
-            pairs,
-            only_a,
-            only_b: only_b.map(|(index, (key, _))| (key.1, index)).collect(),
-        }
     }
 }
 

@@ -204,6 +204,7 @@ fn shown(field: Field, value: &[u8]) -> String {
         | Field::Bzip2Stream
         | Field::PaxHeader
         | Field::TarNamePlace
+        | Field::TarDialect
         | Field::ZipTime
         | Field::ZipExtraTime
         | Field::ZipExtraOwner

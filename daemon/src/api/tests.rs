@@ -185,6 +185,7 @@ pub(crate) fn release(id: i64) -> ReleaseView {
                 "/api/v1/releases/{id}/differences/sha256:{}",
                 published.sha256
             )),
+            encoders: vec!["encoder zlib-ng: not tried: no program".into()],
             missed: vec!["npm:index/right".into()],
             missed_unlisted: 2,
             rebuilt: vec![Sha256::of(b"rebuilt"), Sha256::of(b"rebuilt")],

@@ -175,6 +175,8 @@ pub(crate) struct ArtifactView {
     pub(crate) members_unlisted: u64,
     /// Where what differs is served as a tree, relative to this service.
     pub(crate) difference_url: Option<String>,
+    /// What the second step came to, a line for each encoder, also of those that were not tried.
+    pub(crate) encoders: Vec<String>,
     /// What our builds asked the mirror for and did not get; strangers may have written it.
     pub(crate) missed: Vec<String>,
     /// How many more of that there is.

@@ -240,6 +240,9 @@ fn show_artifact(text: &mut String, artifact: &ArtifactView) {
     if artifact.members_unlisted > 0 {
         let _ = writeln!(text, "  and {} more", artifact.members_unlisted);
     }
+    for line in &artifact.encoders {
+        let _ = writeln!(text, "  {}", printable(line));
+    }
     for request in &artifact.missed {
         let _ = writeln!(text, "  asked for and not served: {}", printable(request));
     }

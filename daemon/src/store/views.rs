@@ -22,7 +22,7 @@ use crate::api::view::{
     ReleaseView, StatementKind, StatementView, ViewError, Views,
 };
 use crate::difference::Difference;
-use crate::pipeline::{ArtifactResult, issue};
+use crate::pipeline::{self, ArtifactResult, issue};
 
 /// A watched repository, for `status`.
 #[derive(Debug, Clone, Serialize)]
@@ -573,6 +573,7 @@ fn unchecked(published: Published) -> ArtifactView {
         members: Vec::new(),
         members_unlisted: 0,
         difference_url: None,
+        encoders: Vec::new(),
         missed: Vec::new(),
         missed_unlisted: 0,
         rebuilt: Vec::new(),
@@ -589,6 +590,7 @@ fn add_result(view: &mut ArtifactView, result: ArtifactResult) {
         let misses = attempt.misses();
         (view.missed, view.missed_unlisted) = (misses.listed, misses.unlisted);
     }
+    view.encoders = pipeline::encoders(&result.encoders);
     view.verdict = Some(result.judgement.verdict);
     view.reason = result.judgement.reason;
     view.detail = result.judgement.detail;

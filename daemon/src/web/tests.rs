@@ -110,6 +110,7 @@ fn hostile(text: &str) -> ReleaseView {
     artifact.download_location = Some(text());
     artifact.detail = Some(text());
     artifact.members[0].name = text();
+    artifact.encoders[0] = text();
     artifact.missed[0] = text();
     artifact.normalizations[0].id = text();
     release.rebuilds[0].ended = Some(text());

@@ -8,6 +8,7 @@ use countersign_fixtures::signed::{
 };
 use flate2::{Compression, GzBuilder};
 
+use super::super::mutants::header;
 use super::super::tests::package;
 
 /// What the four cases of one normalization are made of.
@@ -157,6 +158,24 @@ fn archive_cases() -> Vec<Cases> {
             hostile: vec![pid("./PaxHeaders.1/a", &[("path", "package/index.js"), ("comment", "hidden")])],
         },
         Cases {
+            id: "tar-dialect/v1",
+            equal: [tar(&package()), header(|h| {
+                h[257..265].copy_from_slice(b"ustar  \0");
+                h[329..345].copy_from_slice(b"0000000\x000000000\0");
+            })],
+            different: files(|e| e.mode = 0o600),
+            hostile: vec![
+                header(|h| h[329..337].fill(b' ')),
+                // a prefix is a part of the name for one of them alone
+                header(|h| (h[262], h[345]) = (b' ', b'x')),
+                header(|h| h[257..265].fill(0)),
+                header(|h| h[263] = b'1'),
+                header(|h| h[330] = b'7'),
+                header(|h| h[329] = 0x80),
+                header(|h| h[511] = 1),
+            ],
+        },
+        Cases {
             id: "tar-padding/v1",
             equal: [filled(tar(&package()), 0), filled(pid("x", &[("mtime", "1")]), 0)],
             different: filled(tar(&package()), 512),
@@ -179,6 +198,8 @@ fn archive_cases() -> Vec<Cases> {
 
 const SCHEME: u32 = 0x7109_871a;
 const PADDING: u32 = 0x4272_6577;
+/// A length, then signers.
+const SIGNERS: &[u8] = b"\x06\0\0\0theirs";
 
 fn signed(pairs: &[(u32, &[u8])]) -> Vec<u8> {
     signed_zip(&zipped(|_| ()), pairs)
@@ -260,12 +281,14 @@ fn publisher_cases() -> Vec<Cases> {
     };
     vec![
         Cases {
-            id: "apk-signature/v1",
-            equal: [signed(&[(SCHEME, b"theirs")]), signed(&[(SCHEME, b"other key"), (PADDING, &[0; 9])])],
+            id: "apk-signature/v2",
+            equal: [signed(&[(SCHEME, SIGNERS)]), signed(&[(SCHEME, b"\x09\0\0\0other key"), (PADDING, &[0; 9])])],
             different: zipped(|e| e.content.push(b'x')),
             hostile: vec![
-                signed(&[(SCHEME, b"theirs"), (0x1234, b"a channel, read by the program")]),
-                signed(&[(SCHEME, b"theirs"), (PADDING, b"not zeros")]),
+                signed(&[(SCHEME, SIGNERS), (0x1234, b"a channel, read by the program")]),
+                signed(&[(SCHEME, SIGNERS), (PADDING, b"not zeros")]),
+                signed(&[(SCHEME, SIGNERS), (SCHEME, b"\x06\0\0\0second")]),
+                signed(&[(SCHEME, b"\x06\0\0\0theirs and behind it")]),
             ],
         },
         Cases {
