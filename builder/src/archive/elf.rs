@@ -13,7 +13,7 @@ use countersign_attest::digest::{Sha256, Sha256Hasher};
 
 use super::source::Source;
 use super::walk::Walk;
-use super::{ArchiveError, Container, Detail, Field, Format};
+use super::{ArchiveError, Container, Detail, Field, Format, numbers};
 
 /// How much of the end of a file is held back until its section table has been read.
 const HELD: usize = 256 << 10;
@@ -278,12 +278,10 @@ impl File {
     }
 
     fn number(&self, bytes: &[u8], at: usize, length: usize) -> Option<u64> {
-        let field = bytes.get(at..at.checked_add(length)?)?;
-        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        Some(match self.big {
-            true => field.iter().fold(0, add),
-            false => field.iter().rev().fold(0, add),
-        })
+        match self.big {
+            true => numbers::big(bytes, at, length),
+            false => numbers::little(bytes, at, length),
+        }
     }
 
     /// Where the one build id is, if nothing can execute it.

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::numbers::little as number;
+
 /// 32 and 64 bits, little-endian.
 pub(super) const MAGICS: [u32; 2] = [0xfeed_face, 0xfeed_facf];
 
@@ -67,20 +69,20 @@ impl Image {
     }
 
     pub(super) fn of(head: &[u8]) -> Option<Self> {
-        let wide = match Bytes(head).number(0, 4)? {
+        let wide = match number(head, 0, 4)? {
             0xfeed_facf => true,
             0xfeed_face => false,
             _ => return None,
         };
-        let (count, bytes) = (Bytes(head).number(16, 4)?, Bytes(head).number(20, 4)?);
+        let (count, bytes) = (number(head, 16, 4)?, number(head, 20, 4)?);
         let start: usize = if wide { 32 } else { 28 };
         let end = start.checked_add(usize::try_from(bytes).ok()?)?;
         let mut commands = Commands::default();
         let mut at = start;
         for _ in 0..count {
-            let rest = Bytes(head.get(at..end)?);
-            let size = usize::try_from(rest.number(4, 4)?).ok()?;
-            let command = Bytes(rest.0.get(..size).filter(|command| command.len() >= 8)?);
+            let rest = head.get(at..end)?;
+            let size = usize::try_from(number(rest, 4, 4)?).ok()?;
+            let command = rest.get(..size).filter(|command| command.len() >= 8)?;
             commands.add(command, at, wide)?;
             at += size;
         }
@@ -156,8 +158,8 @@ struct Segment {
 
 impl Commands {
     /// Takes the next command; `None` where it is shorter than it must be.
-    fn add(&mut self, command: Bytes<'_>, at: usize, wide: bool) -> Option<()> {
-        let kind = u32::try_from(command.number(0, 4)?).ok()?;
+    fn add(&mut self, command: &[u8], at: usize, wide: bool) -> Option<()> {
+        let kind = u32::try_from(number(command, 0, 4)?).ok()?;
         // a loader that must know the signature's command is none
         let kind = if kind == CODE_SIGNATURE | REQUIRED {
             kind
@@ -168,15 +170,15 @@ impl Commands {
         match kind {
             SEGMENT | SEGMENT_64 => self.segment(command, at, wide, kind)?,
             CODE_SIGNATURE => {
-                let (start, size) = (command.number(8, 4)?, command.number(12, 4)?);
-                let place = at..at.checked_add(command.0.len())?;
+                let (start, size) = (number(command, 8, 4)?, number(command, 12, 4)?);
+                let place = at..at.checked_add(command.len())?;
                 self.unknown |= self.signature.is_some() || place.len() as u64 != COMMAND_BYTES;
                 self.signature = Some((start..start + size, place));
             }
             SYMBOLS => {
                 self.piece(command, 8, if wide { 16 } else { 12 })?;
                 self.piece(command, 16, 1)?;
-                self.strings_end = command.number(16, 4)? + command.number(20, 4)?;
+                self.strings_end = number(command, 16, 4)? + number(command, 20, 4)?;
             }
             DYNAMIC_SYMBOLS => {
                 let module = if wide { 56 } else { 52 };
@@ -196,23 +198,23 @@ impl Commands {
     }
 
     /// An offset and a number of items of so many bytes.
-    fn piece(&mut self, command: Bytes<'_>, at: usize, each: u64) -> Option<()> {
-        let end = command.number(at, 4)? + command.number(at + 4, 4)? * each;
+    fn piece(&mut self, command: &[u8], at: usize, each: u64) -> Option<()> {
+        let end = number(command, at, 4)? + number(command, at + 4, 4)? * each;
         self.pieces_end = self.pieces_end.max(end);
         Some(())
     }
 
-    fn segment(&mut self, command: Bytes<'_>, at: usize, wide: bool, kind: u32) -> Option<()> {
+    fn segment(&mut self, command: &[u8], at: usize, wide: bool, kind: u32) -> Option<()> {
         self.unknown |= wide != (kind == SEGMENT_64);
         let word = if wide { 8 } else { 4 };
         // name; then address and length in memory, offset and length in the file
         let field = |index: usize| 24 + index * word..24 + (index + 1) * word;
-        let number = |index: usize| command.number(field(index).start, word);
-        let (memory, offset, size) = (number(1)?, number(2)?, number(3)?);
-        let start = command.number(field(4).start + 4, 4)?;
-        let sections = command.number(field(4).start + 8, 4)?;
+        let value = |index: usize| number(command, field(index).start, word);
+        let (memory, offset, size) = (value(1)?, value(2)?, value(3)?);
+        let start = number(command, field(4).start + 4, 4)?;
+        let sections = number(command, field(4).start + 8, 4)?;
         let place = |index: usize| at + field(index).start..at + field(index).end;
-        if command.0.get(8..24)? != LINK_EDIT {
+        if command.get(8..24)? != LINK_EDIT {
             self.segments_end = self.segments_end.max(offset.saturating_add(size));
             return Some(());
         }
@@ -225,17 +227,5 @@ impl Commands {
             memory_at: place(1),
         });
         Some(())
-    }
-}
-
-/// Bytes with little-endian numbers in them.
-#[derive(Clone, Copy)]
-struct Bytes<'a>(&'a [u8]);
-
-impl Bytes<'_> {
-    fn number(self, at: usize, length: usize) -> Option<u64> {
-        let field = self.0.get(at..at.checked_add(length)?)?;
-        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        Some(field.iter().rev().fold(0, add))
     }
 }

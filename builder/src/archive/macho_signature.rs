@@ -1,6 +1,7 @@
 //! The signature of a Mach-O file (`xnu`, `cs_blobs.h`): a directory of parts, of which one has a digest
 //! of each page of all that comes before. Read strictly; whether it is right is for the system to say.
 
+use super::numbers::big as number;
 use super::signed_data;
 
 const SUPER_BLOB: u64 = 0xfade_0cc0;
@@ -56,13 +57,6 @@ pub(super) fn entitlements(bytes: &[u8], start: u64) -> Option<Vec<u8>> {
         }
     }
     (at == length && last.is_some()).then_some(kept)
-}
-
-/// A big-endian number.
-fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
-    let field = bytes.get(at..at.checked_add(length)?)?;
-    let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-    Some(field.iter().fold(0, add))
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -22,6 +22,7 @@ mod macho;
 mod macho_commands;
 mod macho_signature;
 mod masked;
+mod numbers;
 mod odd;
 mod pe;
 mod rpm;

@@ -16,6 +16,7 @@ use std::ops::Range;
 use countersign_attest::digest::Sha256;
 
 use super::masked::{HEAD, Masked};
+use super::numbers::little as number;
 use super::source::Source;
 use super::walk::Walk;
 use super::{ArchiveError, Container, Detail, Field, FindingKind, Format, Oddity, signed_data};
@@ -40,13 +41,6 @@ pub(super) fn is_head(head: &[u8]) -> bool {
 fn headers_at(head: &[u8]) -> Option<usize> {
     let at = usize::try_from(number(head, 0x3c, 4)?).ok()?;
     head.get(at..)?.starts_with(b"PE\0\0").then_some(at)
-}
-
-/// A little-endian number.
-fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
-    let field = bytes.get(at..at.checked_add(length)?)?;
-    let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-    Some(field.iter().rev().fold(0, add))
 }
 
 /// Reads a PE file to its end.
