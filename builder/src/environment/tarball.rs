@@ -72,7 +72,14 @@ pub(crate) fn unpack(
                 .map_err(io::Error::other)?;
             entries(decoder, folder, limits)
         }
-        Format::Zip | Format::Bzip2 | Format::Ar | Format::Elf | Format::Other => {
+        Format::Zip
+        | Format::Bzip2
+        | Format::Ar
+        | Format::Rpm
+        | Format::Elf
+        | Format::Pe
+        | Format::MachO
+        | Format::Other => {
             let what = "neither a tar nor one that gzip, xz or zstd compressed";
             Err(io::Error::new(io::ErrorKind::InvalidData, what).into())
         }

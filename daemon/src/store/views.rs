@@ -22,7 +22,7 @@ use crate::api::view::{
     ReleaseView, StatementKind, StatementView, ViewError, Views,
 };
 use crate::difference::Difference;
-use crate::pipeline::{self, ArtifactResult, issue};
+use crate::pipeline::{ArtifactResult, issue, words};
 
 /// A watched repository, for `status`.
 #[derive(Debug, Clone, Serialize)]
@@ -590,7 +590,7 @@ fn add_result(view: &mut ArtifactView, result: ArtifactResult) {
         let misses = attempt.misses();
         (view.missed, view.missed_unlisted) = (misses.listed, misses.unlisted);
     }
-    view.encoders = pipeline::encoders(&result.encoders);
+    view.encoders = words::encoders(&result.encoders);
     view.verdict = Some(result.judgement.verdict);
     view.reason = result.judgement.reason;
     view.detail = result.judgement.detail;
