@@ -1,7 +1,10 @@
 //! `countersign doctor`: what this machine can do, found by doing it, with the remedy for what is
 //! missing.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use countersign_builder::recipe;
 
 use super::{Exit, Format, output, wait_for};
 use crate::config::{Config, HostLimits};
@@ -26,10 +29,9 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
         None,
         Box::new(|_| {}),
     )?;
-    let tools: Vec<String> = ["node", "npm", "cargo", "python3", "make", "cc"]
-        .map(str::to_owned)
-        .to_vec();
-    let found = wait_for(workshop.probe(&tools))?;
+    let tools = tools();
+    let names: Vec<String> = tools.keys().map(|tool| (*tool).to_owned()).collect();
+    let found = wait_for(workshop.probe(&names))?;
     match format {
         Format::Json => output::json(&found)?,
         Format::Text => {
@@ -53,8 +55,11 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
             for tool in &found.tools {
                 text.push_str(&format!("tool     {} {}\n", tool.name, tool.version));
             }
-            for tool in tools.iter().filter(|name| found.tool(name).is_none()) {
-                text.push_str(&format!("absent   {tool} (in the sandbox's PATH)\n"));
+            for (tool, recipes) in tools.iter().filter(|(name, _)| found.tool(name).is_none()) {
+                let whose = recipes.join(", ");
+                text.push_str(&format!(
+                    "absent   {tool} in the sandbox's PATH, for {whose}\n"
+                ));
             }
             output::text(&text)?;
         }
@@ -64,4 +69,18 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
     } else {
         Exit::Fault
     })
+}
+
+/// Programs that builds run, and for which recipe each is.
+fn tools() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut tools: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for recipe in recipe::RECIPES {
+        for tool in recipe::tools(recipe.name) {
+            tools.entry(tool).or_default().push(recipe.name);
+        }
+    }
+    for tool in ["cc", "make"] {
+        tools.entry(tool).or_default().push("what compiles");
+    }
+    tools
 }
