@@ -138,6 +138,15 @@ fn a_build_runs_in_the_root_of_a_tar_and_of_a_folder_alike() {
         let json = rebuild(&["--root", "root.tar"]).expect(0).json();
         assert_eq!(json["artifacts"][0]["verdict"], "reproduced", "{time}");
     }
+    // what the root lacks is void, and nothing else keeps it from being varied
+    let json = rebuild(&["--root", "root.tar", "--vary"]).expect(0).json();
+    let varied = &json["variations"][0];
+    assert_eq!(varied["result"], "robust", "{varied:#}");
+    for (name, outcome) in [("shell", "VOID"), ("locale", "VOID"), ("umask", "STABLE")] {
+        let all = varied["variations"].as_array().expect("a list").iter();
+        let one = all.filter(|one| one["name"] == name).next().expect(name);
+        assert_eq!(one["outcome"], outcome, "{name}: {varied:#}");
+    }
     // one that was changed meanwhile is not used any more
     let kept = fs::read_dir(world.path("kept/environments")).expect("what is kept");
     let kept: Vec<_> = kept.map(|entry| entry.expect("an entry").path()).collect();

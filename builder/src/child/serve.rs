@@ -146,7 +146,7 @@ fn confine_parser(read: &[Place<'_>]) -> Result<(), SandboxError> {
         read,
         write: &[],
         network: Isolation::Nothing,
-        user: None,
+        user: Some(sandbox::PARSER_ID),
         memory_bytes: Some(PARSING_MEMORY),
         file_bytes: Some(0),
     })

@@ -217,10 +217,8 @@ fn settle(spec: &Spec) -> Result<(), SandboxError> {
     persona.set(Persona::ADDR_NO_RANDOMIZE, !profile.random_addresses);
     persona.set(Persona::UNAME26, profile.old_kernel);
     personality::set(persona).doing("fixing the address layout")?;
-    if spec.stands(Wall::FileRules) {
-        let write = ["/build", "/tmp", "/dev"].map(|path| Place::Path(Path::new(path)));
-        landlock::restrict(&[Place::Path(Path::new("/"))], &write)?;
-    }
+    let write = ["/build", "/tmp", "/dev", "/dev/mqueue"].map(|path| Place::Path(Path::new(path)));
+    landlock::restrict(&[Place::Path(Path::new("/"))], &write)?;
     if spec.stands(Wall::SystemCalls) {
         seccomp::build(persona.bits().cast_unsigned())?;
     }

@@ -41,5 +41,7 @@ pub use profile::{PROFILE, Profile};
 pub const ID_BASE: u32 = 0x7000_0000;
 /// The host id of a signer that root starts, and of the next signers after it: beyond those ranges.
 pub const SIGNER_ID: u32 = 0x7050_0000;
+/// The host id of the children that parse, where root starts them.
+pub const PARSER_ID: u32 = 0x7048_0000;
 /// How many ranges of 65,536 ids there are from there on: as many sandboxes can be at once.
 pub const ID_SLOTS: u32 = 64;

@@ -87,6 +87,21 @@ pub(crate) fn enter_new_root(
     let own = if spec.root.is_some() { COVERS } else { "/etc" };
     proc::make(spec, &inside("/proc"), &format!("{}/proc", inside(own)))?;
     devices()?;
+    // of this IPC namespace; mq_open(3) reaches it without this path, and Landlock knows it by this one
+    let (queues, flags) = (
+        inside("/dev/mqueue"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+    );
+    fs::create_dir(&queues).doing("making /dev/mqueue")?;
+    let kind = Some("mqueue");
+    mount(
+        kind,
+        queues.as_str(),
+        kind,
+        flags | MsFlags::MS_NOEXEC,
+        None::<&str>,
+    )
+    .doing("mounting /dev/mqueue")?;
     work_space(spec, mode)?;
     sethostname(&spec.profile.host_name).doing("setting the host name")?;
     sys::set_domain_name(&spec.profile.domain_name).doing("setting the domain name")?;
@@ -94,7 +109,16 @@ pub(crate) fn enter_new_root(
     for folder in [own, "/dev", ""] {
         source::settle(Path::new(&inside(folder)), spec.file_time)?;
     }
-    change_root()
+    change_root()?;
+    if spec.profile.bash_as_sh {
+        // from here on no link leads out of the new root
+        cover(
+            "/usr/bin/sh",
+            &read_only("/usr/bin/bash")?,
+            "showing bash as /bin/sh",
+        )?;
+    }
+    Ok(())
 }
 
 fn inside(path: &str) -> String {

@@ -2,7 +2,8 @@
 //!
 //! What tells about the machine is covered: by fixed words where programs read it (`cpuinfo`), by a file
 //! that nobody may open, or by an empty folder. All of that lies in one read-only folder of the new root.
-//! The CPU itself can still be asked, and so can the kernel (uname(2), sysinfo(2)).
+//! The CPU itself can still be asked, and so can the kernel: uname(2), with which `/proc` agrees, and
+//! sysinfo(2), which tells the machine's memory where `/proc/meminfo` tells the build's limit.
 
 use std::fs::{self, Permissions};
 use std::os::fd::AsFd;
@@ -11,15 +12,13 @@ use std::os::unix::fs::PermissionsExt;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CpuSet, sched_getaffinity};
+use nix::sys::utsname::uname;
 use nix::unistd::Pid;
 
 use super::fault::{Doing, SandboxError};
 use super::spec::Spec;
 use super::wall::Wall;
 use super::{mounts, sys};
-
-/// The kernel that every build sees in `/proc`.
-const RELEASE: &str = "6.1.0";
 
 /// Files that no build may read: the kernel's insides, other people's doings, and ways to act on the
 /// machine. Some are root's alone on the host, and root is nobody inside; they are covered all the same
@@ -122,6 +121,9 @@ fn fixed(spec: &Spec) -> Result<Vec<(&'static str, String)>, SandboxError> {
         .filter(|cpu| own.is_set(*cpu).unwrap_or(false))
         .count();
     let uptime = spec.profile.uptime_seconds;
+    // uname(2) cannot be covered, so this must not contradict it
+    let kernel = uname().doing("asking for the kernel's name")?;
+    let (release, version) = (kernel.release(), kernel.version());
     Ok(vec![
         ("cmdline", "quiet\n".into()),
         ("cpuinfo", cpuinfo(cpus, &spec.profile.processor)),
@@ -132,16 +134,18 @@ fn fixed(spec: &Spec) -> Result<Vec<(&'static str, String)>, SandboxError> {
             "swaps",
             "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into(),
         ),
-        ("sys/kernel/osrelease", format!("{RELEASE}\n")),
         (
             "sys/kernel/random/boot_id",
             "00000000-0000-4000-8000-000000000000\n".into(),
         ),
-        ("sys/kernel/version", "#1 SMP\n".into()),
         ("uptime", format!("{uptime}.00 0.00\n")),
         (
             "version",
-            format!("Linux version {RELEASE} (countersign) #1 SMP\n"),
+            format!(
+                "Linux version {} (countersign) {}\n",
+                release.display(),
+                version.display()
+            ),
         ),
     ])
 }

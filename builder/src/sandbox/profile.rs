@@ -51,6 +51,8 @@ pub struct Profile {
     pub uptime_seconds: u32,
     /// Whether the kernel says that it is a 2.6, as it does to programs that know no other.
     pub old_kernel: bool,
+    /// Whether `/bin/sh` is bash, whatever else it is.
+    pub bash_as_sh: bool,
     /// Whether programs are loaded at random addresses.
     pub random_addresses: bool,
     /// Bytes of a stack. A quarter of it is the room for arguments.
@@ -83,6 +85,7 @@ impl Profile {
             epoch: true,
             uptime_seconds: 0,
             old_kernel: false,
+            bash_as_sh: false,
             random_addresses: false,
             stack_bytes: 8 << 20,
             niceness: 0,

@@ -28,9 +28,12 @@ pub struct Place {
     pub locales: Vec<String>,
     /// Processors that a build may run on.
     pub cpus: u32,
+    /// Whether `/usr/bin/bash` is there, and is not `/bin/sh` anyway.
+    pub bash: bool,
 }
 
-/// Every variation that needs no other file system, kernel or machine.
+/// Every variation that needs no other file system, kernel or machine. Not among them: the time of day, which
+/// no namespace has; the file system's type, which needs root and an image; a gap of a minute between builds.
 pub const VARIATIONS: &[Variation] = &[
     Variation {
         name: "build-path",
@@ -170,6 +173,14 @@ pub const VARIATIONS: &[Variation] = &[
             true
         },
         value: |profile| if profile.old_kernel { "2.6" } else { "own" }.to_owned(),
+    },
+    Variation {
+        name: "shell",
+        apply: |profile, place| {
+            profile.bash_as_sh = true;
+            place.bash
+        },
+        value: |profile| if profile.bash_as_sh { "bash" } else { "own" }.to_owned(),
     },
     Variation {
         name: "address-layout",
@@ -382,6 +393,7 @@ mod tests {
                 .map(String::from)
                 .into(),
             cpus: 2,
+            bash: true,
         }
     }
 
@@ -473,11 +485,13 @@ mod tests {
         let bare = Place {
             locales: ["C", "C.utf8", "POSIX"].map(String::from).into(),
             cpus: 1,
+            bash: false,
         };
         let found = explored(&bare, &[&["cpus"], &["locale"]], false);
         assert_eq!(found.finding, Finding::Robust);
         assert_eq!(effect(&found, "locale"), Some(Effect::Void));
         assert_eq!(effect(&found, "cpus"), Some(Effect::Void));
+        assert_eq!(effect(&found, "shell"), Some(Effect::Void));
         assert_eq!(effect(&found, "umask"), Some(Effect::Stable));
         assert_eq!(other_locale(&place()).as_deref(), Some("tr_TR.utf8"));
     }

@@ -13,19 +13,16 @@ pub enum Wall {
     ProcMasks,
     /// That nothing inside may debug or look into the first process.
     Undebuggable,
-    /// Landlock.
-    FileRules,
     /// Limits of one process or user: core files, open files, locked memory, file size, number.
     ResourceLimits,
 }
 
 impl Wall {
     /// Every wall, with the word for it.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 4] = [
         ("system-calls", Self::SystemCalls),
         ("proc-masks", Self::ProcMasks),
         ("undebuggable", Self::Undebuggable),
-        ("file-rules", Self::FileRules),
         ("resource-limits", Self::ResourceLimits),
     ];
 }

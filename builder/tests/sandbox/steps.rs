@@ -1,5 +1,7 @@
 //! How steps start, end and are limited.
 
+use std::process::Command;
+
 use countersign_attest::digest::Sha256;
 use countersign_builder::outcome::Ended;
 
@@ -27,10 +29,27 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("a host id range that could hold users is refused", id_range),
     ("a plan that leaves its tree is refused", hostile_plan),
     (
+        "a caller with less priority starts sandboxes",
+        less_priority,
+    ),
+    (
         "a missing toolchain is a fault that names it",
         missing_toolchain,
     ),
 ];
+
+fn less_priority(bench: &Bench) -> Result<(), String> {
+    let output = Command::new("nice")
+        .args(["-n", "5"])
+        .arg(&bench.binary)
+        .arg("seen")
+        .output()
+        .map_err(|e| e.to_string())?;
+    let seen = String::from_utf8_lossy(&output.stdout);
+    let kept = seen.split("== scheduling\n").nth(1).unwrap_or_default();
+    ensure!(output.status.success() && kept.starts_with("5\n"), "{seen}");
+    Ok(())
+}
 
 fn ended(bench: &Bench, steps: &[&[&str]]) -> Result<Ended, String> {
     Ok(bench.replay(steps, |_| ())?.outcome.ended)

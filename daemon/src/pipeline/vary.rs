@@ -1,7 +1,9 @@
 //! Why is a build not the same everywhere? Builds a plan with other values of what must not matter, and
 //! names what it noticed (SANDBOX C8). It changes no verdict.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 
 use countersign_attest::digest::Sha256;
 use countersign_builder::environment::Capabilities;
@@ -42,11 +44,13 @@ pub(super) async fn vary(
 
 /// What the plan's environment has other values of.
 async fn place(workshop: &Workshop, plan: &Plan) -> Result<Place, Trouble> {
+    let root = environment::root(workshop, &plan.candidate.environment);
+    let bash = has_bash(root.as_deref().unwrap_or(Path::new("/")));
     let command = Sandboxed {
         argv: ["locale", "-a"].map(str::to_owned).to_vec(),
         source: None,
         environment: plan.candidate.environment.clone(),
-        root: environment::root(workshop, &plan.candidate.environment),
+        root,
         toolchains: workshop.toolchains(),
         limits: Limits::default(),
     };
@@ -66,7 +70,16 @@ async fn place(workshop: &Workshop, plan: &Plan) -> Result<Place, Trouble> {
             .map(str::to_owned)
             .collect(),
         cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        bash,
     })
+}
+
+/// Whether a root has a bash that is not its `/bin/sh`. No link of it is followed.
+fn has_bash(root: &Path) -> bool {
+    let bin = root.join("usr/bin");
+    let is_file = fs::symlink_metadata(bin.join("bash")).is_ok_and(|found| found.is_file());
+    let target = fs::read_link(bin.join("sh")).unwrap_or_default();
+    is_file && target.file_name() != Some("bash".as_ref())
 }
 
 /// Keeps what a command said; its log is bounded.

@@ -65,9 +65,11 @@ fn at_once(bench: &Bench) -> Result<(), String> {
         result.map_err(|e| format!("control arm: {e}"))?;
     }
     // and in one sandbox, one step finds what an earlier one has left running or lying
-    let first = format!("hostile shm-make {key} && : > {file} && hostile hold-abstract {name}");
+    let first = format!(
+        "hostile shm-make {key} && hostile mq-make {queue} && : > {file} && hostile hold-abstract {name}"
+    );
     let second = format!(
-        "hostile shm-find {key} && hostile connect-abstract {name} && \
+        "hostile shm-find {key} && hostile mq-find {queue} && hostile connect-abstract {name} && \
          test -e {file} && echo found"
     );
     let together = bench.script(&format!("{first} && {second}"), |_| ())?;
