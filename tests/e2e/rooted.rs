@@ -143,8 +143,8 @@ fn a_build_runs_in_the_root_of_a_tar_and_of_a_folder_alike() {
     let varied = &json["variations"][0];
     assert_eq!(varied["result"], "robust", "{varied:#}");
     for (name, outcome) in [("shell", "VOID"), ("locale", "VOID"), ("umask", "STABLE")] {
-        let all = varied["variations"].as_array().expect("a list").iter();
-        let one = all.filter(|one| one["name"] == name).next().expect(name);
+        let mut all = varied["variations"].as_array().expect("a list").iter();
+        let one = all.find(|one| one["name"] == name).expect(name);
         assert_eq!(one["outcome"], outcome, "{name}: {varied:#}");
     }
     // one that was changed meanwhile is not used any more
