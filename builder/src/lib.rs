@@ -6,6 +6,7 @@
 
 pub mod outcome;
 pub mod plan;
+pub mod profile;
 pub mod release;
 
 pub mod mirror;

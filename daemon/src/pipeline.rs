@@ -15,10 +15,10 @@ use countersign_builder::compare::causes::{Cause, CauseKind};
 use countersign_builder::judge;
 use countersign_builder::outcome::Ended;
 use countersign_builder::plan::Plan;
+use countersign_builder::profile::variation::Explored;
 use countersign_builder::recipe::encoding;
 use countersign_builder::recipe::{self, Attempt, Evidence, Next, Proposal, Situation};
 use countersign_builder::release::Published;
-use countersign_builder::sandbox::variation::Explored;
 use tokio::sync::OnceCell;
 
 use crate::trouble::Trouble;

@@ -7,8 +7,6 @@
 
 pub mod confine;
 pub mod process;
-pub mod profile;
-pub mod variation;
 pub mod wall;
 
 pub(crate) mod launch;
@@ -34,8 +32,8 @@ pub(crate) mod seccomp;
 pub(crate) mod fault;
 pub(crate) mod sys;
 
+pub use crate::profile::{PROFILE, Profile};
 pub use fault::SandboxError;
-pub use profile::{PROFILE, Profile};
 
 /// First host id that sandboxes of root may use: above what systemd and useradd hand out.
 pub const ID_BASE: u32 = 0x7000_0000;

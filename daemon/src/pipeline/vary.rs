@@ -9,8 +9,8 @@ use countersign_attest::digest::Sha256;
 use countersign_builder::environment::Capabilities;
 use countersign_builder::outcome::{Ended, EnvironmentFound, Outcome};
 use countersign_builder::plan::{Limits, Plan};
+use countersign_builder::profile::variation::{self, Explored, Place};
 use countersign_builder::sandbox::Profile;
-use countersign_builder::sandbox::variation::{self, Explored, Place};
 
 use super::replay::{self, Replay};
 use super::{Resolved, blocking, environment};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use countersign_attest::statement::{Effect, Variation};
-use countersign_builder::sandbox::variation::Finding;
+use countersign_builder::profile::variation::Finding;
 use serde::Serialize;
 
 use crate::pipeline::Findings;

@@ -2,11 +2,13 @@
 //! value that every first build gets.
 //!
 //! A profile is plain values and decides nothing. What a plan needs otherwise stands in its
-//! [`Settings`]; what varies for a confirming build or an experiment is in [`super::variation`].
+//! [`Settings`]; what varies for a confirming build or an experiment is in [`variation`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Settings;
+
+pub mod variation;
 
 /// Name and version of what the sandbox fixes, recorded in every attestation.
 pub const PROFILE: &str = "countersign-sandbox/v1";
