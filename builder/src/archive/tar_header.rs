@@ -106,7 +106,7 @@ fn says_zero(field: &[u8]) -> bool {
 }
 
 /// Sets times and owners apart, and the dialect: the details, and the header without them and without
-/// the digits of its sum.
+/// the digits of its sum and of the length of the content, which is compared by itself.
 pub(super) fn split(block: &Block) -> (Vec<Detail>, Block) {
     let mut rest = *block;
     let mut details = Vec::with_capacity(6);
@@ -133,9 +133,12 @@ pub(super) fn split(block: &Block) -> (Vec<Detail>, Block) {
             }
         }
     }
-    for byte in &mut rest[SUM] {
-        if byte.is_ascii_digit() {
-            *byte = b'0';
+    // the sum is checked, and what follows has to be as long as the header says
+    for range in [SUM, SIZE] {
+        for byte in &mut rest[range] {
+            if byte.is_ascii_digit() {
+                *byte = b'0';
+            }
         }
     }
     details.extend(take_dialect(block, &mut rest));

@@ -147,6 +147,17 @@ fn other_times_and_owners_of_the_same_members_are_equivalent() {
 }
 
 /// Times in pax records make a tar longer, and then other zeros fill its last record.
+/// A header says how long a member is, which another encoding changes.
+#[test]
+fn a_member_that_is_encoded_anew_is_not_another_header() {
+    let inner = tar(&package());
+    let level = |level| gzip_with(GzBuilder::new(), level, &inner);
+    let pack = |data: &[u8]| tar(&[TarEntry::file("data.tar.gz", data)]);
+    let (one, other) = (level(Compression::fast()), level(Compression::none()));
+    assert_ne!(one.len(), other.len());
+    check_equivalent(&pack(&one), &pack(&other), &[(DEFLATE, 1, 1)]);
+}
+
 #[test]
 fn zeros_that_fill_the_last_record_of_a_tar_follow_from_its_length() {
     let record = |mut bytes: Vec<u8>, more: usize| {

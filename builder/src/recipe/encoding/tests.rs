@@ -161,16 +161,9 @@ fn all_variants_first_and_then_the_one_that_has_the_bytes() {
 
 #[test]
 fn what_was_copied_before_is_said_behind_the_second_step_too() {
-    let mut facts = after(Verdict::Equivalent, None);
-    tried(
-        &mut facts,
-        Verdict::Equivalent,
-        plain(),
-        &[("a-b-1.0.0.tgz", "ours")],
-    );
-    let attempt = facts.attempts.last_mut().expect("it was tried");
+    let mut facts = after(Verdict::Equivalent, plain());
     let time = Valued::new("1700000000".to_owned(), Origin::Artifact);
-    attempt.candidate.steps[0].argv.push(time);
+    facts.attempts[0].candidate.steps[0].argv.push(time);
     let search = facts.candidate("npm");
     assert_eq!(step(&search).variants.len(), 18);
     assert!(plan(search).contains("\"artifact\""));
