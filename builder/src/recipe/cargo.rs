@@ -39,6 +39,8 @@ pub(super) const RECIPE: Recipe = Recipe {
 const TOOLS: [&str; 2] = ["cargo", "rustc"];
 /// Most toolchains that are tried for one crate.
 const MOST_TOOLCHAINS: usize = 4;
+/// Before it, cargo knows the mirror's kind of index behind a flag only.
+const FIRST_WITH_SPARSE_INDEX: u32 = 68;
 /// Where cargo writes: outside the tree, and empty.
 const TARGET: &str = "/tmp/target";
 /// Longest part of a file that goes into one argument (Linux takes 128 KiB).
@@ -302,7 +304,10 @@ fn candidate(
             sha256: Sha256::of(text.as_bytes()),
         });
     }
-    steps.push(package(network));
+    let by_flag = tools.first().is_some_and(|tool| {
+        version::minor(&tool.version).is_some_and(|minor| minor < FIRST_WITH_SPARSE_INDEX)
+    });
+    steps.push(package(network, by_flag));
     // outputs are taken from the tree, in which cargo must not write before it has listed it
     let packed = format!("{TARGET}/package/{output}");
     steps.push(step(&["cp", &packed, &output]));
@@ -314,7 +319,7 @@ fn candidate(
         source_form: source_form(evidence),
         subdir: evidence.member.clone(),
         steps,
-        variables: variables(),
+        variables: variables(by_flag),
         outputs: vec![ours(&output)],
         limits: situation.hints.limits,
         network,
@@ -356,8 +361,9 @@ fn as_of(situation: &Situation<'_>) -> countersign_attest::time::Timestamp {
     }
 }
 
-fn package(network: Network) -> Step {
+fn package(network: Network, by_flag: bool) -> Step {
     let mut argv = vec!["cargo", "package", "--no-verify"];
+    argv.extend(by_flag.then_some("-Zsparse-registry"));
     let source = format!("source.mirror.registry=\"{}\"", mirror::CARGO_INDEX);
     match network {
         Network::None => argv.push("--offline"),
@@ -388,14 +394,15 @@ fn write_lock(evidence: &CargoEvidence, text: &str) -> Step {
     Step { argv }
 }
 
-fn variables() -> BTreeMap<String, Valued<String>> {
-    [
+fn variables(by_flag: bool) -> BTreeMap<String, Valued<String>> {
+    let mut variables = vec![
         ("CARGO_HOME", "/tmp/cargo"),
         ("CARGO_NET_RETRY", "0"),
         ("CARGO_TARGET_DIR", TARGET),
-    ]
-    .map(|(name, value)| (name.to_owned(), ours(value)))
-    .into()
+    ];
+    variables.extend(by_flag.then_some(("RUSTC_BOOTSTRAP", "1")));
+    let named = |(name, value): (&str, &str)| (name.to_owned(), ours(value));
+    variables.into_iter().map(named).collect()
 }
 
 fn step(argv: &[&str]) -> Step {

@@ -1,4 +1,4 @@
-//! The recipe for Python packages: an sdist or a pure wheel, made by the backend that the source tree
+//! The recipe for Python packages: an sdist or a wheel, made by the backend that the source tree
 //! names, at the version that the wheel names, with everything as of the time of upload.
 //!
 //! Everything of the package runs in the sandbox only. The published file selects among released
@@ -19,6 +19,7 @@ pub mod file_name;
 mod identity;
 mod manifest;
 mod moment;
+mod platform;
 mod recorded;
 mod requirement;
 mod said;
@@ -33,7 +34,7 @@ pub use recorded::Recorded;
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
     name: "pypi",
-    tools: &["python3", "pip"],
+    tools: &["python3", "pip", "git", "cc"],
     takes: |purl| purl.starts_with(identity::PURL_PREFIX),
     inspect,
     next,
@@ -104,6 +105,9 @@ pub struct Says {
     /// Different modification times of members in seconds since 1970, in order; of a wheel, rounded
     /// down to even seconds. Not all of them, where they are many.
     pub times: Vec<i64>,
+    /// With which umask its files were made, where their modes are those of another than 022.
+    #[serde(default)]
+    pub umask: Option<u32>,
     /// What its members bear beside their content, where all of it can be said to a build.
     pub recorded: Option<Recorded>,
 }
@@ -144,15 +148,16 @@ fn next(situation: &Situation<'_>) -> Next {
         FileKind::Sdist => candidate::Kind::Sdist,
         FileKind::PureWheel => candidate::Kind::Wheel,
         FileKind::PlatformWheel => {
-            return cannot(
-                Reason::NoRecipe,
-                "a wheel for one platform or interpreter is not rebuilt yet".to_owned(),
-            );
+            let here = situation.capabilities;
+            match platform::unlike(&situation.published.file_name, here) {
+                None => candidate::Kind::PlatformWheel,
+                Some(detail) => return cannot(Reason::ToolchainUnavailable, detail),
+            }
         }
         FileKind::Other => {
             return cannot(
                 Reason::NoRecipe,
-                "only .tar.gz sdists and pure wheels are rebuilt".to_owned(),
+                "only .tar.gz sdists and wheels are rebuilt".to_owned(),
             );
         }
     };
@@ -176,7 +181,7 @@ fn next(situation: &Situation<'_>) -> Next {
 fn ways(situation: &Situation<'_>, kind: candidate::Kind) -> &'static [candidate::Way] {
     use candidate::Way::{AsNamed, AsPipChooses, BySdist};
     match (kind, generator(situation)) {
-        (candidate::Kind::Wheel, _) => &[AsNamed, BySdist],
+        (candidate::Kind::Wheel | candidate::Kind::PlatformWheel, _) => &[AsNamed, BySdist],
         (candidate::Kind::Sdist, Some(_)) => &[AsNamed, AsPipChooses],
         (candidate::Kind::Sdist, None) => &[AsPipChooses],
     }

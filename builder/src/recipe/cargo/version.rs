@@ -7,9 +7,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Minor versions in which what is written changed, as measured on published crates.
+/// Minor versions in which what is written changed, as measured on published crates; of those before the
+/// first, none is known to be as good as another.
 const CHANGES: [u32; 7] = [82, 83, 84, 86, 88, 90, 93];
-
 /// A range of minor versions of cargo 1.x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,19 +53,28 @@ impl Range {
     /// The eras of this range of which none of these versions is; `None` where there is none.
     #[must_use]
     pub(super) fn missing(self, here: &[String]) -> Option<String> {
-        let starts = std::iter::once(0).chain(CHANGES);
-        let ends = CHANGES.into_iter().map(Some).chain(std::iter::once(None));
-        let missing: Vec<String> = starts
-            .zip(ends)
-            .filter_map(|(start, end)| {
-                let mut era = self.since(start);
-                if let Some(end) = end {
-                    era = era.before(end);
+        let first = CHANGES.first().copied().unwrap_or_default();
+        let starts = (0..first).chain(CHANGES);
+        let ends = (1..=first).chain(CHANGES.into_iter().skip(1)).map(Some);
+        let mut missing: Vec<Self> = Vec::new();
+        for (start, end) in starts.zip(ends.chain(std::iter::once(None))) {
+            let mut era = self.since(start);
+            if let Some(end) = end {
+                era = era.before(end);
+            }
+            let empty = era.to.is_some_and(|to| to < era.from);
+            if empty || here.iter().any(|version| era.holds(version)) {
+                continue;
+            }
+            match missing.last_mut() {
+                // one after the other, each of its own
+                Some(last) if start < first && last.to == Some(era.from.saturating_sub(1)) => {
+                    last.to = era.to;
                 }
-                let empty = era.to.is_some_and(|to| to < era.from);
-                (!empty && !here.iter().any(|version| era.holds(version))).then(|| era.to_string())
-            })
-            .collect();
+                Some(_) | None => missing.push(era),
+            }
+        }
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         (!missing.is_empty()).then(|| missing.join(", "))
     }
 }
@@ -82,7 +91,8 @@ impl fmt::Display for Range {
     }
 }
 
-fn minor(version: &str) -> Option<u32> {
+/// The second number of 1.x.
+pub(super) fn minor(version: &str) -> Option<u32> {
     version.strip_prefix("1.")?.split('.').next()?.parse().ok()
 }
 
@@ -126,6 +136,12 @@ mod tests {
                 Some("1.84 to 1.85, 1.86 to 1.87, 1.90 to 1.92"),
             ),
             (Range::ANY.before(82), &[], Some("1.81 or earlier")),
+            // before the first known change nothing is as good as another
+            (
+                Range::ANY.before(83),
+                &["1.65.0"],
+                Some("1.64 or earlier, 1.66 to 1.81, 1.82"),
+            ),
         ] {
             assert_eq!(range.missing(&here(versions)).as_deref(), expect, "{range}");
         }

@@ -6,12 +6,16 @@ use std::io::Seek;
 
 use super::recorded::Recorded;
 use super::{Generator, PublishedFile, Says};
-use crate::archive::{Container, Detail, Field, Format, ReadLimits, Wanted, gzip, sniff, zip};
+use crate::archive::{
+    Container, Detail, Field, Format, Kind, ReadLimits, Wanted, gzip, sniff, zip,
+};
 
 /// Longest metadata file that is read; it holds a project's whole README.
 const MAX_BYTES: u64 = 8 << 20;
 /// Most different times that are told; more say no more than that they are many.
 const MAX_TIMES: usize = 8;
+/// What people set.
+const UMASKS: [u32; 5] = [0o022, 0o002, 0o000, 0o027, 0o077];
 /// Longest header value that is believed.
 const MAX_TEXT: usize = 256;
 
@@ -68,6 +72,7 @@ fn wheel(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         version: header(metadata, "Version"),
         generator: header(wheel, "Generator").as_deref().and_then(generator),
         times: times(&container, Field::ZipTime, dos_seconds),
+        umask: umask(&container),
         recorded: Recorded::of_wheel(&container),
     })
 }
@@ -86,8 +91,27 @@ fn sdist(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         version: header(metadata, "Version"),
         generator: None,
         times: times(&tar, Field::TarTime, octal_seconds),
+        umask: umask(&tar),
         recorded: stream.and_then(|stream| Recorded::of_sdist(&stream.details, &tar)),
     })
+}
+
+/// Which umask beside 022 gives all files the modes that they have. What a backend writes about a wheel has
+/// modes of the backend's own.
+fn umask(container: &Container) -> Option<u32> {
+    let of_files = container.members.iter().filter(|member| {
+        let folder = member.name.split(|b| *b == b'/').next().unwrap_or_default();
+        member.kind == Kind::File && !folder.ends_with(b".dist-info")
+    });
+    let modes: BTreeSet<u32> = of_files.filter_map(|m| Some(m.mode? & 0o777)).collect();
+    let gives = |umask: &u32| {
+        let fits = |mode: &u32| [0o666 & !umask, 0o777 & !umask].contains(mode);
+        !modes.is_empty() && modes.iter().all(fits)
+    };
+    UMASKS
+        .into_iter()
+        .find(gives)
+        .filter(|umask| *umask != 0o022)
 }
 
 fn is_wheel_metadata(name: &[u8]) -> bool {

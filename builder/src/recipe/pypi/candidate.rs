@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use countersign_attest::origin::Origin;
 use countersign_attest::verdict::Reason;
 
 use super::super::{Next, Situation, pin_tools};
 use super::moment::{self, Moment};
-use super::{BuildSystem, PypiEvidence, RECIPE, Recorded, cannot, ours, tools};
+use super::{
+    BuildSystem, PublishedFile, PypiEvidence, RECIPE, Recorded, cannot, ours, platform, tools,
+};
 use crate::mirror;
 use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
 
@@ -28,6 +31,10 @@ const MORE_TOOLS: &str = "/build/home/more";
 const SDIST: &str = "/tmp/sdist";
 /// Where the result is put, in the source tree.
 const DIST: &str = "dist";
+/// Puts the contents of the tree's files where git looks for them: a tool that asks git for its list of
+/// files may get it as an archive of them.
+const OBJECTS: &str = "git ls-files -s | sed -n 's/^100[0-7]* [0-9a-f]* 0\t//p' | \
+                       git hash-object -w --no-filters --stdin-paths > /dev/null";
 /// Installs into a folder; only from the mirror, by [`VARIABLES`].
 const PIP: [&str; 7] = [
     "python3",
@@ -53,30 +60,33 @@ const VARIABLES: [(&str, &str); 6] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Sdist,
+    /// Without compiled code.
     Wheel,
+    /// For the platform of this machine.
+    PlatformWheel,
 }
 
 impl Kind {
     const fn word(self) -> &'static str {
         match self {
             Self::Sdist => "sdist",
-            Self::Wheel => "wheel",
+            Self::Wheel | Self::PlatformWheel => "wheel",
         }
     }
 
     /// An sdist and a wheel without compiled code hold files of the source and nothing that was made
     /// of their paths.
-    fn keeps_no_path(self, file_name: &str) -> bool {
+    const fn keeps_no_path(self) -> bool {
         match self {
-            Self::Sdist => true,
-            Self::Wheel => file_name.ends_with("-none-any.whl"),
+            Self::Sdist | Self::Wheel => true,
+            Self::PlatformWheel => false,
         }
     }
 
     const fn output(self) -> &'static str {
         match self {
             Self::Sdist => "dist/*.tar.gz",
-            Self::Wheel => "dist/*.whl",
+            Self::Wheel | Self::PlatformWheel => "dist/*.whl",
         }
     }
 }
@@ -107,13 +117,28 @@ pub(super) fn make(
     for name in tools::version_variables(requires) {
         variables.insert(name.to_owned(), ours(&release.version));
     }
-    let by_git = kind == Kind::Sdist && tools::lists_files_by_git(requires);
+    let by_git =
+        tools::lists_files_by_git(requires) && (kind == Kind::Sdist || way == Way::BySdist);
+    let mut programs = vec!["python3", "pip"];
+    programs.extend(by_git.then_some("git"));
+    let foreign = match kind {
+        Kind::Sdist | Kind::Wheel => None,
+        Kind::PlatformWheel => {
+            programs.push("cc");
+            platform::foreign_compiler(&situation.published.file_name)
+        }
+    };
+    let umask = umask(&evidence.published);
     let candidate = Candidate {
         recipe: RECIPE.name.to_owned(),
         environment: EnvironmentSpec::Host {
-            tools: pin_tools(["python3", "pip"], situation.capabilities).map_err(remedy)?,
+            tools: pin_tools(programs, situation.capabilities).map_err(remedy)?,
         },
-        source_form: SourceForm::Tree,
+        source_form: if by_git {
+            SourceForm::Git
+        } else {
+            SourceForm::Tree
+        },
         subdir: situation.hints.subdir.clone(),
         steps: steps(situation, evidence, kind, way, recorded),
         variables,
@@ -129,17 +154,17 @@ pub(super) fn make(
         assists: recorded.map(Recorded::assists).unwrap_or_default(),
         encoding: None,
         settings: Settings {
-            any_path: kind.keeps_no_path(&situation.published.file_name),
+            any_path: kind.keeps_no_path(),
+            umask: umask.map(|umask| Valued::new(umask, Origin::Source)),
             ..Settings::default()
         },
-        missing: by_git
-            .then(|| "git's own list of files, which setuptools-scm asks for".to_owned()),
         own_releases: false,
-        incomplete: match (situation.source_incomplete, by_git) {
+        incomplete: match (situation.source_incomplete, &foreign) {
             (true, _) => Some(Reason::SourceIncomplete),
-            (false, true) => Some(Reason::BuildStepUnsupported),
-            (false, false) => None,
+            (false, Some(_)) => Some(Reason::ToolchainUnavailable),
+            (false, None) => None,
         },
+        missing: foreign,
     };
     match candidate.check() {
         Ok(()) => Ok(candidate),
@@ -147,6 +172,15 @@ pub(super) fn make(
             Reason::NoRecipe,
             format!("the project makes {error}"),
         )),
+    }
+}
+
+/// The umask with which the publisher's files were made, where the archive shows another than ours. The
+/// file selects among what people set: the modes themselves are not copied.
+fn umask(published: &PublishedFile) -> Option<u32> {
+    match published {
+        PublishedFile::Read(says) => says.umask,
+        PublishedFile::NotGiven | PublishedFile::Unreadable { .. } => None,
     }
 }
 
@@ -172,8 +206,9 @@ fn steps(
     recorded: Option<&Recorded>,
 ) -> Vec<Step> {
     let commit = situation.release.commit_time;
-    let unset = moment::read_off(&evidence.published, commit) == Moment::Unset;
     let system = &evidence.project.system;
+    let unset = moment::read_off(&evidence.published, commit) == Moment::Unset
+        && has_constant(system, kind);
     let hook = |action, kind, target: &str, sdists| {
         call(
             system,
@@ -199,6 +234,18 @@ fn steps(
         Way::BySdist => &[Kind::Sdist, kind],
     };
     let mut steps = Vec::new();
+    let by_git = tools::lists_files_by_git(&system.requires) && kinds.contains(&Kind::Sdist);
+    steps.extend(by_git.then(|| plain(&["sh", "-c", OBJECTS])));
+    steps.extend(umask(&evidence.published).map(|umask| {
+        // as if the files had been checked out with it
+        let bits = |shift: u32| match umask >> shift & 0o7 {
+            0o0 => "rwX",
+            0o2 => "rX",
+            _ => "",
+        };
+        let modes = format!("u=rwX,g={},o={}", bits(3), bits(0));
+        plain(&["chmod", "-R", &modes, "."])
+    }));
     if !first.is_empty() {
         steps.push(install(TOOLS, &[], first));
     }
@@ -220,6 +267,12 @@ fn steps(
     steps
 }
 
+fn plain(argv: &[&str]) -> Step {
+    Step {
+        argv: argv.iter().map(|argument| ours(*argument)).collect(),
+    }
+}
+
 fn install(folder: &str, files: &[String], requirements: Vec<Valued<String>>) -> Step {
     let mut argv: Vec<Valued<String>> = PIP.map(ours).to_vec();
     argv.push(ours(folder));
@@ -231,9 +284,23 @@ fn install(folder: &str, files: &[String], requirements: Vec<Valued<String>>) ->
     Step { argv }
 }
 
+/// Whether a backend writes a constant of its own where no time is set. Others then ask the clock, and no
+/// two builds agree.
+fn has_constant(system: &BuildSystem, kind: Kind) -> bool {
+    match (backend(system), kind) {
+        (Some("setuptools"), _) | (Some("pdm"), Kind::Sdist) => false,
+        (Some(_) | None, _) => true,
+    }
+}
+
+/// The first name of the backend's module.
+fn backend(system: &BuildSystem) -> Option<&str> {
+    system.backend.split([':', '.']).next()
+}
+
 /// The script that calls a hook, with what goes before it.
 fn code(system: &BuildSystem, unset: bool, kind: Kind, recorded: bool) -> String {
-    let of_setuptools = system.backend.split([':', '.']).next() == Some("setuptools");
+    let of_setuptools = backend(system) == Some("setuptools");
     let mut parts = Vec::new();
     if kind == Kind::Sdist && of_setuptools && !unset {
         parts.push(SETTLE);

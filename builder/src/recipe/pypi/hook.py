@@ -2,7 +2,9 @@ import importlib, os, shutil, site, sys, tarfile, tempfile
 
 def main(action, kind, spec, target, sdists, *search):
     for folder in ("tools", "more"):
-        site.addsitedir(os.path.join(os.environ["HOME"], folder))
+        folder = os.path.join(os.environ["HOME"], folder)
+        site.addsitedir(folder)
+        os.environ["PATH"] = os.path.join(folder, "bin") + os.pathsep + os.environ["PATH"]
     target = os.path.abspath(target)
     if sdists:
         (name,) = os.listdir(sdists)

@@ -58,6 +58,7 @@ mod tests {
                 version: None,
                 generator: None,
                 times: times.to_vec(),
+                umask: None,
                 recorded: None,
             });
             assert_eq!(read_off(&published, commit), expect, "{times:?}");
@@ -70,6 +71,7 @@ mod tests {
             version: None,
             generator: None,
             times: vec![1_580_601_600],
+            umask: None,
             recorded: None,
         });
         assert_eq!(read_off(&published, commit), Moment::Commit);

@@ -21,6 +21,9 @@ pub(super) fn said(evidence: &PypiEvidence) -> Vec<String> {
             if let Some(generator) = &says.generator {
                 lines.push(format!("made by {} {}", generator.tool, generator.version));
             }
+            if let Some(umask) = says.umask {
+                lines.push(format!("its files were made with umask {umask:03o}"));
+            }
             lines.push(match says.times.as_slice() {
                 [time] => format!("all its members are of one time, {time} seconds after 1970"),
                 times => format!("its members are of {} or more times", times.len()),

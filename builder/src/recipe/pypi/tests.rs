@@ -12,7 +12,7 @@ use super::super::{Attempt, Hints, inspect, next};
 use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::{Capabilities, FoundTool};
-use crate::plan::{Candidate, Network, Plan, PlanInput, PlanSource, SCHEMA};
+use crate::plan::{Candidate, Network, Plan, PlanInput, PlanSource, SCHEMA, SourceForm};
 use crate::release::{Claims, Published, Release, Stage};
 
 const COMMIT: i64 = 1_763_239_296;
@@ -77,6 +77,7 @@ fn facts(file_name: &str) -> Facts {
                     version: "3.12.0".into(),
                 }),
                 times: vec![COMMIT],
+                umask: None,
                 recorded: None,
             }),
         },
@@ -84,7 +85,11 @@ fn facts(file_name: &str) -> Facts {
             architecture: "x86_64".into(),
             id_mode: None,
             checks: Vec::new(),
-            tools: vec![found("pip", "23.0.1"), found("python3", "3.11.2")],
+            tools: vec![
+                found("pip", "23.0.1"),
+                found("python3", "3.11.2"),
+                found("git", "2.39.5"),
+            ],
             alternatives: Vec::new(),
         },
         hints: Hints::default(),
@@ -368,30 +373,107 @@ fn the_tag_says_the_version_to_tools_that_ask_git() {
     assert_eq!(candidate.variables[variable], ours("1.0"));
 }
 
-/// A plain tree cannot say which of its files git knows: what differs then says nothing.
+/// A plain tree cannot say which of its files git knows.
 #[test]
-fn an_sdist_whose_list_of_files_is_gits_is_incomplete() {
+fn an_sdist_whose_list_of_files_is_gits_is_made_with_git() {
     let scm = vec!["setuptools>=70".into(), "setuptools_scm[toml]>=8".into()];
-    for (file, requires, incomplete) in [
-        (SDIST, scm.clone(), Some(Reason::BuildStepUnsupported)),
-        (WHEEL, scm, None),
-        (SDIST, vec!["setuptools".into()], None),
+    for (file, requires, by_git) in [
+        (SDIST, scm.clone(), true),
+        (WHEEL, scm, false),
+        (SDIST, vec!["setuptools".into()], false),
     ] {
         let mut facts = facts(file);
         facts.evidence.project.system.requires = requires;
         let candidate = facts.candidate();
-        assert_eq!(candidate.incomplete, incomplete, "{file}");
-        assert_eq!(candidate.missing.is_some(), incomplete.is_some(), "{file}");
+        assert_eq!(candidate.source_form == SourceForm::Git, by_git, "{file}");
+        assert_eq!(
+            lines(&candidate)[0].contains("git hash-object"),
+            by_git,
+            "{file}"
+        );
+        let tools = candidate.environment.tools();
+        assert_eq!(
+            tools.iter().any(|tool| tool.name == "git"),
+            by_git,
+            "{file}"
+        );
+        assert_eq!(candidate.incomplete, None);
     }
 }
 
 #[test]
-fn what_is_not_rebuilt_says_so() {
-    for file in ["a_b-1.0-cp311-cp311-linux_x86_64.whl", "a_b-1.0.zip"] {
-        assert!(facts(file).cannot(Reason::NoRecipe).contains("rebuilt"));
+fn files_have_the_modes_of_the_publishers_umask() {
+    for (umask, modes) in [
+        (0o002, "u=rwX,g=rwX,o=rX"),
+        (0o000, "u=rwX,g=rwX,o=rwX"),
+        (0o027, "u=rwX,g=rX,o="),
+        (0o077, "u=rwX,g=,o="),
+    ] {
+        let mut facts = facts(SDIST);
+        facts.says().umask = Some(umask);
+        let candidate = facts.candidate();
+        assert_eq!(lines(&candidate)[0], format!("chmod -R {modes} ."));
+        let set = candidate.settings.umask.as_ref().map(|umask| umask.value);
+        assert_eq!(set, Some(umask));
+        assert!(!origins(&candidate).contains(&Origin::Artifact));
     }
+}
+
+#[test]
+fn a_umask_is_read_off_modes_that_it_gives_all_files() {
+    let of = |modes: &[u32]| {
+        let entries: Vec<ZipEntry> = (0_u32..)
+            .zip(modes)
+            .map(|(n, mode)| ZipEntry {
+                mode: 0o100_000 | mode,
+                ..ZipEntry::file(&format!("a/{n}.py"), b"x")
+            })
+            .collect();
+        let mut all = entries;
+        for (name, text) in [METADATA, GENERATOR] {
+            all.push(ZipEntry::file(name, text.as_bytes()));
+        }
+        let Evidence::Pypi(evidence) = read(PYPROJECT, Some(&zip(&all, b""))) else {
+            panic!("no evidence")
+        };
+        let PublishedFile::Read(says) = evidence.published else {
+            panic!("{:?}", evidence.published)
+        };
+        says.umask
+    };
+    assert_eq!(of(&[0o644, 0o755]), None);
+    assert_eq!(of(&[0o664, 0o775]), Some(0o002));
+    assert_eq!(of(&[0o666]), Some(0));
+    assert_eq!(of(&[0o640]), Some(0o027));
+    assert_eq!(of(&[0o644, 0o664]), None);
+}
+
+#[test]
+fn a_wheel_with_compiled_code_is_made_by_the_compiler_of_its_platform() {
+    let mut facts = facts("a_b-1.0-cp311-cp311-linux_x86_64.whl");
+    assert!(facts.cannot(Reason::ToolchainUnavailable).contains("cc"));
+    facts.capabilities.tools.push(FoundTool {
+        name: "cc".into(),
+        version: "12.2.0".into(),
+    });
+    let candidate = facts.candidate();
+    assert_eq!(
+        (candidate.incomplete, candidate.settings.any_path),
+        (None, false)
+    );
+    facts.published.file_name = "a_b-1.0-cp311-cp311-manylinux2014_x86_64.whl".into();
+    let candidate = facts.candidate();
+    assert_eq!(candidate.incomplete, Some(Reason::ToolchainUnavailable));
+    facts.published.file_name = "a_b-1.0-cp312-cp312-linux_x86_64.whl".into();
+    assert!(facts.cannot(Reason::ToolchainUnavailable).contains("cp312"));
+}
+
+#[test]
+fn what_is_not_rebuilt_says_so() {
+    let detail = facts("a_b-1.0.zip").cannot(Reason::NoRecipe);
+    assert!(detail.contains("rebuilt"), "{detail}");
     let mut facts = facts(WHEEL);
-    facts.capabilities.tools.remove(0);
+    facts.capabilities.tools.retain(|tool| tool.name != "pip");
     let detail = facts.cannot(Reason::ToolchainUnavailable);
     assert!(detail.contains("python3-pip"), "{detail}");
 }
@@ -471,6 +553,7 @@ fn a_wheel_is_read() {
             version: "1.27.0".into(),
         }),
         times: vec![1_580_601_600],
+        umask: None,
         recorded: Some(Recorded {
             packed: None,
             members: [METADATA.0, GENERATOR.0]
