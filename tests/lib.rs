@@ -250,7 +250,8 @@ fn built(package: &str) -> PathBuf {
     for (name, _) in std::env::vars_os() {
         if ["CARGO_PKG_", "CARGO_MANIFEST_"]
             .iter()
-            .any(|own| name.to_string_lossy().starts_with(own)) {
+            .any(|own| name.to_string_lossy().starts_with(own))
+        {
             build.env_remove(name);
         }
     }
