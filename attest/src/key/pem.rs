@@ -123,6 +123,13 @@ impl PublicKey {
         }
     }
 
+    /// Writes SubjectPublicKeyInfo in PEM with the NULL parameter without which in-toto's Rust software
+    /// reads no key.
+    #[must_use]
+    pub fn to_pem_with_null(&self) -> String {
+        encode(&[SPKI_NULL, self.as_bytes()].concat(), PUBLIC).to_string()
+    }
+
     /// Writes SubjectPublicKeyInfo in PEM, byte for byte as OpenSSL does.
     #[must_use]
     pub fn to_pem(&self) -> String {

@@ -18,6 +18,7 @@ use serde::Serialize;
 mod conditional;
 pub(crate) mod find;
 pub(crate) mod problem;
+pub(crate) mod rebuilderd;
 pub(crate) mod statements;
 pub(crate) mod view;
 
@@ -74,7 +75,7 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
 }
 
 /// The routes for programs. The document at the first one describes each of them.
-fn programs() -> [(&'static str, MethodRouter<Shared>); 13] {
+fn programs() -> [(&'static str, MethodRouter<Shared>); 17] {
     [
         ("/api/v1/openapi.json", get(openapi)),
         ("/api/v1/identity", get(identity)),
@@ -92,6 +93,13 @@ fn programs() -> [(&'static str, MethodRouter<Shared>); 13] {
         ("/attestations/{digest}/bundle", get(bundle)),
         ("/attestations/{digest}/link", get(link)),
         ("/keys/{file}", get(key)),
+        ("/api/v1/packages/binary", get(rebuilderd::packages)),
+        (
+            "/api/v1/builds/{id}/artifacts/{artifact}/attestation",
+            get(rebuilderd::link),
+        ),
+        ("/api/v1/meta/public-keys", get(rebuilderd::public_keys)),
+        ("/api/v0/pkgs/list", get(rebuilderd::list)),
     ]
 }
 

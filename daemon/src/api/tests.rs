@@ -8,6 +8,7 @@ use countersign_builder::compare::DifferenceKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::rebuilderd::{Deb, DebName, Found};
 use super::statements::Sought;
 use super::view::*;
 use super::*;
@@ -21,6 +22,7 @@ pub(crate) struct Memory {
     pub(crate) plans: Vec<(Sha256, Vec<u8>)>,
     pub(crate) statements: Vec<(Sha256, Vec<u8>)>,
     pub(crate) difference: Option<Difference>,
+    pub(crate) debs: Vec<Deb>,
     pub(crate) broken: bool,
 }
 
@@ -132,6 +134,17 @@ impl Views for Memory {
         let found = self.statements.iter().filter(|_| about.contains(&known));
         let found = found.take(limit as usize).map(|s| s.1.clone());
         self.answer(found.collect())
+    }
+
+    fn debs(&self, wanted: Option<DebName>) -> Answer<'_, Vec<Deb>> {
+        let all = self.debs.iter();
+        let found = all.filter(|deb| wanted.as_ref().is_none_or(|wanted| deb.name == *wanted));
+        self.answer(found.cloned().collect())
+    }
+
+    fn link(&self, rebuild: i64, artifact: i64) -> Answer<'_, Option<Vec<u8>>> {
+        let is_known = (rebuild, artifact) == (2, 7);
+        self.answer(is_known.then(|| b"{\"link\":1}".to_vec()))
     }
 
     fn export(&self, sha256: Sha256, form: Export) -> Answer<'_, Option<Vec<u8>>> {
@@ -277,7 +290,34 @@ fn memory() -> Memory {
         plans: vec![(Sha256::of(b"{}\n"), b"{}\n".to_vec())],
         statements: vec![(Sha256::of(b"{1}\n"), b"{1}\n".to_vec())],
         difference: Some(document("lib.js")),
+        debs: vec![
+            deb("lib", Some(Verdict::Reproduced)),
+            deb("other", Some(Verdict::Differs)),
+            deb("taken-back", None),
+        ],
         broken: false,
+    }
+}
+
+/// A Debian package with a published verdict, or one that was taken back.
+fn deb(name: &str, verdict: Option<Verdict>) -> Deb {
+    let on = Timestamp::from_unix_seconds(1_700_000_000).unwrap();
+    Deb {
+        artifact: 7,
+        name: DebName {
+            name: name.to_owned(),
+            version: "1:2.0-1".to_owned(),
+            architecture: "amd64".to_owned(),
+        },
+        distribution: Some("debian".to_owned()),
+        release: Some("bookworm".to_owned()),
+        url: Some(format!("https://files.example/{name}_2.0-1_amd64.deb")),
+        seen_on: on,
+        found: Some(Found {
+            rebuild: 2,
+            verdict,
+            on,
+        }),
     }
 }
 
@@ -396,6 +436,76 @@ async fn what_is_unknown_or_malformed_is_a_problem() {
         let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(problem["status"], status, "{path}");
     }
+}
+
+/// What clients of rebuilderd read, field by field.
+#[tokio::test]
+async fn clients_of_rebuilderd_are_answered_in_its_words() {
+    let value = async |path: &str| -> serde_json::Value {
+        let reply = get(path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        serde_json::from_str(&reply.body).unwrap()
+    };
+    let query = "name=lib&version=1%3A2.0-1&architecture=amd64";
+    let found = value(&format!("/api/v1/packages/binary?{query}")).await;
+    let expect = serde_json::json!({"total": 1, "records": [{
+        "id": 7, "name": "lib", "version": "1:2.0-1", "distribution": "debian", "release": "bookworm",
+        "component": null, "architecture": "amd64", "url": "https://files.example/lib_2.0-1_amd64.deb",
+        "status": "GOOD", "build_id": 2, "artifact_id": 7, "diffoscope_log_id": null,
+        "attestation_log_id": 7, "last_seen": "2023-11-14T22:13:20", "seen_in_last_sync": true,
+    }]});
+    assert_eq!(found, expect);
+    let link = get("/api/v1/builds/2/artifacts/7/attestation").await;
+    assert_eq!((link.status, &*link.body), (200, "{\"link\":1}"));
+    let missing = get("/api/v1/builds/2/artifacts/8/attestation").await;
+    assert_eq!(missing.status, 404);
+    // a client that gets ids takes a missing link for a failure
+    for name in ["other", "taken-back"] {
+        let query = format!("name={name}&version=1:2.0-1&architecture=amd64");
+        let found = value(&format!("/api/v1/packages/binary?{query}")).await;
+        let record = &found["records"][0];
+        assert_eq!(
+            (&record["build_id"], &record["artifact_id"]),
+            (&().into(), &().into())
+        );
+        assert_ne!(record["status"], "GOOD");
+    }
+    let list = value("/api/v0/pkgs/list").await;
+    let states: Vec<&serde_json::Value> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| &p["status"])
+        .collect();
+    assert_eq!(states, ["GOOD", "BAD", "UNKWN"]);
+    let expect = serde_json::json!([{
+        "name": "lib", "version": "1:2.0-1", "status": "GOOD", "distro": "debian", "suite": "bookworm",
+        "architecture": "amd64", "artifact_url": "https://files.example/lib_2.0-1_amd64.deb",
+        "build_id": 2, "built_at": "2023-11-14T22:13:20", "has_diffoscope": false, "has_attestation": true,
+    }]);
+    let filtered =
+        "/api/v0/pkgs/list?status=GOOD&distro=debian&suite=bookworm&architecture=amd64&name=lib";
+    assert_eq!(value(filtered).await, expect);
+    assert_eq!(
+        value("/api/v0/pkgs/list?status=GOOD&name=other").await,
+        serde_json::json!([])
+    );
+    let keys = value("/api/v1/meta/public-keys").await;
+    let first = keys["current"][0].as_str().unwrap();
+    assert_eq!(first, operators_key().pem_with_null);
+    assert_eq!(
+        PublicKey::from_pem(first.as_bytes()).unwrap(),
+        PublicKey::from_bytes([1; 32])
+    );
+    assert_eq!(keys["current"].as_array().map(Vec::len), Some(2));
+    for bad in ["", "?name=lib", "?name=lib&version=1"] {
+        let reply = get(&format!("/api/v1/packages/binary{bad}")).await;
+        assert_eq!(reply.status, 400, "{bad}");
+    }
+    assert_eq!(
+        get("/api/v1/builds/x/artifacts/1/attestation").await.status,
+        400
+    );
 }
 
 /// Who asks about a long list gets every line whole, or is told to ask about less.

@@ -14,6 +14,7 @@ use countersign_builder::compare::{Applied, DifferenceKind, MemberDifference};
 use serde::Serialize;
 
 use super::find::Find;
+use super::rebuilderd::{Deb, DebName};
 use super::statements::Sought;
 use crate::difference::Difference;
 
@@ -55,6 +56,12 @@ pub(crate) trait Views: Send + Sync + 'static {
     /// Published verdicts, and what was taken back, about these files and packages: at most `limit`
     /// envelopes in the order in which they were entered, each once.
     fn statements(&self, about: Vec<Sought>, limit: u32) -> Answer<'_, Vec<Vec<u8>>>;
+
+    /// Debian packages with this name, or all that are known, newest first.
+    fn debs(&self, wanted: Option<DebName>) -> Answer<'_, Vec<Deb>>;
+
+    /// The legacy link of a rebuild's published verdict on an artifact, where there is one.
+    fn link(&self, rebuild: i64, artifact: i64) -> Answer<'_, Option<Vec<u8>>>;
 
     /// A published envelope, named by its own digest, in another form; `None` where there is none.
     fn export(&self, sha256: Sha256, form: Export) -> Answer<'_, Option<Vec<u8>>>;

@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 };
 
 mod about;
+mod debs;
 pub(crate) mod queue;
 pub(crate) mod releases;
 pub(crate) mod statements;

@@ -16,6 +16,7 @@ use sqlx::sqlite::SqliteRow;
 use super::releases::time;
 use super::{Store, StoreError, corrupt, from_json, parsed};
 use crate::api::find::Find;
+use crate::api::rebuilderd::{Deb, DebName};
 use crate::api::statements::Sought;
 use crate::api::view::{
     Answer, ArtifactSummary, ArtifactView, EventView, Export, Match, RebuildView, ReleaseSummary,
@@ -114,6 +115,20 @@ impl Views for Store {
         Box::pin(async move {
             let found = self.envelopes_about(&about, limit).await;
             found.map_err(view_error)
+        })
+    }
+
+    fn debs(&self, wanted: Option<DebName>) -> Answer<'_, Vec<Deb>> {
+        Box::pin(async move { self.debs_named(wanted).await.map_err(view_error) })
+    }
+
+    fn link(&self, rebuild: i64, artifact: i64) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let verdict = self.verdict_of(rebuild, artifact).await;
+            match verdict.map_err(view_error)? {
+                Some(envelope) => self.export(envelope, Export::Link).await,
+                None => Ok(None),
+            }
         })
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct SigningKey {
     pub(crate) fingerprint: String,
     /// The file that `verify --key` takes.
     pub(crate) pem: String,
+    /// The same for in-toto's Rust software.
+    pub(crate) pem_with_null: String,
 }
 
 impl SigningKey {
@@ -59,6 +61,7 @@ impl From<PublicKey> for SigningKey {
             id: key.key_id(),
             fingerprint: key.fingerprint(),
             pem: key.to_pem(),
+            pem_with_null: key.to_pem_with_null(),
         }
     }
 }
