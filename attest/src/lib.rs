@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod canonical;
 pub mod digest;
 pub mod escape;
 pub mod json;
@@ -21,6 +22,7 @@ pub mod statement;
 
 pub mod declaration;
 pub mod dsse;
+pub mod evidence;
 
 pub mod decide;
 pub mod policy;

@@ -96,6 +96,29 @@ impl Purl {
         self.bare() == other.bare() && other.qualifiers.iter().all(has)
     }
 
+    /// Whether a distribution calls the file of this package so: its name, version and architecture
+    /// are in the names of Debian's and Arch Linux's packages, and of no other kind that we know.
+    #[must_use]
+    pub fn has_file_name(&self, file_name: &str) -> bool {
+        let Some(arch) = self.qualifier("arch") else {
+            return false;
+        };
+        let Self { name, version, .. } = self;
+        match self.kind.as_str() {
+            "deb" => {
+                let bare = version.split_once(':').map_or(version.as_str(), |(_, v)| v);
+                let known = [bare.to_owned(), version.replace(':', "%3a")];
+                let of = |version: &String| format!("{name}_{version}_{arch}.deb");
+                known.iter().map(of).any(|known| known == file_name)
+            }
+            "alpm" => {
+                let rest = file_name.strip_prefix(&format!("{name}-{version}-{arch}.pkg.tar"));
+                rest.is_some_and(|rest| ["", ".zst", ".xz", ".gz"].contains(&rest))
+            }
+            _ => false,
+        }
+    }
+
     /// The canonical text without qualifiers and subpath.
     #[must_use]
     pub fn bare(&self) -> &str {
@@ -268,6 +291,57 @@ mod tests {
         }
         let purl: Purl = "pkg:npm/%40s/a@1?x=%23#sub".parse().unwrap();
         assert_eq!(purl.bare(), "pkg:npm/%40s/a@1");
+    }
+
+    #[test]
+    fn packages_of_distributions_have_the_names_of_their_files() {
+        for (purl, file_name, named) in [
+            (
+                "pkg:deb/debian/lib@1:2.0-1?arch=amd64",
+                "lib_2.0-1_amd64.deb",
+                true,
+            ),
+            (
+                "pkg:deb/debian/lib@1:2.0-1?arch=amd64",
+                "lib_1%3a2.0-1_amd64.deb",
+                true,
+            ),
+            (
+                "pkg:deb/debian/lib@2.0-1%2Bb2?arch=all&distro=x",
+                "lib_2.0-1+b2_all.deb",
+                true,
+            ),
+            (
+                "pkg:deb/debian/lib@2.0-1?arch=amd64",
+                "lib_2.0-1_i386.deb",
+                false,
+            ),
+            (
+                "pkg:deb/debian/lib@2.0-1?arch=amd64",
+                "lib_2.0-2_amd64.deb",
+                false,
+            ),
+            (
+                "pkg:deb/debian/lib@2.0-1?arch=amd64",
+                "other_2.0-1_amd64.deb",
+                false,
+            ),
+            ("pkg:deb/debian/lib@2.0-1", "lib_2.0-1_amd64.deb", false),
+            (
+                "pkg:alpm/arch/fs@2025.10-1?arch=any",
+                "fs-2025.10-1-any.pkg.tar.zst",
+                true,
+            ),
+            (
+                "pkg:alpm/arch/fs@2025.10-1?arch=any",
+                "fs-2025.10-1-any.pkg.tar.zst.sig",
+                false,
+            ),
+            ("pkg:npm/lib@1.0.0?arch=amd64", "lib_1.0.0_amd64.deb", false),
+        ] {
+            let parsed: Purl = purl.parse().unwrap();
+            assert_eq!(parsed.has_file_name(file_name), named, "{purl} {file_name}");
+        }
     }
 
     #[test]

@@ -55,12 +55,13 @@ const ENVELOPE: [Tampering; 7] = [
     }),
 ];
 
-const LINK: [Tampering; 6] = [
+/// What is done to a link with one product.
+pub(crate) const LINK: [Tampering; 6] = [
     ("another product", |link| {
-        link["signed"]["products"][FILE]["sha256"] = "00".repeat(32).into();
+        product(link)["sha256"] = "00".repeat(32).into();
     }),
     ("a further product", |link| {
-        link["signed"]["products"]["other"] = link["signed"]["products"][FILE].clone();
+        link["signed"]["products"]["other"] = product(link).clone();
     }),
     ("another command", |link| {
         link["signed"]["command"] = json!(["true"]);
@@ -107,6 +108,15 @@ const STATEMENT: [Tampering; 7] = [
     }),
 ];
 
+fn product(link: &mut Value) -> &mut Value {
+    let products = link["signed"]["products"].as_object_mut();
+    products
+        .expect("an object")
+        .values_mut()
+        .next()
+        .expect("one")
+}
+
 fn signature(envelope: &mut Value) -> &mut Value {
     &mut envelope["signatures"][0]["sig"]
 }
@@ -127,7 +137,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A file below `target/interop`.
-fn installed(name: &str) -> PathBuf {
+pub(crate) fn installed(name: &str) -> PathBuf {
     let path = root().join("target/interop").join(name);
     assert!(
         path.exists(),

@@ -10,7 +10,7 @@ use countersign_attest::policy::Policy;
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Verdict;
 
-use crate::attestation::{Attestation, Problem, ProblemKind, open_all, subjects};
+use crate::attestation::{Attestation, Problem, ProblemKind, hear_all, subjects};
 use crate::by_key;
 use crate::by_policy::{self, Judged, Terms};
 use crate::exit::Exit;
@@ -76,7 +76,7 @@ pub fn answer(
             vec![Found::Spoken(asked.clone(), speakers)]
         }
         Trust::Keys { keys, accept } => {
-            let (opened, _) = open_all(attestations, keys);
+            let (heard, _) = hear_all(attestations, keys);
             let judge = |asked: Asked| {
                 let question = by_key::Question {
                     subject: &asked,
@@ -87,15 +87,15 @@ pub fn answer(
                 let decision = by_key::decide(&question, attestations, problems.clone());
                 Found::ByKey(asked, Box::new(decision))
             };
-            subjects(asked, &opened).into_iter().map(judge).collect()
+            subjects(asked, &heard).into_iter().map(judge).collect()
         }
         Trust::Policy {
             policy,
             remembered,
             acknowledged,
         } => {
-            let (opened, unopened) = open_all(attestations, &policy.keys());
-            problems.extend(unopened);
+            let (heard, unheard) = hear_all(attestations, &policy.keys());
+            problems.extend(unheard);
             let memory = remembered.of(asked.purl.as_ref());
             let terms = Terms {
                 now,
@@ -103,9 +103,9 @@ pub fn answer(
                 acknowledged,
             };
             let judge = |asked: Asked| {
-                Found::ByPolicy(Box::new(by_policy::judge(policy, &asked, &opened, &terms)))
+                Found::ByPolicy(Box::new(by_policy::judge(policy, &asked, &heard, &terms)))
             };
-            let judged = subjects(asked, &opened).into_iter().map(judge).collect();
+            let judged = subjects(asked, &heard).into_iter().map(judge).collect();
             best_of_each_name(judged)
         }
     };

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_attest::bundle::{self, BundleError};
-use countersign_attest::decide::Asked;
+use countersign_attest::decide::{Asked, Said, Testimony};
 use countersign_attest::dsse::{Limits, OpenError, Verified};
 use countersign_attest::escape::printable;
+use countersign_attest::evidence::link;
 use countersign_attest::key::PublicKey;
 use countersign_attest::statement::Statement;
 
@@ -79,6 +80,9 @@ impl Problem {
     }
 }
 
+/// What is said of an attestation that no key made as it stands there.
+const NOT_SIGNED: &str = "is not signed by a given key, or was changed since";
+
 /// A statement whose signatures are good, and where it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
@@ -86,6 +90,55 @@ pub struct Opened {
     pub name: String,
     /// What.
     pub verified: Verified<Statement>,
+}
+
+/// What somebody said, in whatever form, and where it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// Where.
+    pub name: String,
+    /// What.
+    pub testimony: Testimony,
+}
+
+/// Opens statements of ours, and evidence of other software, with some keys. What is said in two forms or
+/// from two places counts once. What is no verdict and takes none back is passed over.
+#[must_use]
+pub fn hear_all(attestations: &[Attestation], keys: &[PublicKey]) -> (Vec<Heard>, Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    let mut heard = Vec::new();
+    let mut problems = Vec::new();
+    for attestation in attestations {
+        let said = if link::is_link(&attestation.unverified_bytes) {
+            open_link(attestation, keys).map(Some)
+        } else {
+            open(attestation, keys).map(|verified| Testimony::of(&verified, None))
+        };
+        match said {
+            Err(problem) => problems.push(problem),
+            Ok(None) => {}
+            Ok(Some(testimony)) => {
+                if seen.insert((testimony.statement, testimony.signers.clone())) {
+                    let name = attestation.name.clone();
+                    heard.push(Heard { name, testimony });
+                }
+            }
+        }
+    }
+    (heard, problems)
+}
+
+fn open_link(attestation: &Attestation, keys: &[PublicKey]) -> Result<Testimony, Problem> {
+    link::open(&attestation.unverified_bytes, keys).map_err(|error| {
+        let (kind, message) = match error {
+            link::LinkReadError::Signature => (ProblemKind::Signature, NOT_SIGNED.to_owned()),
+            link::LinkReadError::Json(_) | link::LinkReadError::Claim(_) => {
+                let message = format!("cannot be used: {}", causes(&error));
+                (ProblemKind::Unreadable, message)
+            }
+        };
+        Problem::with(&attestation.name, kind, &message)
+    })
 }
 
 /// Opens attestations with some keys. A statement that comes in two forms or from two places counts
@@ -113,9 +166,12 @@ fn open(attestation: &Attestation, keys: &[PublicKey]) -> Result<Verified<Statem
     let bytes = &attestation.unverified_bytes;
     let problem = |kind, message: &str| Problem::with(&attestation.name, kind, message);
     bundle::open_either(bytes, keys, 1, &Limits::default()).map_err(|error| match error {
-        BundleError::Envelope(OpenError::Threshold { .. }) => problem(
-            ProblemKind::Signature,
-            "is not signed by a given key, or was changed since",
+        BundleError::Envelope(OpenError::Threshold { .. }) => {
+            problem(ProblemKind::Signature, NOT_SIGNED)
+        }
+        BundleError::Envelope(OpenError::Envelope(_)) if link::is_link(bytes) => problem(
+            ProblemKind::NoVerdict,
+            "is a link of other software, which only a policy counts",
         ),
         BundleError::Json(_)
         | BundleError::MediaType
@@ -138,22 +194,21 @@ fn open(attestation: &Attestation, keys: &[PublicKey]) -> Result<Verified<Statem
 /// The files that are asked about. Where only a package is named these are all files that somebody
 /// attested as this version of it, by name and digest.
 #[must_use]
-pub fn subjects(asked: &Asked, opened: &[Opened]) -> Vec<Asked> {
+pub fn subjects(asked: &Asked, heard: &[Heard]) -> Vec<Asked> {
     let Some(purl) = asked.purl.as_ref().filter(|_| !has_digest(asked)) else {
         return vec![asked.clone()];
     };
     let mut found = BTreeMap::new();
-    for opened in opened {
-        let Statement::Verdict(statement) = opened.verified.value() else {
+    for heard in heard {
+        let Said::Verdict(said) = &heard.testimony.said else {
             continue;
         };
-        if statement.predicate.published.purl.as_deref() != Some(purl.as_str()) {
+        if !said.is_of(purl) {
             continue;
         }
-        let digest = &statement.subject.digest;
-        let name = statement.subject.name.clone();
-        let entry = found.entry((name, digest.sha256)).or_insert(None);
-        *entry = entry.or(digest.sha512);
+        let entry = found.entry((said.file_name.clone(), said.sha256));
+        let entry = entry.or_insert(None);
+        *entry = entry.or(said.sha512);
     }
     if found.is_empty() {
         return vec![asked.clone()];

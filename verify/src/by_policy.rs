@@ -1,17 +1,15 @@
-//! Judges a file by a policy: opens attestations with the policy's keys and lets it decide.
+//! Judges a file by a policy: hands it what was said under its keys and lets it decide.
 //!
 //! Views are partial here: what was given was chosen by whoever gave it.
 
 use std::collections::BTreeMap;
 
-use countersign_attest::decide::{
-    Acknowledgement, Asked, Decision, Memory, Question, Testimony, decide,
-};
+use countersign_attest::decide::{Acknowledgement, Asked, Decision, Memory, Question, decide};
 use countersign_attest::digest::Sha256;
 use countersign_attest::policy::Policy;
 use countersign_attest::time::Timestamp;
 
-use crate::attestation::Opened;
+use crate::attestation::Heard;
 
 /// A decision on one file, and where the statements behind it were found.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,12 +35,12 @@ pub struct Terms<'a> {
 
 /// Judges one file.
 #[must_use]
-pub fn judge(policy: &Policy, asked: &Asked, opened: &[Opened], terms: &Terms<'_>) -> Judged {
+pub fn judge(policy: &Policy, asked: &Asked, heard: &[Heard], terms: &Terms<'_>) -> Judged {
     let mut found = BTreeMap::new();
     let mut testimonies = Vec::new();
-    for opened in opened {
-        found.insert(opened.verified.signed(), opened.name.clone());
-        testimonies.extend(Testimony::of(&opened.verified, None));
+    for Heard { name, testimony } in heard {
+        found.insert(testimony.statement, name.clone());
+        testimonies.push(testimony.clone());
     }
     let acknowledge = |subject: Sha256| {
         terms

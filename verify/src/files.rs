@@ -166,8 +166,9 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ReadError> {
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
+/// Envelopes and bundles, and links of other software, all of which have signatures.
 fn looks_like_an_envelope(bytes: &[u8]) -> bool {
-    const NEEDLE: &[u8] = b"\"payloadType\"";
+    const NEEDLE: &[u8] = b"\"signatures\"";
     bytes.trim_ascii_start().starts_with(b"{") && bytes.windows(NEEDLE.len()).any(|w| w == NEEDLE)
 }
 

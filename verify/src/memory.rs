@@ -128,9 +128,13 @@ impl Remembered {
         else {
             return false;
         };
-        if decision.confirming < decision.k {
-            return false; // exempt: nobody vouched for its source
-        }
+        let Some(source) = group
+            .source
+            .clone()
+            .filter(|_| decision.confirming >= decision.k)
+        else {
+            return false; // exempt, or confirmed by who does not say its source
+        };
         let confirms = |(name, stand): (&String, &countersign_attest::decide::Stand)| {
             (stand.standing == Standing::Confirms).then(|| name.clone())
         };
@@ -145,7 +149,7 @@ impl Remembered {
             None => None,
         };
         let package = Package {
-            source: group.source.clone(),
+            source,
             last: accepted,
             before,
         };

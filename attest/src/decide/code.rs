@@ -132,6 +132,8 @@ codes! {
         TooOld = "too-old",
         /// Its verdict is none that the rule accepts.
         NotAccepted = "not-accepted",
+        /// It is evidence of other software, and the policy does not say that its operator runs that.
+        OtherSoftware = "other-software",
         /// Its operator has withdrawn it.
         Withdrawn = "withdrawn",
         /// Its operator says something else of the same plan.

@@ -52,10 +52,12 @@ pub struct GroupDocument {
     pub purl: Option<Purl>,
     /// Its name.
     pub file_name: String,
-    /// The source, in canonical form.
-    pub source: String,
-    /// The commit.
-    pub commit: GitOid,
+    /// The source, in canonical form, where those who confirm say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The commit, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<GitOid>,
 }
 
 /// Where an operator stands.

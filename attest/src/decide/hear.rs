@@ -112,8 +112,15 @@ fn attribute<'a>(
     // of several places the first: entering it again does not make a statement newer
     places.sort_by_key(|place| (place.index, place.pinned_proof.is_empty()));
     let place = places.first().copied();
-    let decided_on = copies.iter().map(|copy| copy.decided_on()).max();
-    let decided_on = decided_on.ok_or(Uncounted::UnknownKey)?;
+    let forms = copies.iter().map(|copy| copy.form().software());
+    for software in forms.flatten() {
+        if operator.attributes.get("software").map(String::as_str) != Some(software) {
+            return Err(Uncounted::OtherSoftware);
+        }
+    }
+    // who does not say when is taken for as old as can be: no window and no limit of age lets that in
+    let decided_on = copies.iter().filter_map(|copy| copy.decided_on()).max();
+    let decided_on = decided_on.unwrap_or(Timestamp::EPOCH);
     let time = time(now, decided_on, place)?;
     let mut why = Uncounted::UnknownKey;
     for terms in keys {

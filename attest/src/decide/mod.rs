@@ -26,7 +26,7 @@ pub use code::{Outcome, Reason, Standing, Uncounted};
 pub use document::{Document, GroupDocument, StandDocument};
 pub use stand::{Group, Stand};
 pub use testimony::{
-    Acknowledgement, Asked, Memory, Place, Question, Said, Testimony, VerdictSaid, View,
+    Acknowledgement, Asked, Form, Memory, Place, Question, Said, Testimony, VerdictSaid, View,
     WithdrawnSaid,
 };
 
@@ -313,18 +313,16 @@ fn is_acknowledged(question: &Question, count: &Count<'_>, dissenter: &str) -> b
 
 /// Whether these bytes are confirmed from two sources or commits.
 fn disagrees(count: &Count<'_>) -> bool {
-    let sources: BTreeSet<_> = count
-        .groups
-        .iter()
-        .map(|g| (&g.source, &g.commit))
-        .collect();
+    // who does not say from what it built contradicts nobody
+    let named = count.groups.iter().filter(|g| g.commit.is_some());
+    let sources: BTreeSet<_> = named.map(|g| (&g.source, &g.commit)).collect();
     sources.len() > 1
 }
 
 fn source_changed(rule: &Rule, question: &Question, count: &Count<'_>) -> bool {
     let remembered = question.memory.source.as_deref().map(canonical_source);
     match (&rule.source, remembered, count.best) {
-        (None, Some(remembered), Some(group)) => group.source != remembered,
+        (None, Some(remembered), Some(group)) => group.source.as_ref() != Some(&remembered),
         _ => false,
     }
 }

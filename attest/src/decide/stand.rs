@@ -18,10 +18,10 @@ pub struct Group {
     pub purl: Option<Purl>,
     /// Its name where it was published.
     pub file_name: String,
-    /// The source, in canonical form.
-    pub source: String,
-    /// The commit.
-    pub commit: GitOid,
+    /// The source, in canonical form, where those who confirm say it.
+    pub source: Option<String>,
+    /// The commit, likewise.
+    pub commit: Option<GitOid>,
 }
 
 /// Where one operator stands, from what.
@@ -179,8 +179,8 @@ fn confirms(rule: &Rule, question: &Question, newest: &Verdict<'_>) -> Stand {
     if !rule.accept.contains(&said.verdict) {
         return Stand::of(Standing::Unaccepted, Some(Uncounted::NotAccepted), newest);
     }
-    let source = canonical_source(&said.source);
-    if rule.source.as_ref().is_some_and(|pinned| *pinned != source) {
+    let source = said.source.as_deref().map(canonical_source);
+    if rule.source.is_some() && rule.source != source {
         return Stand::of(Standing::Unusable, Some(Uncounted::SourceNotPinned), newest);
     }
     let age = question.now.unix_seconds() - newest.time.unix_seconds();
@@ -201,7 +201,7 @@ fn confirms(rule: &Rule, question: &Question, newest: &Verdict<'_>) -> Stand {
 /// Whether a verdict is about something else than what the caller says the file is.
 fn mismatch(subject: &Asked, said: &VerdictSaid) -> Option<Uncounted> {
     match (&subject.purl, &subject.file_name) {
-        (Some(purl), _) => (said.purl.as_ref() != Some(purl)).then_some(Uncounted::PurlMismatch),
+        (Some(purl), _) => (!said.is_of(purl)).then_some(Uncounted::PurlMismatch),
         (None, Some(name)) => (said.file_name != *name).then_some(Uncounted::NameMismatch),
         (None, None) => None,
     }
@@ -250,7 +250,7 @@ struct Names {
 impl Names {
     fn has(&self, said: &VerdictSaid) -> bool {
         let purl = match &self.purl {
-            Some(purl) => said.purl.as_ref() == Some(purl),
+            Some(purl) => said.is_of(purl),
             None => self.purls.is_empty() || self.purls.contains(&said.purl),
         };
         purl && self.file_names.contains(&said.file_name)

@@ -86,8 +86,12 @@ pub enum Said {
 pub struct VerdictSaid {
     /// The verdict.
     pub verdict: Verdict,
-    /// When it was decided, by the operator's clock.
-    pub decided_on: Timestamp,
+    /// In which form it was said.
+    #[serde(default, skip_serializing_if = "Form::is_statement")]
+    pub form: Form,
+    /// When it was decided, by the operator's clock; links do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_on: Option<Timestamp>,
     /// What the operator says that the file is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purl: Option<Purl>,
@@ -101,13 +105,56 @@ pub struct VerdictSaid {
     /// What the operator's own builds gave, where they agreed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt: Option<Sha256>,
-    /// The source's URI.
-    pub source: String,
-    /// The commit that was built.
-    pub commit: GitOid,
+    /// The source's URI; links do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The commit that was built; links do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<GitOid>,
     /// The plan that was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Sha256>,
+}
+
+/// The form in which a verdict was said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A verdict statement.
+    #[default]
+    Statement,
+    /// A legacy link: a file was built again with these bytes, nobody says when or from what.
+    Link,
+}
+
+impl Form {
+    /// Whether it is the whole form.
+    #[must_use]
+    pub const fn is_statement(&self) -> bool {
+        matches!(self, Self::Statement)
+    }
+
+    /// What a policy calls the software whose operators speak in this form alone
+    /// (`attrs: { software: … }`), where they have to be named.
+    #[must_use]
+    pub const fn software(self) -> Option<&'static str> {
+        match self {
+            Self::Statement => None,
+            Self::Link => Some("rebuilderd"),
+        }
+    }
+}
+
+impl VerdictSaid {
+    /// Whether it is about this package. A link names a file alone, which has to be called what
+    /// distributions call the package's file.
+    #[must_use]
+    pub fn is_of(&self, purl: &Purl) -> bool {
+        match self.form {
+            Form::Statement => self.purl.as_ref() == Some(purl),
+            Form::Link => purl.has_file_name(&self.file_name),
+        }
+    }
 }
 
 /// The parts of a withdrawal that a decision looks at.
@@ -191,7 +238,8 @@ impl Testimony {
                     .all(|file| Some(file.digest.sha256) == rebuilt);
                 Said::Verdict(Box::new(VerdictSaid {
                     verdict: predicate.verdict,
-                    decided_on: predicate.decided_on,
+                    form: Form::Statement,
+                    decided_on: Some(predicate.decided_on),
                     // a statement with a wrong one is not read: see `statement::parse`
                     purl: predicate
                         .published
@@ -202,8 +250,8 @@ impl Testimony {
                     sha256: statement.subject.digest.sha256,
                     sha512: statement.subject.digest.sha512,
                     rebuilt: rebuilt.filter(|_| agreed),
-                    source: predicate.source.uri.clone(),
-                    commit: predicate.source.digest.git_commit,
+                    source: Some(predicate.source.uri.clone()),
+                    commit: Some(predicate.source.digest.git_commit),
                     plan: predicate.build.as_ref().map(|b| b.plan.digest.sha256),
                 }))
             }
@@ -216,12 +264,21 @@ impl Testimony {
         })
     }
 
-    /// When it was said, by the operator's clock.
+    /// When it was said, by the operator's clock, where it says so.
     #[must_use]
-    pub const fn decided_on(&self) -> Timestamp {
+    pub const fn decided_on(&self) -> Option<Timestamp> {
         match &self.said {
             Said::Verdict(said) => said.decided_on,
-            Said::Withdrawn(said) => said.decided_on,
+            Said::Withdrawn(said) => Some(said.decided_on),
+        }
+    }
+
+    /// In which form it was said.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        match &self.said {
+            Said::Verdict(said) => said.form,
+            Said::Withdrawn(_) => Form::Statement,
         }
     }
 }

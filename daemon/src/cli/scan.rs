@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use countersign_attest::policy::Policy;
 use countersign_attest::purl::Purl;
-use countersign_verify::attestation::{Attestation, Problem, ProblemKind, open_all};
+use countersign_verify::attestation::{Attestation, Problem, ProblemKind, hear_all};
 use countersign_verify::exit::Exit;
 use countersign_verify::files::{self, ReadLimits};
 use countersign_verify::memory::{MemoryError, Remembered};
@@ -96,9 +96,9 @@ pub(super) fn run(arguments: &ScanArguments, format: Format) -> Result<Exit, Tro
     let asked = whom(arguments, &policy, &entries)?;
     let gathered = ask(arguments.allow_http, asked)?;
     attestations.extend(gathered.attestations);
-    let (opened, mut problems) = open_all(&attestations, &policy.keys());
+    let (heard, mut problems) = hear_all(&attestations, &policy.keys());
     problems.extend(gathered.problems);
-    let index = Index::new(&opened);
+    let index = Index::new(&heard);
     let now = clock::now();
     let judge = |entry: Entry| {
         let finding = judge::judge(&policy, &entry, &index, &remembered, now);

@@ -1,15 +1,14 @@
-//! What a policy decides about each entry of a list. Pure: entries and opened statements go in, findings
+//! What a policy decides about each entry of a list. Pure: entries and what was said go in, findings
 //! come out, by the same code as for one file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_attest::decide::{Asked, Memory, Outcome};
+use countersign_attest::decide::{Asked, Memory, Outcome, Said, VerdictSaid};
 use countersign_attest::digest::{Sha256, Sha512};
 use countersign_attest::policy::Policy;
 use countersign_attest::purl::Purl;
-use countersign_attest::statement::Statement;
 use countersign_attest::time::Timestamp;
-use countersign_verify::attestation::{Opened, subjects};
+use countersign_verify::attestation::{Heard, subjects};
 use countersign_verify::by_policy::{self, Judged, Terms};
 use countersign_verify::exit::Exit;
 use countersign_verify::memory::Remembered;
@@ -60,47 +59,48 @@ impl Finding {
     }
 }
 
-/// Statements by what they are about, so that a list of thousands is judged in one pass.
+/// What was said, by what it is about, so that a list of thousands is judged in one pass.
 pub(crate) struct Index<'a> {
-    opened: &'a [Opened],
-    sha256: BTreeMap<Sha256, BTreeSet<usize>>,
-    sha512: BTreeMap<Sha512, BTreeSet<usize>>,
-    package: BTreeMap<String, BTreeSet<usize>>,
+    heard: &'a [Heard],
+    sha256: BTreeMap<Sha256, Vec<usize>>,
+    sha512: BTreeMap<Sha512, Vec<usize>>,
+    package: BTreeMap<String, Vec<usize>>,
+    /// What takes a statement back, by that statement.
+    taken_back: BTreeMap<Sha256, Vec<usize>>,
 }
 
 impl<'a> Index<'a> {
-    /// Sorts statements.
-    pub(crate) fn new(opened: &'a [Opened]) -> Self {
+    /// Sorts what was said.
+    pub(crate) fn new(heard: &'a [Heard]) -> Self {
         let mut index = Self {
-            opened,
+            heard,
             sha256: BTreeMap::new(),
             sha512: BTreeMap::new(),
             package: BTreeMap::new(),
+            taken_back: BTreeMap::new(),
         };
-        for (at, opened) in opened.iter().enumerate() {
-            let subject = match opened.verified.value() {
-                Statement::Verdict(statement) => {
-                    let purl = statement.predicate.published.purl.as_deref();
-                    if let Some(purl) = purl.and_then(|text| text.parse::<Purl>().ok()) {
-                        let package = index.package.entry(purl.bare().to_owned()).or_default();
-                        package.insert(at);
-                    }
-                    &statement.subject
+        for (at, heard) in heard.iter().enumerate() {
+            match &heard.testimony.said {
+                Said::Withdrawn(said) => {
+                    index.taken_back.entry(said.withdraws).or_default().push(at);
                 }
-                Statement::Withdrawn(statement) => &statement.subject,
-                Statement::Build(_) => continue,
-            };
-            let of_bytes = index.sha256.entry(subject.digest.sha256).or_default();
-            of_bytes.insert(at);
-            if let Some(sha512) = subject.digest.sha512 {
-                index.sha512.entry(sha512).or_default().insert(at);
+                Said::Verdict(said) => {
+                    index.sha256.entry(said.sha256).or_default().push(at);
+                    if let Some(sha512) = said.sha512 {
+                        index.sha512.entry(sha512).or_default().push(at);
+                    }
+                    if let Some(purl) = &said.purl {
+                        let package = purl.bare().to_owned();
+                        index.package.entry(package).or_default().push(at);
+                    }
+                }
             }
         }
         index
     }
 
-    /// The statements on these bytes, on other files of the package, and what was taken back of either.
-    fn about(&self, purl: Option<&Purl>, digests: &BTreeSet<FileDigest>) -> Vec<Opened> {
+    /// The verdicts on these bytes and on other files of the package, and what was taken back of them.
+    fn about(&self, purl: Option<&Purl>, digests: &BTreeSet<FileDigest>) -> Vec<Heard> {
         let mut found: BTreeSet<usize> = BTreeSet::new();
         for digest in digests {
             let of_bytes = match digest {
@@ -111,23 +111,12 @@ impl<'a> Index<'a> {
         }
         let package = purl.and_then(|purl| self.package.get(purl.bare()));
         found.extend(package.into_iter().flatten());
-        // a withdrawal names bytes by SHA-256 alone and no package
-        let subjects = found
-            .iter()
-            .filter_map(|at| subject_of(self.opened.get(*at)?));
-        let taken_back = subjects.filter_map(|sha256| self.sha256.get(&sha256));
+        let statements = found.iter().filter_map(|at| self.heard.get(*at));
+        let taken_back = statements.filter_map(|h| self.taken_back.get(&h.testimony.statement));
         let all: BTreeSet<usize> = taken_back.flatten().chain(&found).copied().collect();
         all.into_iter()
-            .filter_map(|at| self.opened.get(at).cloned())
+            .filter_map(|at| self.heard.get(at).cloned())
             .collect()
-    }
-}
-
-fn subject_of(opened: &Opened) -> Option<Sha256> {
-    match opened.verified.value() {
-        Statement::Verdict(statement) => Some(statement.subject.digest.sha256),
-        Statement::Withdrawn(statement) => Some(statement.subject.digest.sha256),
-        Statement::Build(_) => None,
     }
 }
 
@@ -140,11 +129,11 @@ pub(crate) fn judge(
     now: Timestamp,
 ) -> Finding {
     let memory = remembered.of(entry.purl.as_ref());
-    let one = |asked: Asked, opened: &[Opened]| by_its_name(policy, asked, opened, &memory, now);
+    let one = |asked: Asked, heard: &[Heard]| by_its_name(policy, asked, heard, &memory, now);
     match &entry.files {
         Files::Unconfirmable(why) => Finding::Unconfirmable(*why),
         Files::OneOf(digests) => {
-            let opened = index.about(entry.purl.as_ref(), digests);
+            let heard = index.about(entry.purl.as_ref(), digests);
             let asked = |digest: &FileDigest| Asked {
                 purl: entry.purl.clone(),
                 sha256: match digest {
@@ -157,27 +146,27 @@ pub(crate) fn judge(
                 },
                 file_name: None,
             };
-            let judged = digests.iter().map(|digest| one(asked(digest), &opened));
+            let judged = digests.iter().map(|digest| one(asked(digest), &heard));
             Finding::Files(judged.collect())
         }
         Files::NameOnly => {
-            let opened = index.about(entry.purl.as_ref(), &BTreeSet::new());
+            let heard = index.about(entry.purl.as_ref(), &BTreeSet::new());
             let asked = Asked {
                 purl: entry.purl.clone(),
                 ..Asked::default()
             };
             let mut files = Vec::new();
-            for purl in spellings(entry.purl.as_ref(), &opened) {
+            for purl in spellings(entry.purl.as_ref(), verdicts(&heard)) {
                 let named = Asked {
                     purl: Some(purl),
                     ..asked.clone()
                 };
-                files.extend(subjects(&named, &opened));
+                files.extend(subjects(&named, &heard));
             }
             if files.is_empty() {
                 files.push(asked);
             }
-            Finding::NameOnly(files.into_iter().map(|asked| one(asked, &opened)).collect())
+            Finding::NameOnly(files.into_iter().map(|asked| one(asked, &heard)).collect())
         }
     }
 }
@@ -188,7 +177,7 @@ pub(crate) fn judge(
 fn by_its_name(
     policy: &Policy,
     asked: Asked,
-    opened: &[Opened],
+    heard: &[Heard],
     memory: &Memory,
     now: Timestamp,
 ) -> Judged {
@@ -198,39 +187,39 @@ fn by_its_name(
         acknowledged: &[],
     };
     let rule = policy.rule(asked.purl.as_ref());
-    let on_these = opened.iter().filter(|opened| {
-        subject_of(opened).is_some_and(|sha256| match opened.verified.value() {
-            Statement::Verdict(s) => asked.is(sha256, s.subject.digest.sha512),
-            Statement::Withdrawn(_) | Statement::Build(_) => false,
-        })
-    });
-    let on_these: Vec<Opened> = on_these.cloned().collect();
-    let full = spellings(asked.purl.as_ref(), &on_these).into_iter();
+    let on_these = verdicts(heard).filter(|said| asked.is(said.sha256, said.sha512));
+    let full = spellings(asked.purl.as_ref(), on_these).into_iter();
     let full = full.filter(|purl| std::ptr::eq(policy.rule(Some(purl)), rule));
     let judged = full.map(|purl| {
         let asked = Asked {
             purl: Some(purl),
             ..asked.clone()
         };
-        by_policy::judge(policy, &asked, opened, &terms)
+        by_policy::judge(policy, &asked, heard, &terms)
     });
     let worth = |judged: &Judged| {
         let Judged { decision, .. } = judged;
         (decision.outcome, usize::MAX - decision.confirming)
     };
     let best = judged.min_by_key(worth);
-    best.unwrap_or_else(|| by_policy::judge(policy, &asked, opened, &terms))
+    best.unwrap_or_else(|| by_policy::judge(policy, &asked, heard, &terms))
 }
 
-/// The package URLs in statements that say no less than this one, and nothing else.
-fn spellings(purl: Option<&Purl>, opened: &[Opened]) -> BTreeSet<Purl> {
-    let Some(purl) = purl else {
-        return BTreeSet::new();
-    };
-    let said = opened.iter().filter_map(|o| match o.verified.value() {
-        Statement::Verdict(statement) => statement.predicate.published.purl.as_deref(),
-        Statement::Withdrawn(_) | Statement::Build(_) => None,
-    });
-    let parsed = said.filter_map(|text| text.parse::<Purl>().ok());
-    parsed.filter(|said| said.refines(purl)).collect()
+fn verdicts(heard: &[Heard]) -> impl Iterator<Item = &VerdictSaid> {
+    heard
+        .iter()
+        .filter_map(|heard| match &heard.testimony.said {
+            Said::Verdict(said) => Some(&**said),
+            Said::Withdrawn(_) => None,
+        })
+}
+
+/// The package URLs in verdicts that say no less than this one, and nothing else.
+fn spellings<'v>(
+    purl: Option<&Purl>,
+    verdicts: impl Iterator<Item = &'v VerdictSaid>,
+) -> BTreeSet<Purl> {
+    let said = verdicts.filter_map(|said| said.purl.clone());
+    said.filter(|said| purl.is_some_and(|purl| said.refines(purl)))
+        .collect()
 }

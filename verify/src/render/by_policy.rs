@@ -13,6 +13,10 @@ use crate::by_policy::Judged;
 const PARTIAL: &str = "What each operator said is known in part: from the attestations that were given, not \
 from a public log. Whoever gave them, a person or a server, may have left others out.";
 
+/// What links of rebuilderd leave open.
+const NO_SOURCE: &str = "not said by those who confirm it: they say that a file was built again with these bytes, \
+not when or from which commit";
+
 /// A decision in words, several lines.
 #[must_use]
 pub fn text(judged: &Judged, problems: &[Problem]) -> String {
@@ -32,8 +36,13 @@ pub fn text(judged: &Judged, problems: &[Problem]) -> String {
         if let Some(purl) = &group.purl {
             field("package", purl.as_str());
         }
-        field("source", &group.source);
-        field("commit", &group.commit.to_string());
+        match (&group.source, &group.commit) {
+            (Some(source), Some(commit)) => {
+                field("source", source);
+                field("commit", &commit.to_string());
+            }
+            _ => field("source", NO_SOURCE),
+        }
     }
     for (name, stand) in &decision.stands {
         field(name, &standing(stand));
