@@ -65,9 +65,10 @@ pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result
             "keyId": public.key_id(),
             "spkiKeyId": public.spki_key_id(),
             "publicKey": public.to_pem(),
+            "policyKey": public,
         }))?,
         Format::Text => output::text(&format!(
-            "file         {}\nfingerprint  {}\nkey id       {}\n{}",
+            "file         {}\nfingerprint  {}\nkey id       {}\nin a policy  {public}\n{}",
             path.display(),
             public.fingerprint(),
             public.key_id(),
