@@ -166,10 +166,11 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ReadError> {
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
-/// Envelopes and bundles, and links of other software, all of which have signatures.
+/// Envelopes and bundles have a payload's type, links of other software have signatures.
 fn looks_like_an_envelope(bytes: &[u8]) -> bool {
-    const NEEDLE: &[u8] = b"\"signatures\"";
-    bytes.trim_ascii_start().starts_with(b"{") && bytes.windows(NEEDLE.len()).any(|w| w == NEEDLE)
+    let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    is_object && (has(b"\"payloadType\"") || has(b"\"signatures\""))
 }
 
 /// One envelope for each line where every line is an object, else one for the whole file.
