@@ -107,7 +107,7 @@ fn what_is_not_the_rebuild_of_one_file_is_no_evidence() {
         ),
         ("another step", |s| s["name"] = json!("build")),
         ("the step of another file", |s| {
-            s["name"] = json!("rebuild x.deb")
+            s["name"] = json!("rebuild x.deb");
         }),
         ("no product", |s| s["products"] = json!({})),
         ("no products", |s| {
@@ -122,13 +122,13 @@ fn what_is_not_the_rebuild_of_one_file_is_no_evidence() {
             product.remove("sha256");
         }),
         ("a short digest", |s| {
-            s["products"][FILE]["sha256"] = json!("00")
+            s["products"][FILE]["sha256"] = json!("00");
         }),
         ("an upper-case digest", |s| {
             s["products"][FILE]["sha256"] = json!("A".repeat(64));
         }),
         ("a digest of another kind", |s| {
-            s["products"][FILE]["sha512"] = json!(1)
+            s["products"][FILE]["sha512"] = json!(1);
         }),
         ("products in a list", |s| s["products"] = json!([1])),
     ] {
