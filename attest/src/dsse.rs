@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::declaration::DeclarationError;
 use crate::digest::Sha256;
 use crate::json::{self, JsonError};
-use crate::key::{KeyError, PrivateKey, PublicKey, Signature};
+use crate::key::{self, KeyError, PublicKey, Sign, Signature};
 use crate::statement::{Statement, StatementError};
 
 #[cfg(test)]
@@ -214,8 +214,8 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 /// Signs a statement's bytes: one line of JSON, the same bytes each time.
 ///
 /// # Errors
-/// When the key is refused by the cryptographic library.
-pub fn sign(statement: &[u8], key: &PrivateKey) -> Result<Vec<u8>, KeyError> {
+/// When the key cannot be used, or what came of it does not verify.
+pub fn sign(statement: &[u8], key: &dyn Sign) -> Result<Vec<u8>, KeyError> {
     sign_payload(PAYLOAD_TYPE, statement, key)
 }
 
@@ -223,9 +223,9 @@ pub fn sign(statement: &[u8], key: &PrivateKey) -> Result<Vec<u8>, KeyError> {
 pub(crate) fn sign_payload(
     payload_type: &str,
     payload: &[u8],
-    key: &PrivateKey,
+    key: &dyn Sign,
 ) -> Result<Vec<u8>, KeyError> {
-    let signature = key.sign(&pae(payload_type, payload))?;
+    let signature = key::signed(key, &pae(payload_type, payload))?;
     let envelope = Envelope {
         payload: STANDARD.encode(payload),
         payload_type: payload_type.to_owned(),

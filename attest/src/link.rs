@@ -1,8 +1,9 @@
 //! Legacy in-toto links for `reproduced`, for software that knows nothing newer. The one home of the
-//! in-toto crate, of which only building and signing a link is used.
+//! in-toto crate, of which only building a link is used.
 //!
-//! That crate signs its canonical JSON after replacing backslash-n by a line end, so strings with
-//! either are refused before; and what it yields is verified here by code of ours before it leaves.
+//! That crate's readers take canonical JSON after replacing backslash-n by a line end, so strings with
+//! either are refused before. What is signed is our own canonical JSON of what the crate built, and the
+//! whole is verified here before it leaves.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,11 +13,10 @@ use in_toto::models::byproducts::ByProducts;
 use in_toto::models::step::Command;
 use in_toto::models::{LinkMetadataBuilder, TargetDescription, VirtualTargetPath};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use crate::canonical::canonical_json;
 use crate::digest::{Digests, hex, unhex};
-use crate::key::{PrivateKey, PublicKey, Signature};
+use crate::key::{self, KeyError, PublicKey, Sign, Signature};
 use crate::statement::{Contradiction, Custody, Facts, Kind, compose};
 use crate::verdict::Verdict;
 
@@ -35,6 +35,9 @@ pub enum LinkError {
     /// A control character, or a backslash before an n, which the format does not sign faithfully.
     #[error("a string that a link cannot carry: {0:?}")]
     Text(String),
+    /// The key cannot be used.
+    #[error("signing a link")]
+    Key(#[source] KeyError),
     /// The in-toto crate refuses.
     #[error("building a link")]
     Build(#[source] in_toto::Error),
@@ -49,7 +52,7 @@ impl LinkError {
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::Verdict(_) | Self::Contradiction(_) | Self::Text(_) => true,
-            Self::Build(_) | Self::NotVerified => false,
+            Self::Key(_) | Self::Build(_) | Self::NotVerified => false,
         }
     }
 }
@@ -59,7 +62,7 @@ impl LinkError {
 ///
 /// # Errors
 /// When the facts do not say `reproduced`, or a string cannot be carried.
-pub fn sign(facts: &Facts, custody: Custody, key: &PrivateKey) -> Result<Vec<u8>, LinkError> {
+pub fn sign(facts: &Facts, custody: Custody, key: &dyn Sign) -> Result<Vec<u8>, LinkError> {
     if facts.verdict != Verdict::Reproduced {
         return Err(LinkError::Verdict(facts.verdict));
     }
@@ -72,8 +75,11 @@ pub fn sign(facts: &Facts, custody: Custody, key: &PrivateKey) -> Result<Vec<u8>
     for text in products.keys().chain(&command(&facts)) {
         check_text(text)?;
     }
-    let signed = sign_with_crate(&facts, &products, key)?;
-    let finished = add_legacy_key_id(signed, key.public()).ok_or(LinkError::NotVerified)?;
+    let mut link = build(&facts, &products)?;
+    let said = link.get("signed").and_then(canonical_json);
+    let said = said.ok_or(LinkError::NotVerified)?;
+    let signature = key::signed(key, &said).map_err(LinkError::Key)?;
+    let finished = finish(&mut link, key.public(), &signature).ok_or(LinkError::NotVerified)?;
     verify(&finished, key.public(), &products).ok_or(LinkError::NotVerified)?;
     Ok(finished)
 }
@@ -112,13 +118,8 @@ fn check_text(text: &str) -> Result<(), LinkError> {
     Ok(())
 }
 
-fn sign_with_crate(
-    facts: &Facts,
-    products: &BTreeMap<String, Digests>,
-    key: &PrivateKey,
-) -> Result<Value, LinkError> {
-    let both: Zeroizing<[u8; 64]> = key.seed_and_public();
-    let private = in_toto::crypto::PrivateKey::from_ed25519(&both[..]).map_err(LinkError::Build)?;
+/// The link in its frame, without a signature.
+fn build(facts: &Facts, products: &BTreeMap<String, Digests>) -> Result<Value, LinkError> {
     let mut targets = BTreeMap::new();
     for (name, digests) in products {
         let path = VirtualTargetPath::new(name.clone()).map_err(LinkError::Build)?;
@@ -130,7 +131,7 @@ fn sign_with_crate(
         .env(Some(BTreeMap::new()))
         .byproducts(ByProducts::new())
         .command(Command::from(command(facts)))
-        .signed::<Json>(&private)
+        .unsigned::<Json>()
         .map_err(LinkError::Build)?;
     serde_json::to_value(&block).map_err(|_| LinkError::NotVerified)
 }
@@ -144,14 +145,13 @@ fn target(digests: &Digests) -> TargetDescription {
     )])
 }
 
-/// Repeats the one signature under the other key id. Ed25519 is deterministic: signing the same bytes
-/// with the same key again would give the same signature.
-fn add_legacy_key_id(mut block: Value, key: PublicKey) -> Option<Vec<u8>> {
-    let signatures = block.get_mut("signatures")?.as_array_mut()?;
-    let mut second = signatures.first()?.clone();
-    *second.get_mut("keyid")? = Value::String(key.legacy_key_id());
-    signatures.push(second);
-    let mut line = canonical_json(&block)?;
+/// Adds the one signature under both key ids.
+fn finish(link: &mut Value, key: PublicKey, signature: &Signature) -> Option<Vec<u8>> {
+    let sig = hex(signature.as_bytes());
+    let signatures = [key.key_id(), key.legacy_key_id()];
+    let signatures = signatures.map(|keyid| serde_json::json!({"keyid": keyid, "sig": sig}));
+    *link.get_mut("signatures")? = Value::Array(signatures.to_vec());
+    let mut line = canonical_json(link)?;
     line.push(b'\n');
     Some(line)
 }
@@ -186,8 +186,11 @@ fn verify(line: &[u8], key: PublicKey, products: &BTreeMap<String, Digests>) -> 
 
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
     use crate::digest::Sha256;
+    use crate::key::PrivateKey;
     use crate::statement::tests::{facts, golden};
 
     fn key() -> PrivateKey {

@@ -50,6 +50,16 @@ impl Verdict {
         }
     }
 
+    /// Whether it says that the artifact did not come out of its source. An operator may keep such a
+    /// verdict back for a while.
+    #[must_use]
+    pub const fn is_negative(self) -> bool {
+        match self {
+            Self::Reproduced | Self::Assisted | Self::Equivalent => false,
+            Self::Differs | Self::Unstable | Self::BuildFailed | Self::Indeterminate => true,
+        }
+    }
+
     /// What pages and terminals say, in plain words.
     #[must_use]
     pub const fn sentence(self) -> &'static str {

@@ -1,8 +1,8 @@
 //! The one client through which this process speaks to other machines. The home of `reqwest`.
 //!
 //! Every response is hostile: it has a size limit, time limits, and may send us only to hosts that
-//! the caller named. Nothing is ever sent but a GET without credentials. What the bytes mean is for
-//! the caller; this module never parses a body.
+//! the caller named. Nothing is ever sent but a GET without credentials, and what [`post`] says. What the
+//! bytes mean is for the caller; this module never parses a body.
 
 use std::error::Error as StdError;
 use std::io;
@@ -16,6 +16,10 @@ use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
+
+mod post;
+
+pub(crate) use reqwest::header::HeaderValue as Header;
 
 /// Redirects that one request may follow.
 const REDIRECTS: usize = 5;

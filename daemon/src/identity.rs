@@ -49,7 +49,7 @@ pub(crate) async fn card(config: &Config, signers: &Signers) -> Result<Vec<u8>, 
         issued_on: clock::now(),
     });
     let identity = signers.declare(identity).await?;
-    let path = rotations_beside(&config.key);
+    let path = rotations_beside(config.keys.public_source());
     let rotations = rotations(&path).map_err(|error| Trouble::fault("key", error))?;
     let refused = |error: CardError| {
         let error = anyhow!(error).context(format!(

@@ -35,6 +35,7 @@ mod roots;
 mod sandboxed;
 mod service;
 mod store;
+mod webhook;
 mod workshop;
 
 mod api;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Some(countersign_builder::child::ARGUMENT) => countersign_builder::child::serve(),
         Some(watch::git_child::ARGUMENT) => watch::git_child::main(),
         Some(signer::ARGUMENT) => signer::child::main(),
+        Some(signer::program::ARGUMENT) => signer::program::main(),
         Some(mirror::ARGUMENT) => mirror::child::main(),
         _ => host(),
     }

@@ -22,13 +22,15 @@ use crate::pipeline::issue::{self, store_fault};
 use crate::pipeline::{self, Findings, Task, facts};
 use crate::signers::Signers;
 use crate::store::Store;
-use crate::store::queue::{Judged, Lease, PlanBytes, Recorded};
+use crate::store::queue::{Judged, JudgedArtifact, Lease, PlanBytes, Recorded};
 use crate::store::releases::{SeenTag, StoredRelease};
 use crate::trouble::Trouble;
 use crate::watch::schedule::Schedule;
 use crate::watch::upstream::Remembered;
 use crate::watch::{refs, tags};
 use crate::workshop::Workshop;
+
+mod holds;
 
 /// Polls at once.
 const MAX_POLLS: usize = 4;
@@ -45,6 +47,8 @@ enum Event {
     PollEnded { repository: usize },
     /// A rebuild came to its end; its result is in the store.
     RebuildEnded { refused: bool },
+    /// Every project that was due has been told, or is told later.
+    NoticesEnded,
     /// A store that cannot be used ends the daemon.
     Broken(Trouble),
     /// Something may be due.
@@ -130,6 +134,7 @@ impl Service {
                     work.building = false;
                     summary.refused += u64::from(refused);
                 }
+                Event::NoticesEnded => work.telling = false,
                 Event::Broken(trouble) => return Err(trouble),
                 Event::Time => {}
                 Event::Shutdown => {
@@ -192,6 +197,15 @@ impl Service {
         polled: &mut HashSet<usize>,
     ) -> Result<Duration, Trouble> {
         let mut next = now().plus_seconds(3600);
+        self.end_holds().await?;
+        if !work.telling && self.notices_are_due().await? {
+            work.telling = true;
+            let service = self.clone();
+            work.tasks
+                .spawn(async move { service.send_notices().await });
+        } else if let Some(due) = self.next_hold_event().await? {
+            next = next.min(due);
+        }
         for (index, repository) in self.config.repositories.iter().enumerate() {
             let state = self
                 .store
@@ -373,9 +387,13 @@ impl Service {
             warn!(%source, %tag, "the tag moved during the rebuild, which counts for nothing");
             return Ok(());
         }
-        for (result, _) in &judged.artifacts {
+        for JudgedArtifact {
+            result, keep_back, ..
+        } in &judged.artifacts
+        {
             let (artifact, verdict) = (&result.published.file_name, result.judgement.verdict);
-            info!(%source, %tag, %artifact, %verdict, "decided");
+            let kept_back = keep_back.is_some();
+            info!(%source, %tag, %artifact, %verdict, kept_back, "decided");
         }
         issue::advance(&self.store, &self.signers, &self.attestations()).await?;
         self.store
@@ -392,7 +410,12 @@ impl Service {
             let plan = result.plan.and_then(|digest| findings.plans.get(&digest));
             let facts = facts::of(&result, plan, &self.rebuilder, &findings.known_published);
             let drafts = issue::draft(&self.signers, facts).await?;
-            artifacts.push((result, drafts));
+            let keep_back = self.keep_back(&about.source_uri, result.judgement.verdict);
+            artifacts.push(JudgedArtifact {
+                result,
+                drafts,
+                keep_back,
+            });
         }
         let plans = findings.plans.iter().map(|(sha256, plan)| PlanBytes {
             sha256: *sha256,
@@ -453,6 +476,7 @@ struct Work {
     tasks: JoinSet<Event>,
     polling: HashSet<usize>,
     building: bool,
+    telling: bool,
 }
 
 /// Which advertised tags are releases, highest version first.

@@ -13,7 +13,8 @@ use countersign_attest::dsse::OpenError;
 use countersign_attest::key::PublicKey;
 use countersign_attest::statement::{Facts, KeyIsolation};
 
-use crate::keys;
+use crate::config::Config;
+use crate::keys::{self, Passphrase};
 use crate::signer::{KeySource, Signer, SignerError};
 use crate::trouble::Trouble;
 
@@ -25,26 +26,38 @@ pub(crate) struct Signers {
 }
 
 impl Signers {
-    /// Starts the signer of an operator's key and, where local sources are allowed, one of the key
-    /// `local.pem` beside it, which is made on first use.
+    /// Starts the signer of an operator's key and, where local sources are allowed, one of a key for them,
+    /// which is made on first use.
     ///
     /// # Errors
     /// When a key is not there or not private, or a process cannot be started.
-    pub(crate) fn start(key: &Path, allow_local: bool) -> Result<Self, Trouble> {
-        keys::check(key).map_err(keys::KeyFileError::into_trouble)?;
-        let first = start(KeySource::File {
-            path: key.to_owned(),
-        })?;
-        let local = if allow_local {
-            let path = key.with_file_name("local.pem");
-            if !path.exists() {
-                keys::new(&path).map_err(keys::KeyFileError::into_trouble)?;
+    pub(crate) fn start(key: &KeySource, local: Option<&Path>) -> Result<Self, Trouble> {
+        if let KeySource::File { file, .. } = key {
+            file.check().map_err(keys::KeyFileError::into_trouble)?;
+        }
+        let first = start(key.clone())?;
+        let local = match local {
+            Some(path) => {
+                if !path.exists() {
+                    keys::new(path, &Passphrase::Terminal)
+                        .map_err(keys::KeyFileError::into_trouble)?;
+                }
+                Some(start(KeySource::Local {
+                    path: path.to_owned(),
+                })?)
             }
-            Some(start(KeySource::Local { path })?)
-        } else {
-            None
+            None => None,
         };
         Ok(Self { first, local })
+    }
+
+    /// The signers of a configuration.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) fn of(config: &Config) -> Result<Self, Trouble> {
+        let local = config.rules.allow_local.then_some(&*config.keys.local);
+        Self::start(&config.keys.source, local)
     }
 
     /// Starts a signer whose key is forgotten at the end.

@@ -153,7 +153,11 @@ fn python(ours: &Reproduced, script: &str, arguments: &[&str]) -> Ran {
 
 /// Runs a script of `tests/interop` in a world's folder.
 pub(crate) fn python_in(world: &World, script: &str, arguments: &[&str]) -> Ran {
-    let mut command = Command::new(installed("venv/bin/python"));
+    python_of("venv", world, script, arguments)
+}
+
+fn python_of(environment: &str, world: &World, script: &str, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(installed(environment).join("bin/python"));
     command
         .current_dir(world.path(""))
         .args(["-I", "-B"])
@@ -196,10 +200,24 @@ fn refused(ran: Ran, what: &str) {
 #[test]
 fn securesystemslib_accepts_our_envelopes() {
     let ours = reproduced();
-    let stranger = stranger(&ours);
+    accepts_our_envelopes(&ours, |path, key| {
+        python(&ours, "dsse.py", &[text(path), key])
+    });
+}
+
+#[test]
+fn the_crate_dsse_accepts_our_envelopes() {
+    let ours = reproduced();
+    accepts_our_envelopes(&ours, |path, key| {
+        let mut command = Command::new(installed("dsse/debug/dsse-interop"));
+        ran(command.current_dir(ours.world.path("")).arg(path).arg(key))
+    });
+}
+
+fn accepts_our_envelopes(ours: &Reproduced, ask: impl Fn(&Path, &str) -> Ran) {
+    let stranger = stranger(ours);
     for kind in ["verdict", "provenance"] {
         let path = ours.path(kind, "dsse");
-        let ask = |path: &Path, key: &str| python(&ours, "dsse.py", &[text(path), key]);
         let _ = ask(&path, KEY).expect(ACCEPTED);
         refused(ask(&path, stranger), "a stranger's key");
         for (what, change) in ENVELOPE {
@@ -241,12 +259,26 @@ fn sigstore_accepts_our_bundles() {
 #[test]
 fn in_toto_accepts_our_links() {
     let ours = reproduced();
-    let stranger = stranger(&ours);
     let path = ours.path("link", "metablock");
-    let ask =
-        |path: &Path, key: &str, file: &str| python(&ours, "link.py", &[text(path), key, file]);
-    let _ = ask(&path, KEY, FILE).expect(ACCEPTED);
     let _ = python(&ours, "link.py", &[text(&path), KEY, FILE, "legacy"]).expect(ACCEPTED);
+    accepts_our_links(&ours, |path, key, file| {
+        python(&ours, "link.py", &[text(path), key, file])
+    });
+}
+
+#[test]
+fn in_toto_1_accepts_our_links() {
+    let ours = reproduced();
+    accepts_our_links(&ours, |path, key, file| {
+        let arguments = [text(path), key, file];
+        python_of("venv-in-toto-1", &ours.world, "link13.py", &arguments)
+    });
+}
+
+fn accepts_our_links(ours: &Reproduced, ask: impl Fn(&Path, &str, &str) -> Ran) {
+    let stranger = stranger(ours);
+    let path = ours.path("link", "metablock");
+    let _ = ask(&path, KEY, FILE).expect(ACCEPTED);
     refused(ask(&path, stranger, FILE), "a stranger's key");
     ours.world.write(format!("other/{FILE}"), "tool 1.2.4\n");
     refused(ask(&path, KEY, &format!("other/{FILE}")), "another file");

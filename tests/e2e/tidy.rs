@@ -304,8 +304,8 @@ fn the_lock_file_stays_in_its_budget() {
         .filter_map(|l| l.strip_prefix("name = "))
         .collect();
     assert!(
-        packages.len() <= 300,
-        "{} packages; the budget is 300",
+        packages.len() <= 305,
+        "{} packages; the budget is 305",
         packages.len()
     );
     for banned in [

@@ -71,6 +71,11 @@ fn a_verdict_is_taken_back_and_stays_there() {
         kinds.contains(&&"withdrawn".into()) && kinds.contains(&&"verdict".into()),
         "{kinds:?}"
     );
+    let shown = world.run(["release", "show", "1", "--format", "json"]);
+    let shown = shown.expect(0).json()["artifacts"][0].clone();
+    assert!(shown["verdict"].is_null(), "{shown:#}");
+    let text = world.run(["release", "show", "1"]).expect(0).stdout;
+    assert!(text.contains("took our verdict back"), "{text}");
     let list = world.run(["release", "list", "--format", "json"]).expect(0);
     assert_eq!(list.json()["releases"].as_array().map(Vec::len), Some(1));
     // once

@@ -1,7 +1,7 @@
 //! What is fuzzed, and what must hold: one function a target. libFuzzer calls it (`fuzz_targets`), and
 //! so does a plain test (`tests/e2e/fuzzed.rs`) with the corpus and mutations of it.
 //!
-//! A target returns or panics; an archive that is refused is a good end.
+//! A target returns or panics; a document that is refused is a good end. What is signed is in [`proof`].
 
 use countersign_builder::archive::{
     ArchiveError, BlockKey, Content, Format, ReadLimits, look_inside, sniff,
@@ -12,9 +12,28 @@ use countersign_fixtures::archives::{
 };
 use countersign_fixtures::signed::{MachO, Pe, Rpm, signed_data};
 
+mod proof;
+
 /// All targets.
-pub(crate) const TARGETS: [&str; 12] = [
-    "gzip", "xz", "zstd", "bzip2", "tar", "zip", "ar", "elf", "rpm", "pe", "macho", "compare",
+pub(crate) const TARGETS: [&str; 18] = [
+    "gzip",
+    "xz",
+    "zstd",
+    "bzip2",
+    "tar",
+    "zip",
+    "ar",
+    "elf",
+    "rpm",
+    "pe",
+    "macho",
+    "compare",
+    "envelope",
+    "statement",
+    "bundle",
+    "link",
+    "policy",
+    "purl",
 ];
 
 /// Small enough that a case takes no time, large enough for every kind of member.
@@ -53,7 +72,7 @@ pub(crate) fn run(target: &str, data: &[u8]) {
         "pe" => Format::Pe,
         "macho" => Format::MachO,
         "compare" => return comparison(data),
-        other => panic!("no target {other}"),
+        other => return proof::run(other, data),
     };
     walker(format, data);
 }
@@ -234,6 +253,6 @@ pub(crate) fn corpus(target: &str) -> Vec<Vec<u8>> {
             })
             .to_vec()
         }
-        other => panic!("no target {other}"),
+        other => proof::corpus(other),
     }
 }

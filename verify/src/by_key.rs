@@ -128,13 +128,12 @@ pub fn decide(
     let mut problems = gathering;
     let (opened, unopened) = open_all(attestations, question.keys);
     problems.extend(unopened);
-    let withdrawn = withdrawn(&opened);
+    let withdrawn = Withdrawn::among(&opened);
     for opened in &opened {
-        let Opened { name, verified } = opened;
+        let name = &opened.name;
         match read(question, opened) {
             Ok(said) if said.is_about_subject => {
-                let taken_back = |key: &PublicKey| withdrawn.contains(&(*key, verified.signed()));
-                let is_withdrawn = verified.signers().iter().all(taken_back);
+                let is_withdrawn = withdrawn.includes(opened, &said);
                 if is_withdrawn {
                     let message = "was withdrawn by who signed it";
                     problems.push(Problem::with(name, ProblemKind::Withdrawn, message));
@@ -174,16 +173,38 @@ pub fn decide(
     }
 }
 
-/// Every statement that a key took back, with that key: nobody takes back another's.
-fn withdrawn(opened: &[Opened]) -> BTreeSet<(PublicKey, Sha256)> {
-    let mut withdrawn = BTreeSet::new();
-    for Opened { verified, .. } in opened {
-        if let Statement::Withdrawn(statement) = verified.value() {
-            let taken_back = statement.predicate.withdraws.statement;
-            withdrawn.extend(verified.signers().iter().map(|key| (*key, taken_back)));
+/// Every statement that was taken back: nobody takes back another's.
+struct Withdrawn<'a> {
+    /// By the key that did.
+    by_key: BTreeSet<(PublicKey, Sha256)>,
+    /// By the rebuilder that says it did, under any key that the user believes: after a rotation it has
+    /// another one. Who believes a key believes its newer verdicts over others' anyhow.
+    by_rebuilder: BTreeSet<(&'a str, Sha256)>,
+}
+
+impl<'a> Withdrawn<'a> {
+    fn among(opened: &'a [Opened]) -> Self {
+        let (mut by_key, mut by_rebuilder) = (BTreeSet::new(), BTreeSet::new());
+        for Opened { verified, .. } in opened {
+            if let Statement::Withdrawn(statement) = verified.value() {
+                let predicate = &statement.predicate;
+                let taken_back = predicate.withdraws.statement;
+                by_key.extend(verified.signers().iter().map(|key| (*key, taken_back)));
+                by_rebuilder.insert((predicate.rebuilder.id.as_str(), taken_back));
+            }
+        }
+        Self {
+            by_key,
+            by_rebuilder,
         }
     }
-    withdrawn
+
+    fn includes(&self, Opened { verified, .. }: &Opened, said: &Said) -> bool {
+        let rebuilder = said.statement.predicate.rebuilder.id.as_str();
+        let taken_back = |key: &PublicKey| self.by_key.contains(&(*key, verified.signed()));
+        self.by_rebuilder.contains(&(rebuilder, verified.signed()))
+            || verified.signers().iter().all(taken_back)
+    }
 }
 
 fn verdict_answer(question: &Question<'_>, verdict: Verdict) -> Answer {

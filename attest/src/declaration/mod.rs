@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::dsse::{self, Envelope, Limits, OpenError, Verified};
 use crate::escape::is_printable;
 use crate::json::{self, JsonError};
-use crate::key::{KeyError, PrivateKey, PublicKey};
+use crate::key::{KeyError, PublicKey, Sign};
 
 mod candidate;
 mod identity;
@@ -86,7 +86,7 @@ impl Declaration {
     ///
     /// # Errors
     /// When it says nothing, or names another key as its own.
-    pub fn sign(&self, key: &PrivateKey) -> Result<Vec<u8>, SignError> {
+    pub fn sign(&self, key: &dyn Sign) -> Result<Vec<u8>, SignError> {
         let own = key.public();
         match self {
             Self::Identity(identity) if identity.key != own => Err(SignError::OtherKey),
@@ -101,7 +101,7 @@ impl Declaration {
     }
 }
 
-fn sign<K: Kind>(declaration: &K, key: &PrivateKey) -> Result<Vec<u8>, SignError> {
+fn sign<K: Kind>(declaration: &K, key: &dyn Sign) -> Result<Vec<u8>, SignError> {
     declaration.check().map_err(SignError::Declaration)?;
     // names and texts only: serde_json cannot fail on them
     let payload = serde_json::to_vec(declaration).unwrap_or_default();

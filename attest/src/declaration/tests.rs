@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::digest::Sha256;
+use crate::key::PrivateKey;
 use crate::time::Timestamp;
 
 fn key(seed: u8) -> PrivateKey {

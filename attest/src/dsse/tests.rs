@@ -1,6 +1,7 @@
 //! Envelopes that open, and every attempt to open one that must not.
 
 use super::*;
+use crate::key::PrivateKey;
 use crate::statement::tests::{facts, golden};
 use crate::statement::{Custody, compose};
 use crate::verdict::Verdict;

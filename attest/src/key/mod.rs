@@ -18,7 +18,7 @@ mod pem;
 #[cfg(test)]
 mod tests;
 
-pub use pem::{KeyError, MAX_PEM_BYTES};
+pub use pem::{KeyError, MAX_PEM_BYTES, armored_encrypted, unarmored_encrypted};
 
 /// An Ed25519 signature (RFC 8032). The same key and message always give the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,31 @@ impl Signature {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 64] {
         &self.0
+    }
+}
+
+/// Whoever can sign with one key, which may be kept outside of this process.
+pub trait Sign {
+    /// The public half.
+    fn public(&self) -> PublicKey;
+
+    /// Signs a message. The result is not believed: [`signed`] looks at it.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    fn sign(&self, message: &[u8]) -> Result<Signature, KeyError>;
+}
+
+/// A signature on a message that verifies.
+///
+/// # Errors
+/// When there is none.
+pub fn signed(key: &dyn Sign, message: &[u8]) -> Result<Signature, KeyError> {
+    let signature = key.sign(message)?;
+    if key.public().verifies(message, &signature) {
+        Ok(signature)
+    } else {
+        Err(KeyError::BadSignature)
     }
 }
 
@@ -71,15 +96,15 @@ impl PrivateKey {
             Ed25519KeyPair::from_seed_unchecked(&self.seed[..]).map_err(|_| KeyError::Rejected)?;
         Signature::from_slice(pair.sign(message).as_ref()).ok_or(KeyError::Rejected)
     }
+}
 
-    #[cfg(feature = "links")]
-    /// Seed and public key, as the in-toto crate takes them.
-    pub(crate) fn seed_and_public(&self) -> Zeroizing<[u8; 64]> {
-        let mut both = Zeroizing::new([0; 64]);
-        let (seed, public) = both.split_at_mut(32);
-        seed.copy_from_slice(&self.seed[..]);
-        public.copy_from_slice(&self.public.0);
-        both
+impl Sign for PrivateKey {
+    fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        Self::sign(self, message)
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! There is no general DER parser: an Ed25519 key has one encoding, which is compared byte by byte.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -29,6 +31,7 @@ const OID: &[u8] = b"\x06\x03\x2b\x65\x70";
 
 const PRIVATE: &str = "PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Says why bytes are not a key that we use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +43,7 @@ pub enum KeyError {
     #[error("no complete PEM block (-----BEGIN … to -----END …)")]
     NoPem,
     /// The block is the secret half encrypted under a pass phrase.
-    #[error("an encrypted private key; decrypt it first: openssl pkey -in OLD -out NEW")]
+    #[error("an encrypted private key where a plain one is needed: openssl pkey -in OLD -out NEW")]
     Encrypted,
     /// A public key where a private one is needed, or the other way round.
     #[error("a {found} where a {wanted} is needed")]
@@ -59,8 +62,14 @@ pub enum KeyError {
     #[error("a damaged or truncated Ed25519 key")]
     Damaged,
     /// The file names a public key that does not belong to its secret.
-    #[error("the public key in the file does not belong to the private key")]
+    #[error("the public key in or beside the file does not belong to the private key")]
     Mismatch,
+    /// Who holds the key outside of this process did not sign.
+    #[error("{0}")]
+    Elsewhere(String),
+    /// A signature that was made just now does not verify; it is not used.
+    #[error("a signature that does not verify under the public key; nothing is signed with it")]
+    BadSignature,
     /// The cryptographic library refuses it.
     #[error("the cryptographic library refuses this key")]
     Rejected,
@@ -72,7 +81,14 @@ impl PrivateKey {
     /// # Errors
     /// Says what else was found.
     pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
-        let der = decode(text, PRIVATE)?;
+        Self::from_pkcs8(&decode(text, PRIVATE)?)
+    }
+
+    /// Reads PKCS#8 in DER, version 1 or 2.
+    ///
+    /// # Errors
+    /// Says what else was found.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         let (rest, middle) = if let Some(rest) = der.strip_prefix(PKCS8_V1) {
             (rest, None)
         } else if let Some(rest) = der.strip_prefix(PKCS8_V2) {
@@ -80,7 +96,7 @@ impl PrivateKey {
         } else if let Some(rest) = der.strip_prefix(PKCS8_V2_NESTED) {
             (rest, Some(V2_NESTED_PUBLIC))
         } else {
-            return Err(unlike(&der));
+            return Err(unlike(der));
         };
         let (seed, rest) = rest.split_first_chunk::<32>().ok_or(KeyError::Damaged)?;
         let key = Self::from_seed(Zeroizing::new(*seed))?;
@@ -99,11 +115,17 @@ impl PrivateKey {
     /// Writes PKCS#8 version 1 in PEM, byte for byte as OpenSSL does.
     #[must_use]
     pub fn to_pem(&self) -> Zeroizing<String> {
+        encode(&self.to_pkcs8()[..], PRIVATE)
+    }
+
+    /// Writes PKCS#8 version 1 in DER.
+    #[must_use]
+    pub fn to_pkcs8(&self) -> Zeroizing<[u8; 48]> {
         let mut der = Zeroizing::new([0u8; 48]);
         let (head, seed) = der.split_at_mut(PKCS8_V1.len());
         head.copy_from_slice(PKCS8_V1);
         seed.copy_from_slice(&self.seed[..]);
-        encode(&der[..], PRIVATE)
+        der
     }
 }
 
@@ -150,13 +172,30 @@ fn unlike(der: &[u8]) -> KeyError {
     }
 }
 
-/// 48 bytes are 64 characters, which is one line of PEM: no folding is ever needed.
+/// What stands in an encrypted private key, as bytes.
+///
+/// # Errors
+/// When it is another kind of file.
+pub fn unarmored_encrypted(text: &[u8]) -> Result<Vec<u8>, KeyError> {
+    decode(text, ENCRYPTED).map(|der| der.to_vec())
+}
+
+/// Writes an encrypted private key in PEM.
+#[must_use]
+pub fn armored_encrypted(der: &[u8]) -> Zeroizing<String> {
+    encode(der, ENCRYPTED)
+}
+
+/// Lines of 48 bytes, which are 64 characters.
 fn encode(der: &[u8], label: &str) -> Zeroizing<String> {
-    let body = Zeroizing::new(STANDARD.encode(der));
-    Zeroizing::new(format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        *body
-    ))
+    let mut text = Zeroizing::new(String::with_capacity(2 * der.len() + 128)); // never moved
+    let _ = writeln!(text, "-----BEGIN {label}-----");
+    for line in der.chunks(48) {
+        STANDARD.encode_string(line, &mut text);
+        text.push('\n');
+    }
+    let _ = writeln!(text, "-----END {label}-----");
+    text
 }
 
 /// Finds the first block and decodes it. Text before and after is allowed (RFC 7468 section 2).
@@ -183,7 +222,7 @@ fn decode(text: &[u8], wanted: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyEr
                 wanted: "private key",
             });
         }
-        "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
+        ENCRYPTED => return Err(KeyError::Encrypted),
         _ => return Err(KeyError::OtherKind),
     }
     let mut body = Zeroizing::new(String::with_capacity(text.len()));

@@ -62,10 +62,6 @@ pub struct DebEvidence {
     /// Times of files of the tree in a file of the source package, where such a one was looked at.
     #[serde(default)]
     pub source_times: Vec<FileTime>,
-    /// Whether the published package has the tree's changelog with all its entries; newer tools leave
-    /// old ones out.
-    #[serde(default)]
-    pub whole_changelog: bool,
     /// What the published package says of its rebuild without a change of the source.
     #[serde(default)]
     pub binary_only: Option<BinaryOnly>,
@@ -225,11 +221,9 @@ fn source_times<'a>(situation: &Situation<'a>) -> Vec<&'a FileTime> {
     if !situation.hints.subdir.is_empty() {
         return Vec::new(); // their paths are those of the whole tree
     }
-    let deb = |evidence: &'a Evidence| -> &'a [FileTime] {
-        let Evidence::Deb(deb) = evidence else {
-            return &[];
-        };
-        &deb.source_times
+    let deb = |evidence: &'a Evidence| match evidence {
+        Evidence::Deb(deb) => deb.source_times.as_slice(),
+        _ => &[],
     };
     situation.siblings.iter().flat_map(deb).collect()
 }

@@ -7,6 +7,7 @@
 
 pub mod confine;
 pub mod process;
+pub mod terminal;
 pub mod wall;
 
 pub(crate) mod launch;

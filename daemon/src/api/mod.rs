@@ -13,6 +13,7 @@ use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use countersign_attest::digest::{AnyDigest, Sha256};
+use countersign_attest::time::Timestamp;
 use serde::Serialize;
 
 mod conditional;
@@ -25,7 +26,7 @@ pub(crate) mod view;
 use tokio::net::TcpListener;
 
 use crate::difference::Difference;
-use crate::web::{self, About};
+use crate::web::{self, About, SigningKey};
 use find::Find;
 use problem::Problem;
 use view::{Export, ReleaseSummary, ViewError, Views};
@@ -75,7 +76,7 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
 }
 
 /// The routes for programs. The document at the first one describes each of them.
-fn programs() -> [(&'static str, MethodRouter<Shared>); 17] {
+fn programs() -> [(&'static str, MethodRouter<Shared>); 18] {
     [
         ("/api/v1/openapi.json", get(openapi)),
         ("/api/v1/identity", get(identity)),
@@ -87,6 +88,7 @@ fn programs() -> [(&'static str, MethodRouter<Shared>); 17] {
         ),
         ("/api/v1/difference.schema.json", get(difference_schema)),
         ("/api/v1/statements", get(statements::statements)),
+        ("/api/v1/keys", get(keys)),
         ("/by-digest/{digest}", get(by_digest)),
         ("/plans/{digest}", get(plan)),
         ("/attestations/{digest}", get(attestation)),
@@ -328,7 +330,26 @@ async fn export(
     Ok((headers, bytes).into_response())
 }
 
-/// A public key that is in use here. Who takes it from here compares its fingerprint with what the
+/// Every key that signs here or did, and when. Who takes one from here compares its fingerprint with what
+/// the operator says elsewhere.
+async fn keys(State(shared): State<Shared>) -> Result<Response, Problem> {
+    let about = &shared.about;
+    let key = |key: &SigningKey, role: &str, from: Option<Timestamp>, until: Option<Timestamp>| {
+        serde_json::json!({
+            "keyId": key.id, "role": role, "from": from, "until": until,
+            "url": format!("/keys/{}", key.file_name()), "publicKey": key.pem,
+        })
+    };
+    let local = about.local_key.iter();
+    let local = local.map(|local| key(local, "local-sources", None, None));
+    let retired = about.retired.iter();
+    let retired = retired.map(|old| key(&old.key, "retired", old.from, Some(old.until)));
+    let keys = std::iter::once(key(&about.key, "signs", None, None));
+    let keys: Vec<_> = keys.chain(local).chain(retired).collect();
+    json(&serde_json::json!({ "keys": keys }))
+}
+
+/// A public key that signs here or did. Who takes it from here compares its fingerprint with what the
 /// operator says elsewhere.
 async fn key(State(shared): State<Shared>, file: Segment) -> Result<Response, Problem> {
     let name = segment(&file)?;

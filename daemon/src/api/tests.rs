@@ -13,7 +13,7 @@ use super::statements::Sought;
 use super::view::*;
 use super::*;
 use crate::difference::tests::document;
-use crate::web::SigningKey;
+use crate::web::{Retired, SigningKey};
 
 /// A store in memory.
 #[derive(Default)]
@@ -237,6 +237,11 @@ pub(crate) fn local_key() -> SigningKey {
     PublicKey::from_bytes([2; 32]).into()
 }
 
+/// A key that signed before.
+fn retired_key() -> SigningKey {
+    PublicKey::from_bytes([3; 32]).into()
+}
+
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -256,6 +261,11 @@ async fn ask_with(memory: Memory, method: &str, path: &str, headers: &str) -> Re
         local_key: Some(local_key()),
         address: Some("https://rebuilder.example/".to_owned()),
         card: b"{\"identity\":{},\"rotations\":[]}\n".to_vec(),
+        retired: vec![Retired {
+            key: retired_key(),
+            from: None,
+            until: Timestamp::EPOCH,
+        }],
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap())
@@ -551,7 +561,7 @@ async fn bytes_are_served_as_they_are_and_only_under_their_digest() {
 
 #[tokio::test]
 async fn the_keys_in_use_are_served_under_their_ids() {
-    for key in [operators_key(), local_key()] {
+    for key in [operators_key(), local_key(), retired_key()] {
         let reply = get(&format!("/keys/{}.pem", key.id)).await;
         assert_eq!((reply.status, &*reply.body), (200, &*key.pem));
         assert_eq!(key.id, key.fingerprint.replace(' ', ""));

@@ -8,7 +8,9 @@ use tracing::info;
 
 use super::Exit;
 use crate::config::Config;
+use crate::config::keys::RetiredKey;
 use crate::http::{Http, HttpOptions};
+use crate::keys::{self, Passphrase};
 use crate::pipeline::issue::store_fault;
 use crate::publish::front::Front;
 use crate::publish::{Endpoints, PublishedSource};
@@ -16,7 +18,7 @@ use crate::service::Service;
 use crate::signers::Signers;
 use crate::store::Store;
 use crate::trouble::Trouble;
-use crate::web::About;
+use crate::web::{About, Retired};
 use crate::workshop::Workshop;
 use crate::{api, identity};
 
@@ -34,7 +36,7 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
     let config = Arc::new(config);
     // the lock comes first: two daemons must not even start a signer on one folder
     let store = Store::open(&config.data).await.map_err(store_fault)?;
-    let signers = Arc::new(Signers::start(&config.key, config.rules.allow_local)?);
+    let signers = Arc::new(Signers::of(&config)?);
     let http = Http::new(HttpOptions {
         allow_http: config.rules.allow_http,
         ..HttpOptions::default()
@@ -52,6 +54,7 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         )?
         .with_roots(&config.roots)?,
     );
+    let retired = retired(&config, &signers)?;
     let rebuilder = identity::rebuilder(&config.rebuilder.id, signers.isolation());
     let service = Service::new(
         Arc::clone(&config),
@@ -75,6 +78,7 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
                 local_key: signers.local_public().map(Into::into),
                 address: config.rebuilder.address.clone(),
                 card: identity::card(&config, &signers).await?,
+                retired: retired.clone(),
             };
             Some(tokio::spawn(api::serve(
                 listener,
@@ -117,6 +121,24 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
         ));
     }
     Ok(Exit::Good)
+}
+
+/// The public halves of keys that do not sign any more.
+fn retired(config: &Config, signers: &Signers) -> Result<Vec<Retired>, Trouble> {
+    let read = |key: &RetiredKey| {
+        let public = keys::show(&key.public, &Passphrase::Terminal);
+        let public = public.map_err(keys::KeyFileError::into_trouble)?;
+        if public == signers.public() {
+            let message = format!("{} signs; it is not retired", key.public.display());
+            return Err(Trouble::refused("key", anyhow::anyhow!(message)));
+        }
+        Ok(Retired {
+            key: public.into(),
+            from: key.from,
+            until: key.until,
+        })
+    };
+    config.keys.retired.iter().map(read).collect()
 }
 
 /// The configured registries; a client is asked for its own once, and the answer is remembered.

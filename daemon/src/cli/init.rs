@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{Exit, Format, output};
 use crate::config::{self, Config};
-use crate::keys;
+use crate::keys::{self, Passphrase};
 use crate::trouble::Trouble;
 
 /// Arguments of `init`.
@@ -36,10 +36,15 @@ pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Res
         return Err(Trouble::refused("exists", anyhow!(message)));
     }
     let config = Config::parse(&text, path).map_err(Trouble::refusal)?;
-    let public = if config.key.exists() {
-        keys::show(&config.key)
+    // the template names one
+    let key = config
+        .keys
+        .file()
+        .unwrap_or(Path::new("keys/statement.pem"));
+    let public = if key.exists() {
+        keys::show(key, &Passphrase::Terminal)
     } else {
-        keys::new(&config.key)
+        keys::new(key, &Passphrase::Terminal)
     }
     .map_err(keys::KeyFileError::into_trouble)?;
     write(path, &text)?;
@@ -47,8 +52,8 @@ pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Res
     match format {
         Format::Json => output::json(&serde_json::json!({
             "configuration": path.display().to_string(),
-            "key": config.key.display().to_string(),
-            "publicKey": keys::public_path(&config.key).display().to_string(),
+            "key": key.display().to_string(),
+            "publicKey": keys::public_path(key).display().to_string(),
             "fingerprint": fingerprint,
             "data": config.data.display().to_string(),
         }))?,
@@ -57,8 +62,8 @@ pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Res
              data           {}\n\n\
              Say in the configuration who you are (rebuilder.id) and what to watch, then:\n  countersign config check\n  countersign daemon --once\n",
             path.display(),
-            config.key.display(),
-            keys::public_path(&config.key).display(),
+            key.display(),
+            keys::public_path(key).display(),
             config.data.display(),
         ))?,
     }

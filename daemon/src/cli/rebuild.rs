@@ -7,6 +7,7 @@ use super::{Exit, Format, output};
 use crate::config::HostLimits;
 use crate::http::{Http, HttpOptions};
 use crate::pipeline;
+use crate::signer::KeySource;
 use crate::signers::Signers;
 use crate::trouble::Trouble;
 use crate::workshop::{Progress, Step, Workshop};
@@ -26,7 +27,7 @@ pub(super) async fn run(arguments: RebuildArguments, format: Format) -> Result<E
         return Err(Trouble::refused("local-source", anyhow!(message)));
     }
     let signers = match &arguments.key {
-        Some(key) => Signers::start(key, false)?,
+        Some(key) => Signers::start(&KeySource::file(key.clone()), None)?,
         None => Signers::ephemeral()?,
     };
     let folder = tempfile::Builder::new()

@@ -8,7 +8,7 @@ use countersign_attest::escape::printable;
 use countersign_builder::compare::normalization;
 
 use super::{Exit, Format, output};
-use crate::api::view::{ArtifactView, ReleaseView};
+use crate::api::view::{ArtifactView, ReleaseView, StatementKind};
 use crate::clock;
 use crate::config::Config;
 use crate::pipeline::issue::store_fault;
@@ -148,9 +148,17 @@ async fn list(
 }
 
 fn word(artifact: &ArtifactView) -> &'static str {
-    artifact
-        .verdict
-        .map_or("not checked", |verdict| verdict.word())
+    let unsaid = if is_withdrawn(artifact) {
+        "withdrawn"
+    } else {
+        "not checked"
+    };
+    artifact.verdict.map_or(unsaid, |verdict| verdict.word())
+}
+
+fn is_withdrawn(artifact: &ArtifactView) -> bool {
+    let mut statements = artifact.statements.iter();
+    statements.any(|statement| statement.kind == StatementKind::Withdrawn)
 }
 
 fn show(release: &ReleaseView) -> String {
@@ -205,9 +213,14 @@ fn show(release: &ReleaseView) -> String {
 }
 
 fn show_artifact(text: &mut String, artifact: &ArtifactView) {
+    let unsaid = if is_withdrawn(artifact) {
+        "We took our verdict back"
+    } else {
+        "Not checked yet"
+    };
     let sentence = artifact
         .verdict
-        .map_or("Not checked yet", |verdict| verdict.sentence());
+        .map_or(unsaid, |verdict| verdict.sentence());
     let _ = writeln!(
         text,
         "\n{}\n  {sentence} ({})",

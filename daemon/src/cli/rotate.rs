@@ -35,8 +35,8 @@ pub(super) fn run(
     arguments: &RotateArguments,
     format: Format,
 ) -> Result<Exit, Trouble> {
-    let old = signer(&config.key)?;
-    let new = signer(&arguments.new)?;
+    let old = signer(&config.keys.source)?;
+    let new = signer(&KeySource::file(arguments.new.clone()))?;
     let from = arguments.at.unwrap_or_else(clock::now);
     let rotation = Declaration::Rotation(Rotation {
         rebuilder: config.rebuilder.id.clone(),
@@ -54,7 +54,7 @@ pub(super) fn run(
     );
     let joined = joined.map_err(|error| Trouble::fault("bug", error))?;
     let path = identity::rotations_beside(&arguments.new);
-    let mut sources = vec![identity::rotations_beside(&config.key)];
+    let mut sources = vec![identity::rotations_beside(config.keys.public_source())];
     if !sources.contains(&path) {
         sources.push(path.clone());
     }
@@ -90,10 +90,11 @@ pub(super) fn run(
 }
 
 /// A key is used by a signer only, here as everywhere.
-fn signer(path: &Path) -> Result<Signer, Trouble> {
-    keys::check(path).map_err(keys::KeyFileError::into_trouble)?;
-    let path = path.to_owned();
-    Signer::start(KeySource::File { path }).map_err(|error| Trouble::fault("signer", error))
+fn signer(key: &KeySource) -> Result<Signer, Trouble> {
+    if let KeySource::File { file, .. } = key {
+        file.check().map_err(keys::KeyFileError::into_trouble)?;
+    }
+    Signer::start(key.clone()).map_err(|error| Trouble::fault("signer", error))
 }
 
 /// Beside it, then over it: a change that was signed is never lost.

@@ -8,21 +8,25 @@ use super::{Exit, Format, output};
 use crate::config::Config;
 use crate::pipeline::issue::store_fault;
 use crate::store::Store;
+use crate::store::holds::HoldView;
 use crate::trouble::Trouble;
 
 pub(super) async fn run(config: &Config, format: Format) -> Result<Exit, Trouble> {
     let store = Store::open_beside(&config.data)
         .await
         .map_err(store_fault)?;
-    let (repositories, waiting) = match &store {
-        None => (Vec::new(), Vec::new()),
+    let (repositories, waiting, held) = match &store {
+        None => (Vec::new(), Vec::new(), Vec::new()),
         Some(store) => (
             store.repository_views().await.map_err(store_fault)?,
             store.waiting_views().await.map_err(store_fault)?,
+            store.hold_views().await.map_err(store_fault)?,
         ),
     };
     if format == Format::Json {
-        output::json(&serde_json::json!({"repositories": repositories, "waiting": waiting}))?;
+        output::json(&serde_json::json!({
+            "repositories": repositories, "waiting": waiting, "held": held,
+        }))?;
         return Ok(Exit::Good);
     }
     let mut text = String::new();
@@ -59,6 +63,7 @@ pub(super) async fn run(config: &Config, format: Format) -> Result<Exit, Trouble
                 "moved" => "its tag moved; `countersign release ack` accepts the change".to_owned(),
                 "cancelled" => "given up; `countersign release retry` tries again".to_owned(),
                 "queued" => format!("queued for {}", one.run_on),
+                "judged" => "judged; not all of its statements are public yet".to_owned(),
                 other => other.to_owned(),
             }
         );
@@ -71,6 +76,35 @@ pub(super) async fn run(config: &Config, format: Format) -> Result<Exit, Trouble
             );
         }
     }
+    held.iter().for_each(|hold| show_hold(&mut text, hold));
     output::text(&text)?;
     Ok(Exit::Good)
+}
+
+/// What only the operator sees.
+fn show_hold(text: &mut String, hold: &HoldView) {
+    let public = hold.until.map_or_else(
+        || "kept back for good".to_owned(),
+        |until| format!("public on {until}"),
+    );
+    let reason = hold.reason.map(|reason| format!("/{reason}"));
+    let _ = writeln!(
+        text,
+        "release {} {} {} {}: {}{}, {public}",
+        hold.release,
+        printable(&hold.source),
+        printable(&hold.tag),
+        printable(&hold.artifact),
+        hold.verdict,
+        reason.unwrap_or_default(),
+    );
+    if let Some(detail) = &hold.detail {
+        let _ = writeln!(text, "  {}", printable(detail));
+    }
+    if let Some(on) = hold.noticed_on {
+        let _ = writeln!(text, "  the project was told on {on}");
+    }
+    if let Some(problem) = &hold.notice_problem {
+        let _ = writeln!(text, "  the project was not told: {}", printable(problem));
+    }
 }

@@ -166,7 +166,9 @@ fn key(path: &Path) -> Result<PublicKey, Trouble> {
         Some(text) if text.starts_with("ed25519:") => {
             key_file::read(text).map_err(Trouble::refusal)
         }
-        _ => keys::show(path).map_err(keys::KeyFileError::into_trouble),
+        _ => {
+            keys::show(path, &keys::Passphrase::Terminal).map_err(keys::KeyFileError::into_trouble)
+        }
     }
 }
 

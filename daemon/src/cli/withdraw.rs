@@ -11,6 +11,7 @@ use countersign_attest::verdict::WithdrawalReason;
 use super::{Exit, Format, output};
 use crate::clock;
 use crate::config::Config;
+use crate::identity;
 use crate::pipeline::issue::{self, store_fault};
 use crate::signers::Signers;
 use crate::store::Store;
@@ -77,7 +78,7 @@ pub(super) async fn run(
     let store = store.ok_or_else(unknown)?;
     let verdict = store.withdrawable(envelope).await.map_err(store_fault)?;
     let verdict = verdict.ok_or_else(unknown)?;
-    let signers = Signers::start(&config.key, config.rules.allow_local)?;
+    let signers = Signers::of(&config)?;
     let now = clock::now();
     let facts = Facts {
         kind: Kind::Withdrawn,
@@ -87,6 +88,8 @@ pub(super) async fn run(
             reason: arguments.reason.into(),
             note: arguments.note,
         }),
+        // who takes it back, with the key of today; it may be another one than signed the verdict
+        rebuilder: identity::rebuilder(&config.rebuilder.id, signers.isolation()),
         ..verdict.facts.clone()
     };
     let mut drafts = issue::draft(&signers, vec![facts]).await?;

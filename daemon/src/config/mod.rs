@@ -11,12 +11,17 @@ use std::time::Duration;
 use countersign_builder::recipe::Hints;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use self::keys::{OperatorKeys, RetiredEntry, SignerEntry};
+use self::negative::{Negative, NegativeEntry};
 use crate::mirror::Budgets;
 use crate::publish::front::{FRONTS, Front};
 use crate::publish::{Endpoints, PublishedSource};
 use crate::trouble::with_causes;
 use crate::watch::location::{Location, LocationRules};
 use crate::watch::signature::TagKeys;
+
+pub(crate) mod keys;
+pub(crate) mod negative;
 
 /// The configuration that `init` writes, with comments.
 pub(crate) const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
@@ -70,8 +75,14 @@ struct File {
     version: u32,
     #[serde(default = "default_data")]
     data: PathBuf,
-    #[serde(default = "default_key")]
-    key: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    passphrase: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signer: Option<SignerEntry>,
+    #[serde(default)]
+    retired_keys: Vec<RetiredEntry>,
     rebuilder: Rebuilder,
     #[serde(default)]
     listen: Option<std::net::SocketAddr>,
@@ -87,6 +98,8 @@ struct File {
     roots: Vec<PathBuf>,
     #[serde(default)]
     limits: HostLimits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    negative_verdicts: Option<NegativeEntry>,
     #[serde(default)]
     repositories: Vec<RepositoryEntry>,
 }
@@ -176,6 +189,8 @@ struct RepositoryEntry {
     build: Hints,
     #[serde(default)]
     tag_keys: TagKeys,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    negative_verdicts: Option<NegativeEntry>,
 }
 
 /// A checked configuration.
@@ -183,8 +198,8 @@ struct RepositoryEntry {
 pub(crate) struct Config {
     /// The folder of the store, blobs, mirrors and attestations.
     pub data: PathBuf,
-    /// The file of the statement key.
-    pub key: PathBuf,
+    /// The keys of statements.
+    pub keys: OperatorKeys,
     /// Who signs.
     pub rebuilder: Rebuilder,
     /// Where the API and the pages listen; `None` for nowhere.
@@ -224,6 +239,8 @@ pub(crate) struct Repository {
     pub hints: Hints,
     /// Whose signatures of its tags count.
     pub tag_keys: TagKeys,
+    /// What becomes of its negative verdicts.
+    pub negative: Negative,
 }
 
 impl Config {
@@ -268,9 +285,17 @@ impl Config {
             allow_http: file.allow_http,
         };
         let repositories = checked_repositories(&file, rules, base, path)?;
+        let keys = OperatorKeys::checked(
+            file.key.as_deref(),
+            file.passphrase.as_deref(),
+            file.signer.as_ref(),
+            &file.retired_keys,
+            base,
+        )
+        .map_err(|(key, message)| value(path, &key, message))?;
         Ok(Self {
             data: base.join(&file.data),
-            key: base.join(&file.key),
+            keys,
             rebuilder: file.rebuilder,
             listen: file.listen,
             rules,
@@ -301,6 +326,15 @@ fn checked_repositories(
     base: &Path,
     path: &Path,
 ) -> Result<Vec<Repository>, ConfigError> {
+    let negative = |entry: &Option<NegativeEntry>, place: String| match entry {
+        None => Ok(None),
+        Some(entry) => entry
+            .checked(base, rules.allow_http)
+            .map(Some)
+            .map_err(|(key, message)| value(path, &format!("{place}.{key}"), message)),
+    };
+    let for_all =
+        negative(&file.negative_verdicts, "negative_verdicts".into())?.unwrap_or_default();
     let mut seen = BTreeSet::new();
     let mut repositories = Vec::new();
     for (index, entry) in file.repositories.iter().enumerate() {
@@ -355,6 +389,8 @@ fn checked_repositories(
                 openpgp: entry.tag_keys.openpgp.as_ref().map(|path| base.join(path)),
                 ssh: entry.tag_keys.ssh.as_ref().map(|path| base.join(path)),
             },
+            negative: negative(&entry.negative_verdicts, key("negative_verdicts"))?
+                .unwrap_or_else(|| for_all.clone()),
         });
     }
     Ok(repositories)
@@ -408,10 +444,6 @@ fn default_data() -> PathBuf {
     "data".into()
 }
 
-fn default_key() -> PathBuf {
-    "keys/statement.pem".into()
-}
-
 fn default_tags() -> String {
     "*".into()
 }
@@ -443,7 +475,11 @@ pub(crate) fn show_value(path: &Path) -> Result<serde_json::Value, ConfigError> 
 fn filled_in(path: &Path) -> Result<File, ConfigError> {
     let text = read(path)?;
     Config::parse(&text, path)?;
-    serde_yaml::from_str(&text).map_err(|error| syntax(path, &error))
+    let mut file: File = serde_yaml::from_str(&text).map_err(|error| syntax(path, &error))?;
+    if file.signer.is_none() {
+        file.key.get_or_insert_with(|| keys::DEFAULT_KEY.to_owned());
+    }
+    Ok(file)
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

@@ -3,17 +3,24 @@
 //! A private key is one file that only its owner can read, never overwritten, with the public key in
 //! a file beside it. Everything here blocks and is short.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use countersign_attest::key::{KeyError, MAX_PEM_BYTES, PrivateKey, PublicKey};
+use countersign_attest::key::{KeyError, PrivateKey, PublicKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use self::encrypted::EncryptionError;
+use self::file::{create, failed, private_folder, read};
+pub(crate) use self::passphrase::Passphrase;
+use self::place::SecretFile;
 use crate::trouble::Trouble;
 
+mod encrypted;
+mod file;
+mod passphrase;
+pub(crate) mod place;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +58,27 @@ pub(crate) enum KeyFileError {
         #[source]
         source: KeyError,
     },
+    /// It is encrypted, and does not open.
+    #[error("decrypting the key {}", path.display())]
+    Encryption {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: EncryptionError,
+    },
+    /// It is encrypted, and nobody says its pass phrase.
+    #[error("the key {} is encrypted: name the file of its pass phrase (`passphrase`), or use a terminal", path.display())]
+    NoPassphrase {
+        /// The file.
+        path: PathBuf,
+        /// Why nobody was asked.
+        #[source]
+        source: io::Error,
+    },
+    /// A pass phrase is empty, or was typed in two ways.
+    #[error("{0}")]
+    Passphrase(&'static str),
     /// The system refuses.
     #[error("{doing} {}", path.display())]
     Io {
@@ -80,6 +108,9 @@ impl KeyFileError {
             | Self::Folder { .. }
             | Self::NotAFile(_)
             | Self::Key { .. }
+            | Self::Encryption { .. }
+            | Self::NoPassphrase { .. }
+            | Self::Passphrase(_)
             | Self::Io { .. } => Trouble::refused("key", self),
         }
     }
@@ -91,82 +122,96 @@ impl KeyFileError {
 /// When that source fails.
 pub(crate) fn generate() -> Result<PrivateKey, KeyFileError> {
     let mut seed = Zeroizing::new([0u8; 32]);
-    SystemRandom::new()
-        .fill(&mut seed[..])
-        .map_err(|_| KeyFileError::Random)?;
+    fill(&mut seed[..])?;
     PrivateKey::from_seed(seed).map_err(|_| KeyFileError::Random)
 }
 
-/// Makes a new key file and the public one beside it; makes its folder where there is none.
+fn fill(bytes: &mut [u8]) -> Result<(), KeyFileError> {
+    SystemRandom::new()
+        .fill(bytes)
+        .map_err(|_| KeyFileError::Random)
+}
+
+/// Makes a new key file and the public one beside it; makes its folder where there is none. With a pass
+/// phrase the key is encrypted under it.
 ///
 /// # Errors
 /// When either file exists, or the folder is open to others.
-pub(crate) fn new(path: &Path) -> Result<PublicKey, KeyFileError> {
-    store(path, &generate()?)
+pub(crate) fn new(path: &Path, passphrase: &Passphrase) -> Result<PublicKey, KeyFileError> {
+    let phrase = passphrase.new_phrase(path)?;
+    store(
+        path,
+        &generate()?,
+        phrase.as_ref().map(|phrase| &phrase[..]),
+    )
 }
 
 /// Copies a private key that other software made (`openssl genpkey -algorithm ed25519`) to a place
-/// of ours.
+/// of ours. One that is encrypted stays so, under the same pass phrase.
 ///
 /// # Errors
 /// When `from` is not such a key or others can read it, and as [`new`].
-pub(crate) fn import(from: &Path, to: &Path) -> Result<PublicKey, KeyFileError> {
-    store(to, &load(from)?)
+pub(crate) fn import(
+    from: &Path,
+    to: &Path,
+    passphrase: &Passphrase,
+) -> Result<PublicKey, KeyFileError> {
+    let (key, phrase) = open(&SecretFile::at(from.to_owned()), passphrase)?;
+    store(to, &key, phrase.as_ref().map(|phrase| &phrase[..]))
 }
 
-/// Reads a private key.
-///
-/// A symbolic link is followed, as deployments that mount secrets use them: the permissions of the
-/// file behind it decide, looked at through the descriptor that is then read.
+/// Reads a private key, and decrypts it where it is encrypted.
 ///
 /// # Errors
-/// When others can read it, or it is not an unencrypted Ed25519 key.
-pub(crate) fn load(path: &Path) -> Result<PrivateKey, KeyFileError> {
-    let (text, mode) = read(path)?;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Readable {
-            path: path.to_owned(),
-            mode,
-        });
+/// When others can read it, or it is not an Ed25519 key, or the pass phrase is another one, or the public
+/// key beside it is another's: nothing else shows that an encrypted key is damaged.
+pub(crate) fn load(file: &SecretFile, passphrase: &Passphrase) -> Result<PrivateKey, KeyFileError> {
+    let (key, _) = open(file, passphrase)?;
+    let beside = read(&public_path(file.path())).ok();
+    let beside = beside.map(|(text, _)| PublicKey::from_pem(&text));
+    match beside {
+        Some(Ok(public)) if public != key.public() => Err(KeyFileError::Key {
+            path: file.path().to_owned(),
+            source: KeyError::Mismatch,
+        }),
+        Some(_) | None => Ok(key),
     }
-    PrivateKey::from_pem(&text).map_err(|source| KeyFileError::Key {
-        path: path.to_owned(),
-        source,
-    })
 }
 
-/// Looks whether a private key could be loaded, without reading it: for the host, which must not
-/// hold the secret and wants to say early what is wrong.
-///
-/// # Errors
-/// When it is not there, not a file, or others can read it.
-pub(crate) fn check(path: &Path) -> Result<(), KeyFileError> {
-    let found = fs::metadata(path).map_err(|source| KeyFileError::Io {
-        doing: "looking for the key",
-        path: path.to_owned(),
+/// A key, and the pass phrase that it is encrypted under.
+type Opened = (PrivateKey, Option<Zeroizing<Vec<u8>>>);
+
+fn open(file: &SecretFile, passphrase: &Passphrase) -> Result<Opened, KeyFileError> {
+    let text = file.read()?;
+    let wrong = |source| KeyFileError::Key {
+        path: file.path().to_owned(),
         source,
-    })?;
-    if !found.is_file() {
-        return Err(KeyFileError::NotAFile(path.to_owned()));
+    };
+    match PrivateKey::from_pem(&text) {
+        Ok(key) => Ok((key, None)),
+        Err(KeyError::Encrypted) => {
+            let phrase = passphrase.phrase(file.path())?;
+            let key =
+                encrypted::read(&text, &phrase).map_err(|source| KeyFileError::Encryption {
+                    path: file.path().to_owned(),
+                    source,
+                })?;
+            Ok((key, Some(phrase)))
+        }
+        Err(error) => Err(wrong(error)),
     }
-    let mode = found.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Readable {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    Ok(())
 }
 
 /// Reads a public key file, or the public half of a private one.
 ///
 /// # Errors
 /// When it is neither; a private key that others can read is refused here too.
-pub(crate) fn show(path: &Path) -> Result<PublicKey, KeyFileError> {
+pub(crate) fn show(path: &Path, passphrase: &Passphrase) -> Result<PublicKey, KeyFileError> {
     let (text, _) = read(path)?;
     match PublicKey::from_pem(&text) {
-        Err(KeyError::OtherHalf { .. }) => load(path).map(|key| key.public()),
+        Err(KeyError::OtherHalf { .. } | KeyError::Encrypted) => {
+            load(&SecretFile::at(path.to_owned()), passphrase).map(|key| key.public())
+        }
         other => other.map_err(|source| KeyFileError::Key {
             path: path.to_owned(),
             source,
@@ -189,7 +234,16 @@ pub(crate) fn public_path(path: &Path) -> PathBuf {
 /// Writes both files. A crash in between leaves a private key without its public file, which
 /// [`show`] can print again; it never leaves half a file under the final name of a private key that
 /// was reported as made.
-fn store(path: &Path, key: &PrivateKey) -> Result<PublicKey, KeyFileError> {
+fn store(path: &Path, key: &PrivateKey, phrase: Option<&[u8]>) -> Result<PublicKey, KeyFileError> {
+    let text = match phrase {
+        None => key.to_pem(),
+        Some(phrase) => {
+            let (mut salt, mut iv) = ([0; 16], [0; 16]);
+            fill(&mut salt)?;
+            fill(&mut iv)?;
+            encrypted::write(key, phrase, &salt, &iv)
+        }
+    };
     let public = public_path(path);
     for file in [path, &public] {
         if fs::symlink_metadata(file).is_ok() {
@@ -201,73 +255,9 @@ fn store(path: &Path, key: &PrivateKey) -> Result<PublicKey, KeyFileError> {
         Some(_) | None => Path::new("."),
     };
     private_folder(folder)?;
-    create(path, 0o600, key.to_pem().as_bytes())?;
+    create(path, 0o600, text.as_bytes())?;
     create(&public, 0o644, key.public().to_pem().as_bytes())?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(failed("syncing the folder", folder))?;
     Ok(key.public())
-}
-
-fn private_folder(folder: &Path) -> Result<(), KeyFileError> {
-    if !folder.exists() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(failed("making the folder", folder))?;
-    }
-    let found = fs::metadata(folder).map_err(failed("looking at the folder", folder))?;
-    if found.mode() & 0o022 != 0 {
-        return Err(KeyFileError::Folder {
-            path: folder.to_owned(),
-            mode: found.mode() & 0o7777,
-        });
-    }
-    Ok(())
-}
-
-fn create(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyFileError> {
-    // create_new is O_EXCL, which follows no symbolic link
-    let opened = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path);
-    let mut file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(KeyFileError::Exists(path.to_owned()));
-        }
-        other => other.map_err(failed("making the key file", path))?,
-    };
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // half a key helps nobody, and its name would block the next attempt
-        let _ = fs::remove_file(path);
-        return Err(failed("writing the key file", path)(error));
-    }
-    Ok(())
-}
-
-/// Reads a bounded regular file and its permission bits.
-fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), KeyFileError> {
-    // before opening: opening a named pipe would wait for its writer
-    let found = fs::metadata(path).map_err(failed("looking at the key", path))?;
-    if !found.is_file() {
-        return Err(KeyFileError::NotAFile(path.to_owned()));
-    }
-    let file = File::open(path).map_err(failed("opening the key", path))?;
-    let opened = file
-        .metadata()
-        .map_err(failed("looking at the key", path))?;
-    let limit = MAX_PEM_BYTES + 1; // one more, so that a longer file is refused as too long
-    let mut text = Zeroizing::new(Vec::with_capacity(limit));
-    let read = file.take(limit as u64).read_to_end(&mut text);
-    read.map_err(failed("reading the key", path))?;
-    Ok((text, opened.mode() & 0o7777))
-}
-
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
-    let path = path.to_owned();
-    move |source| KeyFileError::Io {
-        doing,
-        path,
-        source,
-    }
 }

@@ -6,15 +6,17 @@
 use std::io;
 use std::process::ExitCode;
 
-use countersign_attest::key::PrivateKey;
+use countersign_attest::key::Sign;
 use countersign_attest::statement::{Custody, Facts, KeyIsolation, compose};
 use countersign_attest::{dsse, link};
 use countersign_builder::channel::{Channel, ChannelError};
 use countersign_builder::sandbox::confine::{self, Confinement, Isolation};
 use countersign_builder::sandbox::{SIGNER_ID, process};
 
+use super::program::ProgramSigner;
 use super::{Answer, KeySource, Request};
-use crate::keys;
+use crate::keys::place::SecretFile;
+use crate::keys::{self, Passphrase};
 use crate::trouble::with_causes;
 
 /// Most bytes of address space; a signer needs a few.
@@ -56,7 +58,12 @@ pub(super) fn serve(
     let seat = Seat {
         key,
         custody: source.custody(),
-        isolation,
+        isolation: match &source {
+            // how a program keeps its key is the operator's word, and without it the weakest
+            KeySource::Program { program } if program.hardware => KeyIsolation::Hardware,
+            KeySource::Program { .. } => KeyIsolation::SameUid,
+            KeySource::File { .. } | KeySource::Local { .. } | KeySource::Ephemeral => isolation,
+        },
     };
     loop {
         let request: Request = match channel.receive_message() {
@@ -71,7 +78,7 @@ pub(super) fn serve(
 /// signer takes an id that nobody else has, so that not even root's other children can look into it.
 fn lock_in(source: &KeySource) -> io::Result<KeyIsolation> {
     let seat = match source {
-        KeySource::File { .. } => 0,
+        KeySource::File { .. } | KeySource::Program { .. } => 0,
         KeySource::Local { .. } => 1,
         KeySource::Ephemeral => 2,
     };
@@ -91,17 +98,28 @@ fn lock_in(source: &KeySource) -> io::Result<KeyIsolation> {
     })
 }
 
-fn obtain(source: &KeySource) -> Result<PrivateKey, String> {
+fn obtain(source: &KeySource) -> Result<Box<dyn Sign>, String> {
     let key = match source {
-        KeySource::File { path } | KeySource::Local { path } => keys::load(path),
+        KeySource::File { file, passphrase } => keys::load(file, passphrase),
+        KeySource::Local { path } => {
+            keys::load(&SecretFile::at(path.clone()), &Passphrase::Terminal)
+        }
         KeySource::Ephemeral => keys::generate(),
+        KeySource::Program { program } => {
+            let public = keys::show(&program.public, &Passphrase::Terminal);
+            let public = public.map_err(|error| with_causes(&error))?;
+            return Ok(Box::new(ProgramSigner::start(program, public)?));
+        }
     };
-    key.map_err(|error| with_causes(&error))
+    match key {
+        Ok(key) => Ok(Box::new(key)),
+        Err(error) => Err(with_causes(&error)),
+    }
 }
 
 /// What a signer signs with, and what it may say of itself.
 struct Seat {
-    key: PrivateKey,
+    key: Box<dyn Sign>,
     custody: Custody,
     isolation: KeyIsolation,
 }
@@ -118,14 +136,14 @@ impl Seat {
                 Err(refusal) => refusal,
             },
             Request::Sign { facts, statement } => self.sign(&facts, &statement),
-            Request::Link { facts } => match link::sign(&facts, self.custody, &self.key) {
+            Request::Link { facts } => match link::sign(&facts, self.custody, &*self.key) {
                 Ok(link) => document(link),
                 Err(error) if error.is_refusal() => refused(&error),
                 Err(error) => Answer::Fault {
                     message: with_causes(&error),
                 },
             },
-            Request::Declare { declaration } => match declaration.sign(&self.key) {
+            Request::Declare { declaration } => match declaration.sign(&*self.key) {
                 Ok(envelope) => document(envelope),
                 Err(error) => refused(&error),
             },
@@ -151,7 +169,7 @@ impl Seat {
             Ok(statement) if statement != drafted.as_bytes() => Answer::Refused {
                 message: "the facts do not compose the statement that is to be signed".into(),
             },
-            Ok(statement) => match dsse::sign(&statement, &self.key) {
+            Ok(statement) => match dsse::sign(&statement, &*self.key) {
                 Ok(envelope) => document(envelope),
                 Err(error) => Answer::Fault {
                     message: with_causes(&error),

@@ -22,17 +22,21 @@ use countersign_attest::statement::{Custody, Facts, KeyIsolation};
 use countersign_builder::channel::{Channel, ChannelError};
 use serde::{Deserialize, Serialize};
 
+use self::program::Program;
+use crate::keys::Passphrase;
+use crate::keys::place::SecretFile;
 use crate::trouble::with_causes;
 
 pub(crate) mod child;
+pub(crate) mod program;
 #[cfg(test)]
 mod tests;
 
 /// The argument that makes the binary a signer.
 pub(crate) const ARGUMENT: &str = "signer-child";
 
-/// Longest time for one answer; a signature takes less than a millisecond.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time for one answer; a signature takes less than a millisecond, a person more.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The first message to a signer: which key it signs with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +45,14 @@ pub(crate) enum KeySource {
     /// An operator's key file, which the signer reads itself.
     File {
         /// Where it is.
-        path: PathBuf,
+        file: SecretFile,
+        /// Who says its pass phrase, where it has one.
+        passphrase: Passphrase,
+    },
+    /// A key that a program of the operator's has.
+    Program {
+        /// The program.
+        program: Program,
     },
     /// A key file for local sources only, kept so that a restart signs the same bytes again.
     Local {
@@ -53,10 +64,18 @@ pub(crate) enum KeySource {
 }
 
 impl KeySource {
+    /// An operator's key file without a pass phrase, or with one that is asked for.
+    pub(crate) const fn file(path: PathBuf) -> Self {
+        Self::File {
+            file: SecretFile::at(path),
+            passphrase: Passphrase::Terminal,
+        }
+    }
+
     /// Who may believe signatures made with it.
     pub(crate) const fn custody(&self) -> Custody {
         match self {
-            Self::File { .. } => Custody::Operator,
+            Self::File { .. } | Self::Program { .. } => Custody::Operator,
             Self::Local { .. } | Self::Ephemeral => Custody::Ephemeral,
         }
     }
@@ -279,8 +298,12 @@ fn open(
     key: &KeySource,
 ) -> Result<(Child, Channel, (PublicKey, KeyIsolation)), SignerError> {
     let (mut channel, theirs) = Channel::pair().map_err(SignerError::Start)?;
+    let patience = match key {
+        KeySource::Program { program } => PATIENCE.saturating_add(program.time),
+        KeySource::File { .. } | KeySource::Local { .. } | KeySource::Ephemeral => PATIENCE,
+    };
     channel
-        .set_receive_timeout(Some(PATIENCE))
+        .set_receive_timeout(Some(patience))
         .map_err(SignerError::Start)?;
     command.stdin(theirs).stdout(Stdio::null()).env_clear();
     let mut child = command.spawn().map_err(SignerError::Start)?;

@@ -65,8 +65,8 @@ fn child_command(name: &str) -> Command {
 
 fn key_file(folder: &tempfile::TempDir) -> KeySource {
     let path = folder.path().join("key.pem");
-    crate::keys::new(&path).unwrap();
-    KeySource::File { path }
+    crate::keys::new(&path, &Passphrase::Terminal).unwrap();
+    KeySource::file(path)
 }
 
 #[test]
@@ -164,9 +164,10 @@ fn a_local_source_is_signed_by_an_ephemeral_key_only() {
 fn a_key_that_others_can_read_starts_no_signer() {
     let folder = tempfile::tempdir().unwrap();
     let key = key_file(&folder);
-    let KeySource::File { path } = &key else {
+    let KeySource::File { file, .. } = &key else {
         panic!("a file")
     };
+    let path = file.path();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     let error = start(key.clone()).err().unwrap();
     assert!(

@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 
 mod about;
 mod debs;
+pub(crate) mod holds;
 pub(crate) mod queue;
 pub(crate) mod releases;
 pub(crate) mod statements;
@@ -25,9 +26,10 @@ type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 const SCHEMA: &str = include_str!("schema.sql");
 const FROM_1: &str = include_str!("schema-from-1.sql");
+const FROM_2: &str = include_str!("schema-from-2.sql");
 /// Only make reading quicker, so that no other version of this program has to know of them.
 const INDEXES: &str = include_str!("indexes.sql");
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// The folder of envelopes, bundles and links in a data folder.
 pub(crate) const ATTESTATIONS: &str = "attestations";
 
@@ -165,7 +167,11 @@ impl Store {
         match self.schema_version().await? {
             SCHEMA_VERSION => Ok(()),
             0 => self.change_schema(SCHEMA).await,
-            1 => self.change_schema(FROM_1).await,
+            1 => {
+                self.change_schema(FROM_1).await?;
+                self.change_schema(FROM_2).await
+            }
+            2 => self.change_schema(FROM_2).await,
             found => Err(StoreError::Schema {
                 path: path.to_owned(),
                 found,
@@ -263,5 +269,7 @@ where
     })
 }
 
+#[cfg(test)]
+mod hold_tests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use countersign_attest::time::Timestamp;
 use countersign_builder::release::Release;
 use sqlx::Row;
 
+use super::holds::{self, KeepBack};
 use super::releases::{StoredRelease, add_artifact, add_event, set_resolved, time};
 use super::{Store, StoreError, Transaction, to_json};
 use crate::pipeline::ArtifactResult;
@@ -50,10 +51,21 @@ pub(crate) struct Judged {
     pub about: StoredRelease,
     /// What its tag was resolved to.
     pub resolved: Release,
-    /// What was found for each published artifact, and what is to be signed about it.
-    pub artifacts: Vec<(ArtifactResult, Vec<Draft>)>,
+    /// What was found for each published artifact.
+    pub artifacts: Vec<JudgedArtifact>,
     /// Every plan that ran.
     pub plans: Vec<PlanBytes>,
+}
+
+/// What a rebuild came to for one artifact.
+#[derive(Debug)]
+pub(crate) struct JudgedArtifact {
+    /// What was found.
+    pub result: ArtifactResult,
+    /// What is to be signed about it.
+    pub drafts: Vec<Draft>,
+    /// How that is kept back, where it is.
+    pub keep_back: Option<KeepBack>,
 }
 
 /// What became of the end of a rebuild.
@@ -193,14 +205,16 @@ impl Store {
         Ok(recorded)
     }
 
-    /// Marks every judged rebuild whose statements are all published as done.
+    /// Marks every judged rebuild whose statements are all published, or never will be, as done.
     ///
     /// # Errors
     /// When the database refuses.
     pub(crate) async fn finish_published(&self, now: Timestamp) -> Result<u64, StoreError> {
         let done = sqlx::query(
             "UPDATE rebuild SET state = 'done', finished_on = ? WHERE state = 'judged' AND NOT EXISTS
-               (SELECT 1 FROM statement s WHERE s.rebuild_id = rebuild.id AND s.state <> 'published')",
+               (SELECT 1 FROM statement s WHERE s.rebuild_id = rebuild.id AND s.state <> 'published'
+                  AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.rebuild_id = s.rebuild_id
+                    AND h.artifact_id = s.artifact_id AND h.state IN ('withheld', 'superseded')))",
         )
         .bind(now.unix_seconds())
         .execute(&self.pool)
@@ -221,13 +235,17 @@ impl Store {
     }
 
     /// Number of rebuilds that wait after a fault of ours, with statements or without, and of those
-    /// that were given up.
+    /// that were given up. What is held waits for its time, not for us.
     ///
     /// # Errors
     /// When the database refuses.
     pub(crate) async fn troubled(&self) -> Result<(u64, u64), StoreError> {
         let row = sqlx::query(
-            "SELECT count(*) FILTER (WHERE state = 'judged' OR state = 'queued' AND problem IS NOT NULL),
+            "SELECT count(*) FILTER (WHERE state = 'queued' AND problem IS NOT NULL
+                      OR state = 'judged' AND EXISTS (SELECT 1 FROM statement s
+                        WHERE s.rebuild_id = rebuild.id AND s.state <> 'published'
+                          AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.rebuild_id = s.rebuild_id
+                            AND h.artifact_id = s.artifact_id AND h.state <> 'released'))),
                     count(*) FILTER (WHERE state = 'cancelled' AND id =
                       (SELECT max(id) FROM rebuild other WHERE other.release_id = rebuild.release_id))
              FROM rebuild",
@@ -271,7 +289,12 @@ async fn record(
             .execute(&mut **transaction)
             .await?;
     }
-    for (result, drafts) in &judged.artifacts {
+    for JudgedArtifact {
+        result,
+        drafts,
+        keep_back,
+    } in &judged.artifacts
+    {
         let artifact = add_artifact(transaction, judged.about.id, &result.published).await?;
         sqlx::query("INSERT INTO finding (rebuild_id, artifact_id, result) VALUES (?, ?, ?)")
             .bind(rebuild_id)
@@ -282,6 +305,7 @@ async fn record(
         for draft in drafts {
             add_draft(transaction, rebuild_id, artifact, draft, now).await?;
         }
+        holds::judged_anew(transaction, rebuild_id, artifact, *keep_back, now).await?;
     }
     sqlx::query(
         "UPDATE rebuild SET state = 'judged', problem = NULL, lease_until = NULL WHERE id = ?",

@@ -82,6 +82,23 @@ CREATE INDEX statement_by_envelope ON statement (envelope_sha256);
 -- few rows at any time; by artifact, the unique index serves
 CREATE INDEX statement_pending ON statement (rebuild_id) WHERE state <> 'published';
 
+-- A negative verdict that is kept back. Until it is released nothing of its statements is signed, and
+-- nothing of what its rebuild found is served.
+CREATE TABLE hold (
+    artifact_id    INTEGER NOT NULL REFERENCES artifact (id),
+    rebuild_id     INTEGER NOT NULL REFERENCES rebuild (id),
+    -- held: until `until`, then released; withheld and superseded: for good
+    state          TEXT NOT NULL CHECK (state IN ('held', 'withheld', 'released', 'superseded')),
+    until          INTEGER,
+    -- while a notice to the project is due: when it is tried next
+    notice_on      INTEGER,
+    notice_tries   INTEGER NOT NULL DEFAULT 0,
+    -- why the last try failed
+    notice_problem TEXT,
+    noticed_on     INTEGER,
+    PRIMARY KEY (artifact_id, rebuild_id)
+) STRICT;
+
 CREATE TABLE plan (
     sha256         TEXT PRIMARY KEY,
     bytes          BLOB NOT NULL
@@ -101,4 +118,4 @@ CREATE TABLE setting (
     value          TEXT NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -119,14 +119,17 @@ impl Store {
         Ok(true)
     }
 
-    /// Every statement that is not published, oldest first.
+    /// Every statement that is to be published and is not, oldest first; what is kept back is not.
     ///
     /// # Errors
     /// When the database refuses.
     pub(crate) async fn pending_statements(&self) -> Result<Vec<Pending>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, state, facts, bytes, envelope FROM statement INDEXED BY statement_pending
-             WHERE state <> 'published' ORDER BY id",
+             WHERE state <> 'published' AND NOT EXISTS (SELECT 1 FROM hold h
+               WHERE h.artifact_id = statement.artifact_id AND h.rebuild_id = statement.rebuild_id
+                 AND h.state <> 'released')
+             ORDER BY id",
         )
         .fetch_all(&self.pool)
         .await?;

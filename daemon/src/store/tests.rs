@@ -12,7 +12,8 @@ use countersign_builder::recipe::{Attempt, Proposal};
 use countersign_builder::release::{Claims, Published, Release, Stage};
 use tempfile::TempDir;
 
-use super::queue::{Draft, Judged, Lease, PlanBytes, Recorded};
+use super::holds::KeepBack;
+use super::queue::{Draft, Judged, JudgedArtifact, Lease, PlanBytes, Recorded};
 use super::releases::{PollChange, SeenTag, StoredRelease};
 use super::statements::PendingState;
 use super::*;
@@ -26,9 +27,9 @@ const SOURCE: &str = "git+https://forge.example/lib";
 const FACTS: &str = include_str!("../../../attest/golden/facts/reproduced.json");
 
 /// A store in a folder of its own.
-struct Bench {
+pub(super) struct Bench {
     folder: TempDir,
-    store: Store,
+    pub(super) store: Store,
 }
 
 impl Bench {
@@ -41,7 +42,7 @@ impl Bench {
     }
 
     /// One with these wanted tags, each naming the object of the same number.
-    async fn with(tags: &[&str]) -> Self {
+    pub(super) async fn with(tags: &[&str]) -> Self {
         let bench = Self::new().await;
         let tags: Vec<SeenTag> = (1..).zip(tags).map(|(n, tag)| seen(tag, n)).collect();
         bench.poll(&tags, 0).await;
@@ -67,15 +68,26 @@ impl Bench {
 
     /// Leases the next rebuild and records what it came to.
     async fn judge(&self, verdict: Verdict, kinds: &[Kind]) -> (Lease, Recorded) {
+        self.judge_keeping(verdict, kinds, None).await
+    }
+
+    /// The same, and keeps it back.
+    pub(super) async fn judge_keeping(
+        &self,
+        verdict: Verdict,
+        kinds: &[Kind],
+        keep_back: Option<KeepBack>,
+    ) -> (Lease, Recorded) {
         let lease = self.lease(100).await.unwrap();
         let about = self.store.release(lease.release_id).await.unwrap().unwrap();
-        let judged = judged(about, verdict, kinds);
+        let mut judged = judged(about, verdict, kinds);
+        judged.artifacts[0].keep_back = keep_back;
         let recorded = self.store.judged(lease.rebuild_id, &judged, on(100)).await;
         (lease, recorded.unwrap())
     }
 
     /// Takes every pending statement to its end.
-    async fn publish(&self) {
+    pub(super) async fn publish(&self) {
         for pending in self.store.pending_statements().await.unwrap() {
             let envelope = envelope(pending.id);
             self.store
@@ -109,7 +121,7 @@ impl Bench {
     }
 }
 
-fn on(seconds: i64) -> Timestamp {
+pub(super) fn on(seconds: i64) -> Timestamp {
     Timestamp::from_unix_seconds(1_700_000_000 + seconds).unwrap()
 }
 
@@ -193,7 +205,11 @@ fn judged(about: StoredRelease, verdict: Verdict, kinds: &[Kind]) -> Judged {
     Judged {
         about,
         resolved,
-        artifacts: vec![(result, drafts.collect())],
+        artifacts: vec![JudgedArtifact {
+            result,
+            drafts: drafts.collect(),
+            keep_back: None,
+        }],
         plans: vec![PlanBytes {
             sha256: Sha256::of(b"plan"),
             bytes: b"plan".to_vec(),
@@ -243,19 +259,27 @@ const STATEMENTS_OF_1: &str = "
     DROP TABLE later;
     CREATE INDEX statement_by_envelope ON statement (envelope_sha256);
     CREATE INDEX statement_pending ON statement (rebuild_id) WHERE state <> 'published';
+    DROP TABLE hold;
     PRAGMA user_version = 1;";
+/// Version 2 knew no verdicts that are kept back.
+const STATEMENTS_OF_2: &str = "DROP TABLE hold; PRAGMA user_version = 2;";
 
 #[tokio::test]
-async fn a_database_of_version_1_is_taken_over_with_its_statements() {
+async fn a_database_of_an_older_version_is_taken_over_with_its_statements() {
+    taken_over(1, STATEMENTS_OF_1).await;
+    taken_over(2, STATEMENTS_OF_2).await;
+}
+
+async fn taken_over(version: i64, as_it_was: &'static str) {
     let bench = Bench::with(&["v1"]).await;
     bench.judge(Verdict::Reproduced, &[Kind::Verdict]).await;
     let before = bench.store.pending_statements().await.unwrap();
     assert_eq!(before.len(), 1);
-    bench.damage(STATEMENTS_OF_1).await;
+    bench.damage(as_it_was).await;
     let Bench { folder, store } = bench;
     drop(store);
     let beside = Store::open_beside(folder.path()).await.unwrap_err();
-    assert!(matches!(beside, StoreError::Schema { found: 1, .. }));
+    assert!(matches!(beside, StoreError::Schema { found, .. } if found == version));
     let again = Store::open(folder.path()).await.unwrap();
     assert_eq!(again.pending_statements().await.unwrap(), before);
     assert_eq!(again.schema_version().await.unwrap(), SCHEMA_VERSION);
@@ -308,7 +332,7 @@ async fn what_was_published_can_be_withdrawn_once() {
 #[tokio::test]
 async fn a_database_of_another_version_is_left_alone() {
     let bench = Bench::with(&["v1"]).await;
-    bench.damage("PRAGMA user_version = 3").await;
+    bench.damage("PRAGMA user_version = 99").await;
     let Bench { folder, store } = bench;
     drop(store);
     for error in [
@@ -316,10 +340,10 @@ async fn a_database_of_another_version_is_left_alone() {
         Store::open_beside(folder.path()).await.unwrap_err(),
     ] {
         assert!(
-            matches!(error, StoreError::Schema { found: 3, .. }),
+            matches!(error, StoreError::Schema { found: 99, .. }),
             "{error}"
         );
-        assert!(error.to_string().contains("schema version 3"), "{error}");
+        assert!(error.to_string().contains("schema version 99"), "{error}");
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("countersign.db"), "no database").unwrap();
@@ -822,9 +846,9 @@ async fn a_digest_learns_of_its_bytes() {
     let lease = bench.lease(0).await.unwrap();
     let about = bench.store.release(1).await.unwrap().unwrap();
     let mut first = judged(about, Verdict::Indeterminate, &[Kind::Verdict]);
-    let whole = first.artifacts[0].0.published.clone();
-    first.artifacts[0].0.published.sha512 = None;
-    first.artifacts[0].0.published.size_bytes = None;
+    let whole = first.artifacts[0].result.published.clone();
+    first.artifacts[0].result.published.sha512 = None;
+    first.artifacts[0].result.published.size_bytes = None;
     bench
         .store
         .judged(lease.rebuild_id, &first, on(1))
@@ -1007,7 +1031,7 @@ async fn what_gave_the_bytes_of_other_releases_is_remembered_by_its_way() {
         let mut judged = judged(about, verdict, &[Kind::Verdict]);
         let proposal = Proposal::new(serde_json::from_str(CANDIDATE).unwrap(), way, "");
         let plan = Sha256::of(b"plan");
-        let (result, _) = &mut judged.artifacts[0];
+        let result = &mut judged.artifacts[0].result;
         result.plan = Some(plan);
         result.attempts = vec![Attempt::new(*proposal, plan, verdict)];
         let recorded = bench.store.judged(lease.rebuild_id, &judged, on(100)).await;

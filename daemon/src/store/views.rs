@@ -304,6 +304,11 @@ impl Store {
                 .then(|| format!("/api/v1/releases/{release_id}/differences/sha256:{sha256}"));
             add_result(&mut view, result);
             view.statements = self.statement_views(id, rebuild_id).await?;
+            let withdrawn = |statement: &StatementView| statement.kind == StatementKind::Withdrawn;
+            if view.statements.iter().any(withdrawn) {
+                // what it was stands in the statements; it is none of ours any more
+                (view.verdict, view.reason, view.detail) = (None, None, None);
+            }
         }
         Ok(view)
     }
@@ -400,6 +405,8 @@ impl Store {
         let rows = sqlx::query(
             "SELECT b.id, b.state, b.attempt, b.problem, b.finished_on,
                     (SELECT f.result FROM finding f WHERE f.rebuild_id = b.id
+                       AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.rebuild_id = f.rebuild_id
+                         AND h.artifact_id = f.artifact_id AND h.state <> 'released')
                      ORDER BY f.artifact_id LIMIT 1)
              FROM rebuild b WHERE b.release_id = ? ORDER BY b.id",
         )

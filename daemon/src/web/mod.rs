@@ -18,9 +18,7 @@ mod shell;
 use crate::api::problem::Problem;
 use crate::api::view::ViewError;
 use crate::api::{Page, Shared, find_difference};
-pub(crate) use page::About;
-#[cfg(test)]
-pub(crate) use page::SigningKey;
+pub(crate) use page::{About, Retired, SigningKey};
 
 /// The pages.
 pub(crate) fn routes() -> Router<Shared> {

@@ -26,12 +26,28 @@ pub(crate) struct About {
     pub(crate) address: Option<String>,
     /// Its signed identity, as `trust add` reads it.
     pub(crate) card: Vec<u8>,
+    /// What signed before, the operator's word on when included.
+    pub(crate) retired: Vec<Retired>,
+}
+
+/// A key that does not sign any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Retired {
+    /// The key.
+    pub(crate) key: SigningKey,
+    /// When it began to sign, where that is said.
+    pub(crate) from: Option<Timestamp>,
+    /// When it ceased to.
+    pub(crate) until: Timestamp,
 }
 
 impl About {
-    /// The keys in use.
+    /// The keys that sign, then those that did.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &SigningKey> {
-        std::iter::once(&self.key).chain(&self.local_key)
+        let retired = self.retired.iter().map(|retired| &retired.key);
+        std::iter::once(&self.key)
+            .chain(&self.local_key)
+            .chain(retired)
     }
 }
 

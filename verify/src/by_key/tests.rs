@@ -326,7 +326,9 @@ fn who_signed_can_take_back_and_nobody_else_can() {
     assert_eq!(Answer::Withdrawn.exit().code(), 4);
     assert_eq!(answer(std::slice::from_ref(&own)), Answer::Nothing);
     // another key that is believed too
-    let foreign = signed(&withdrawal, 8);
+    let mut others = withdrawal.clone();
+    others.rebuilder.id = "https://another.example/".into();
+    let foreign = signed(&others, 8);
     let asked = subject();
     let question = Question {
         subject: &asked,
@@ -336,6 +338,14 @@ fn who_signed_can_take_back_and_nobody_else_can() {
     };
     let answered = decide(&question, &[good.clone(), foreign], Vec::new()).answer;
     assert_eq!(answered, Answer::Accepted(Verdict::Reproduced));
+    // the same rebuilder's next key, where the user believes it; else it is nobody's
+    let next = signed(&withdrawal, 8);
+    let answered = decide(&question, &[good.clone(), next.clone()], Vec::new()).answer;
+    assert_eq!(answered, Answer::Withdrawn);
+    assert_eq!(
+        answer(&[good.clone(), next]),
+        Answer::Accepted(Verdict::Reproduced)
+    );
     // no older verdict appears behind it, and a newer one counts
     let mut other = facts.clone();
     other.decided_on = other.decided_on.plus_seconds(-60);

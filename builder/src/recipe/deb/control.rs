@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
-use countersign_attest::digest::Sha256;
-
 use super::super::tree_file::{self, TreeFile};
 use super::super::{Evidence, InspectError, InspectRequest};
 use super::{DebEvidence, Dependencies, times};
@@ -33,15 +31,11 @@ pub(super) fn inspect(
         })
     };
     let (control, changelog) = (read("control")?, read("changelog")?);
-    let both = control.and_then(|control| Ok((control, changelog?)));
-    let understood = both.and_then(|(control, changelog)| {
-        let evidence = understand(&control, &changelog)?;
-        Ok((evidence, Sha256::of(changelog.as_bytes())))
-    });
-    Ok(match understood {
-        Ok((mut evidence, changelog)) => {
+    let evidence = control.and_then(|control| understand(&control, &changelog?));
+    Ok(match evidence {
+        Ok(mut evidence) => {
             if let Some(artifact) = artifact {
-                times::look(tree, request, artifact, changelog, &mut evidence)?;
+                times::look(tree, request, artifact, &mut evidence)?;
             }
             Evidence::Deb(evidence)
         }
@@ -81,7 +75,6 @@ fn understand(control: &str, changelog: &str) -> Result<DebEvidence, String> {
         dependencies,
         times: Vec::new(),
         source_times: Vec::new(),
-        whole_changelog: false,
         binary_only: None,
     })
 }

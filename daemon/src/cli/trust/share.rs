@@ -10,6 +10,7 @@ use countersign_attest::policy::Operator;
 
 use super::PolicyArguments;
 use crate::cli::{Exit, output};
+use crate::keys::place::SecretFile;
 use crate::signer::{KeySource, Signer, SignerError};
 use crate::trouble::Trouble;
 use crate::{clock, keys};
@@ -57,10 +58,9 @@ pub(super) fn run(arguments: &ShareArguments) -> Result<Exit, Trouble> {
         expires_on: now.plus_seconds(i64::from(arguments.days) * SECONDS_OF_A_DAY),
         operators,
     });
-    keys::check(&arguments.key).map_err(keys::KeyFileError::into_trouble)?;
-    let source = KeySource::File {
-        path: arguments.key.clone(),
-    };
+    let file = SecretFile::at(arguments.key.clone());
+    file.check().map_err(keys::KeyFileError::into_trouble)?;
+    let source = KeySource::file(arguments.key.clone());
     let signer = Signer::start(source).map_err(|error| Trouble::fault("signer", error))?;
     let envelope = signer.declare(&list).map_err(|error| match error {
         SignerError::Refused(_) => Trouble::refused("input", error),
