@@ -277,7 +277,11 @@ pub(super) async fn link(
 
 /// `GET /api/v1/meta/public-keys`. Clients take the first.
 pub(super) async fn public_keys(State(shared): State<Shared>) -> Result<Response, Problem> {
-    let keys: Vec<&str> = shared.about.keys().map(|key| &*key.pem_with_null).collect();
+    let keys: Vec<&str> = shared
+        .about
+        .in_use()
+        .map(|key| &*key.pem_with_null)
+        .collect();
     json(&json!({ "current": keys }))
 }
 

@@ -42,12 +42,15 @@ pub(crate) struct Retired {
 }
 
 impl About {
+    /// The keys that sign.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&self.key).chain(&self.local_key)
+    }
+
     /// The keys that sign, then those that did.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &SigningKey> {
         let retired = self.retired.iter().map(|retired| &retired.key);
-        std::iter::once(&self.key)
-            .chain(&self.local_key)
-            .chain(retired)
+        self.in_use().chain(retired)
     }
 }
 
