@@ -1,8 +1,8 @@
 //! The one client through which this process speaks to other machines. The home of `reqwest`.
 //!
 //! Every response is hostile: it has a size limit, time limits, and may send us only to hosts that
-//! the caller named. Nothing is ever sent but a GET without credentials, and what [`post`] says. What the
-//! bytes mean is for the caller; this module never parses a body.
+//! the caller named. Nothing is ever sent but a GET without credentials, documents that are signed, and what
+//! [`post`] says. What the bytes mean is for the caller; this module never parses a body.
 
 use std::error::Error as StdError;
 use std::io;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use countersign_attest::digest::{Digests, Hasher};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
@@ -296,6 +296,33 @@ impl Http {
         }
         sink.flush().await.map_err(wrote)?;
         Ok(hasher.finish())
+    }
+
+    /// Sends a signed document to where it is meant for: no redirect is followed. Gives status and answer.
+    ///
+    /// # Errors
+    /// See [`HttpError`]; a status is none.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        document: Vec<u8>,
+        limit_bytes: usize,
+    ) -> Result<(StatusCode, Vec<u8>), HttpError> {
+        let request = self.client(url)?.post(url.clone());
+        let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let sent = request.body(document).send().await;
+        let mut response = sent.map_err(|error| classify(url, error))?;
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|e| classify(url, e))? {
+            if body.len().saturating_add(piece.len()) > limit_bytes {
+                return Err(HttpError::TooLarge {
+                    url: url.clone(),
+                    limit_bytes: limit_bytes as u64,
+                });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok((response.status(), body))
     }
 
     /// Follows redirects by hand, so that each target is checked before it is spoken to.

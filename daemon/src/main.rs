@@ -29,6 +29,7 @@ mod keys;
 mod signer;
 mod signers;
 
+mod candidates;
 mod live;
 mod pipeline;
 mod roots;

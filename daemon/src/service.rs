@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use countersign_attest::statement::Rebuilder;
 use countersign_attest::time::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::candidates::{self, Candidates};
 use crate::clock::now;
 use crate::config::{Config, Repository};
 use crate::crash;
 use crate::pipeline::issue::{self, store_fault};
 use crate::pipeline::{self, Findings, Task, facts};
+use crate::publish::PublishedSource;
 use crate::signers::Signers;
 use crate::store::Store;
 use crate::store::queue::{Judged, JudgedArtifact, Lease, PlanBytes, Recorded};
@@ -78,6 +80,8 @@ pub(crate) struct Service {
     rebuilder: Rebuilder,
     /// What is known of servers, by repository: it saves a request at the next poll.
     remembered: Arc<Mutex<HashMap<usize, Remembered>>>,
+    /// Says that something may be due that was not when the loop last looked.
+    wake: Arc<Notify>,
 }
 
 impl Service {
@@ -97,6 +101,16 @@ impl Service {
             signers,
             rebuilder,
             remembered: Arc::default(),
+            wake: Arc::default(),
+        }
+    }
+
+    /// Where projects ask for rebuilds of their candidates.
+    pub(crate) fn candidates(&self) -> Candidates {
+        Candidates {
+            config: Arc::clone(&self.config),
+            store: self.store.clone(),
+            wake: Arc::clone(&self.wake),
         }
     }
 
@@ -124,6 +138,7 @@ impl Service {
                     Event::Broken(Trouble::fault("bug", anyhow::Error::new(error)))
                 }),
                 () = tokio::time::sleep(wake), if !once => Event::Time,
+                () = self.wake.notified(), if !once => Event::Time,
                 () = &mut shutdown => Event::Shutdown,
             };
             match event {
@@ -226,6 +241,14 @@ impl Service {
             } else if !due {
                 next = next.min(state.next_poll_on);
             }
+        }
+        let queued = self
+            .store
+            .queue_candidates(now())
+            .await
+            .map_err(store_fault)?;
+        if queued > 0 {
+            info!(queued, "candidates of projects");
         }
         if !work.building && (!once || work.polling.is_empty()) {
             if !self.finish().await? {
@@ -344,13 +367,29 @@ impl Service {
             .ok_or_else(gone)?;
         info!(source = %release.source_uri, tag = %release.tag, attempt = lease.attempt, "rebuilding");
         let live = self.workshop.live(lease.rebuild_id)?;
+        let candidate = self
+            .store
+            .candidate_of(lease.rebuild_id)
+            .await
+            .map_err(store_fault)?;
+        let recipe = repository.recipe.clone().or_else(|| {
+            // nothing but the project's own entry tells the package of what is only a digest
+            let package = repository.published.iter().find_map(PublishedSource::front);
+            let package =
+                package.filter(|_| candidate.is_some() && repository.hints.steps.is_empty());
+            package.map(|front| front.kind.to_owned())
+        });
+        let published = match &candidate {
+            Some(artifacts) => artifacts.iter().filter_map(candidates::published).collect(),
+            None => repository.published.clone(),
+        };
         let task = Task {
             location: repository.location.clone(),
             tag: release.tag.clone(),
             expected: Some(release.advertised_oid),
-            published: repository.published.clone(),
+            published,
             package: repository.package.clone(),
-            recipe: repository.recipe.clone(),
+            recipe,
             hints: repository.hints.clone(),
             plan: None,
             worked_before: self

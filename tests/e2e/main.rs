@@ -6,6 +6,7 @@
 )]
 
 mod asking;
+mod awaiting;
 mod bad_input;
 mod cargo;
 mod comparing;

@@ -1,21 +1,22 @@
-//! The read-only HTTP interface for programs, and the one place where routes are put together.
+//! The HTTP interface for programs, and the one place where routes are put together.
 //!
-//! Everything is GET, public and already published; nothing here changes anything. The home of the
+//! Everything but one door for signed requests is GET, public and already published. The home of the
 //! web framework, with `web`.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use countersign_attest::digest::{AnyDigest, Sha256};
 use countersign_attest::time::Timestamp;
 use serde::Serialize;
 
+pub(crate) mod candidates;
 mod conditional;
 pub(crate) mod find;
 pub(crate) mod problem;
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 
 use crate::difference::Difference;
 use crate::web::{self, About, SigningKey};
+use candidates::Desk;
 use find::Find;
 use problem::Problem;
 use view::{Export, ReleaseSummary, ViewError, Views};
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) views: Arc<dyn Views>,
     /// Who speaks.
     pub(crate) about: Arc<About>,
+    /// Who takes requests.
+    pub(crate) desk: Arc<dyn Desk>,
 }
 
 /// Serves until the process ends or the listener breaks.
@@ -53,12 +57,13 @@ pub(crate) async fn serve(
     listener: TcpListener,
     views: Arc<dyn Views>,
     about: About,
+    desk: Arc<dyn Desk>,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(views, about)).await
+    axum::serve(listener, router(views, about, desk)).await
 }
 
 /// All routes, with the headers that every response carries.
-pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
+pub(crate) fn router(views: Arc<dyn Views>, about: About, desk: Arc<dyn Desk>) -> Router {
     let mut router = Router::new();
     for (path, answer) in programs() {
         router = router.route(path, answer);
@@ -72,11 +77,12 @@ pub(crate) fn router(views: Arc<dyn Views>, about: About) -> Router {
         .with_state(Shared {
             views,
             about: Arc::new(about),
+            desk,
         })
 }
 
 /// The routes for programs. The document at the first one describes each of them.
-fn programs() -> [(&'static str, MethodRouter<Shared>); 18] {
+fn programs() -> [(&'static str, MethodRouter<Shared>); 20] {
     [
         ("/api/v1/openapi.json", get(openapi)),
         ("/api/v1/identity", get(identity)),
@@ -89,6 +95,11 @@ fn programs() -> [(&'static str, MethodRouter<Shared>); 18] {
         ("/api/v1/difference.schema.json", get(difference_schema)),
         ("/api/v1/statements", get(statements::statements)),
         ("/api/v1/keys", get(keys)),
+        (
+            "/api/v1/candidates",
+            post(candidates::submit).layer(DefaultBodyLimit::max(candidates::MAX_BYTES)),
+        ),
+        ("/api/v1/candidates/{id}", get(candidates::state)),
         ("/by-digest/{digest}", get(by_digest)),
         ("/plans/{digest}", get(plan)),
         ("/attestations/{digest}", get(attestation)),

@@ -80,6 +80,10 @@ fn example(path: &str) -> String {
         "differences/{digest}",
         &format!("differences/sha256:{published}"),
     )
+    .replace(
+        "/candidates/{id}",
+        &format!("/candidates/sha256:{}", super::tests::candidate()),
+    )
     .replace("{id}", "2")
     .replace("{artifact}", "7")
     .replace(
@@ -119,6 +123,9 @@ async fn the_document_has_every_route_and_no_other() {
 async fn every_path_answers_as_the_document_says() {
     let document = document();
     for path in keys(&document["paths"]) {
+        if document["paths"][&path].get("get").is_none() {
+            continue; // the one door for writing has a test of its own
+        }
         let reply = get(&example(&path)).await;
         assert_eq!(reply.status, 200, "{path}");
         let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];

@@ -17,7 +17,11 @@ pub(crate) enum Problem {
     NotFound(&'static str),
     /// The answer would be too long.
     TooMuch(&'static str),
-    /// The method is not GET or HEAD.
+    /// Who asks may not.
+    Forbidden(&'static str),
+    /// Who asks asked too often.
+    TooMany(&'static str),
+    /// The method is none of the path's.
     Method,
     /// Our own trouble.
     Fault(ViewError),
@@ -36,6 +40,8 @@ impl Problem {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, detail),
             Self::NotFound(detail) => (StatusCode::NOT_FOUND, detail),
             Self::TooMuch(detail) => (StatusCode::PAYLOAD_TOO_LARGE, detail),
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, detail),
+            Self::TooMany(detail) => (StatusCode::TOO_MANY_REQUESTS, detail),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "only GET and HEAD are answered here",

@@ -67,6 +67,33 @@ fn has(release: &ReleaseView, find: &Find) -> bool {
     }
 }
 
+/// A desk that knows one candidate and takes one body.
+struct Takes;
+
+/// The one candidate.
+pub(super) fn candidate() -> Sha256 {
+    Sha256::of(b"candidate")
+}
+
+impl candidates::Desk for Takes {
+    fn submit(&self, body: Vec<u8>) -> Answer<'_, candidates::Submission> {
+        use candidates::Submission;
+        let answer = match &body[..] {
+            b"new" => Submission::Taken(candidate()),
+            b"again" => Submission::Known(candidate()),
+            b"late" => Submission::Refused("expired"),
+            b"often" => Submission::TooMany,
+            _ => Submission::Forbidden,
+        };
+        Box::pin(async move { Ok(answer) })
+    }
+
+    fn state(&self, id: Sha256) -> Answer<'_, Option<String>> {
+        let state = (id == candidate()).then(|| "queued".to_owned());
+        Box::pin(async move { Ok(state) })
+    }
+}
+
 impl Views for Memory {
     fn releases(
         &self,
@@ -271,7 +298,7 @@ async fn ask_with(memory: Memory, method: &str, path: &str, headers: &str) -> Re
     let mut stream = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
-    let app = router(Arc::new(memory), about);
+    let app = router(Arc::new(memory), about, Arc::new(Takes));
     let server = tokio::spawn(axum::serve(listener, app).into_future());
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
@@ -709,4 +736,35 @@ async fn a_difference_is_served_as_its_document_and_its_absence_is_said() {
         assert_eq!(page.status, status, "{path}");
         assert!(page.body.starts_with("<!doctype html>"), "{}", page.body);
     }
+}
+
+#[tokio::test]
+async fn a_candidate_is_taken_or_refused_by_its_signature_alone() {
+    let id = format!("sha256:{}", candidate());
+    for (body, status) in [
+        ("new", 202),
+        ("again", 200),
+        ("late", 400),
+        ("often", 429),
+        ("forged", 403),
+        ("", 403),
+    ] {
+        let headers = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let reply = ask_with(Memory::default(), "POST", "/api/v1/candidates", &headers).await;
+        assert_eq!(reply.status, status, "{body}");
+        assert_eq!(
+            reply.body.contains(&id),
+            status <= 202,
+            "{body}: {}",
+            reply.body
+        );
+    }
+    let long = format!("Content-Length: {}\r\n", candidates::MAX_BYTES + 1);
+    let reply = ask_with(Memory::default(), "POST", "/api/v1/candidates", &long).await;
+    assert_eq!(reply.status, 413);
+    let path = format!("/api/v1/candidates/{id}");
+    assert!(get(&path).await.body.contains("queued"));
+    let other = format!("/api/v1/candidates/sha256:{}", Sha256::of(b"other"));
+    assert_eq!(get(&other).await.status, 404);
+    assert_eq!(get("/api/v1/candidates").await.status, 405);
 }

@@ -84,6 +84,7 @@ pub(super) async fn run(config: Config, arguments: &DaemonArguments) -> Result<E
                 listener,
                 Arc::new(store.clone()),
                 about,
+                Arc::new(service.candidates()),
             )))
         }
         None => None,

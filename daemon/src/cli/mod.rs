@@ -12,6 +12,7 @@ use countersign_verify::exit::Exit;
 use crate::config::Config;
 use crate::trouble::Trouble;
 
+mod await_command;
 mod compare;
 mod config_command;
 mod daemon_command;
@@ -95,6 +96,8 @@ enum Command {
     /// Takes operators into your policy, lists and removes them, and looks whether their keys changed.
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Has the operators of a policy rebuild what you are about to publish, and waits for them.
+    Await(Box<await_command::AwaitArguments>),
     /// Checks, explains and tries policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -150,6 +153,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Sandbox(command) => sandbox::run(&command),
         Command::Withdraw(arguments) => wait_for(withdraw::run(arguments, load()?, format)),
         Command::Trust(command) => wait_for(trust::run(command, format)),
+        Command::Await(arguments) => wait_for(await_command::run(*arguments, format)),
         Command::Policy(command) => policy::run(&command, format),
         Command::Key(command) => key::run(&command, &config, format),
     }

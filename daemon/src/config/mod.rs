@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use countersign_attest::key::PublicKey;
 use countersign_builder::recipe::Hints;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -191,6 +192,27 @@ struct RepositoryEntry {
     tag_keys: TagKeys,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     negative_verdicts: Option<NegativeEntry>,
+    #[serde(default)]
+    candidates: CandidateRules,
+}
+
+/// Who may ask for rebuilds of what a project is about to publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CandidateRules {
+    /// The keys of the project; none may ask where there is none.
+    pub keys: Vec<PublicKey>,
+    /// Requests of one project in a day.
+    pub per_day: u32,
+}
+
+impl Default for CandidateRules {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            per_day: 20,
+        }
+    }
 }
 
 /// A checked configuration.
@@ -241,6 +263,8 @@ pub(crate) struct Repository {
     pub tag_keys: TagKeys,
     /// What becomes of its negative verdicts.
     pub negative: Negative,
+    /// Who may ask for rebuilds of its candidates.
+    pub candidates: CandidateRules,
 }
 
 impl Config {
@@ -391,6 +415,7 @@ fn checked_repositories(
             },
             negative: negative(&entry.negative_verdicts, key("negative_verdicts"))?
                 .unwrap_or_else(|| for_all.clone()),
+            candidates: entry.candidates.clone(),
         });
     }
     Ok(repositories)

@@ -2,5 +2,6 @@
 //! is made of the answers is for others; nothing that a service says is believed here.
 
 pub(crate) mod batch;
+pub(crate) mod candidate;
 pub(crate) mod identity;
 pub(crate) mod remote;

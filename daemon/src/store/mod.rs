@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 };
 
 mod about;
+pub(crate) mod candidates;
 mod debs;
 pub(crate) mod holds;
 pub(crate) mod queue;
@@ -29,6 +30,7 @@ const FROM_1: &str = include_str!("schema-from-1.sql");
 const FROM_2: &str = include_str!("schema-from-2.sql");
 /// Only make reading quicker, so that no other version of this program has to know of them.
 const INDEXES: &str = include_str!("indexes.sql");
+const CANDIDATES: &str = include_str!("candidates.sql");
 const SCHEMA_VERSION: i64 = 3;
 /// The folder of envelopes, bundles and links in a data folder.
 pub(crate) const ATTESTATIONS: &str = "attestations";
@@ -127,6 +129,7 @@ impl Store {
         };
         store.make_schema(&path).await?;
         store.change_schema(INDEXES).await?;
+        store.change_schema(CANDIDATES).await?;
         Ok(store)
     }
 

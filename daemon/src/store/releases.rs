@@ -254,7 +254,8 @@ async fn record_new(
     .bind(now.unix_seconds())
     .fetch_one(&mut **transaction)
     .await?;
-    add_rebuild(transaction, id, now, state).await
+    add_rebuild(transaction, id, now, state).await?;
+    Ok(())
 }
 
 async fn record_move(
@@ -308,20 +309,21 @@ async fn queue(
     Ok(waiting == 0)
 }
 
-/// Adds a rebuild in a first state.
-async fn add_rebuild(
+/// Adds a rebuild in a first state and gives its row.
+pub(super) async fn add_rebuild(
     transaction: &mut Transaction,
     release_id: i64,
     now: Timestamp,
     state: &str,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO rebuild (release_id, state, run_on) VALUES (?, ?, ?)")
-        .bind(release_id)
-        .bind(state)
-        .bind(now.unix_seconds())
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "INSERT INTO rebuild (release_id, state, run_on) VALUES (?, ?, ?) RETURNING id",
+    )
+    .bind(release_id)
+    .bind(state)
+    .bind(now.unix_seconds())
+    .fetch_one(&mut **transaction)
+    .await?)
 }
 
 /// Records what a tag was resolved to.
