@@ -75,7 +75,7 @@ pub(super) fn candidate() -> Sha256 {
     Sha256::of(b"candidate")
 }
 
-impl candidates::Desk for Takes {
+impl Desk for Takes {
     fn submit(&self, body: Vec<u8>) -> Answer<'_, candidates::Submission> {
         use candidates::Submission;
         let answer = match &body[..] {
