@@ -759,7 +759,8 @@ async fn a_candidate_is_taken_or_refused_by_its_signature_alone() {
             reply.body
         );
     }
-    let long = format!("Content-Length: {}\r\n", candidates::MAX_BYTES + 1);
+    let length = candidates::MAX_BYTES + 1;
+    let long = format!("Content-Length: {length}\r\n\r\n{}", "x".repeat(length));
     let reply = ask_with(Memory::default(), "POST", "/api/v1/candidates", &long).await;
     assert_eq!(reply.status, 413);
     let path = format!("/api/v1/candidates/{id}");
