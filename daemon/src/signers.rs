@@ -32,19 +32,15 @@ impl Signers {
     /// # Errors
     /// When a key is not there or not private, or a process cannot be started.
     pub(crate) fn start(key: &KeySource, local: Option<&Path>) -> Result<Self, Trouble> {
-        if let KeySource::File { file, .. } = key {
-            file.check().map_err(keys::KeyFileError::into_trouble)?;
-        }
-        let first = start(key.clone())?;
+        let first = Arc::new(start(key)?);
         let local = match local {
             Some(path) => {
                 if !path.exists() {
                     keys::new(path, &Passphrase::Terminal)
                         .map_err(keys::KeyFileError::into_trouble)?;
                 }
-                Some(start(KeySource::Local {
-                    path: path.to_owned(),
-                })?)
+                let path = path.to_owned();
+                Some(Arc::new(start(&KeySource::Local { path })?))
             }
             None => None,
         };
@@ -66,7 +62,7 @@ impl Signers {
     /// When the process cannot be started.
     pub(crate) fn ephemeral() -> Result<Self, Trouble> {
         Ok(Self {
-            first: start(KeySource::Ephemeral)?,
+            first: Arc::new(start(&KeySource::Ephemeral)?),
             local: None,
         })
     }
@@ -154,10 +150,15 @@ impl Signers {
     }
 }
 
-fn start(key: KeySource) -> Result<Arc<Signer>, Trouble> {
-    Signer::start(key)
-        .map(Arc::new)
-        .map_err(|error| Trouble::fault("signer", error))
+/// Starts the signer of one key.
+///
+/// # Errors
+/// When the key is not there or not private, or the process cannot be started.
+pub(crate) fn start(key: &KeySource) -> Result<Signer, Trouble> {
+    if let KeySource::File { file, .. } = key {
+        file.check().map_err(keys::KeyFileError::into_trouble)?;
+    }
+    Signer::start(key.clone()).map_err(|error| Trouble::fault("signer", error))
 }
 
 async fn answer(

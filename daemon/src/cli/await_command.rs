@@ -22,9 +22,9 @@ use super::{Exit, Format, output};
 use crate::consult::remote;
 use crate::http::{Http, HttpOptions};
 use crate::publish::digest_list;
-use crate::signer::{KeySource, Signer, SignerError};
+use crate::signer::{KeySource, SignerError};
 use crate::trouble::Trouble;
-use crate::{clock, keys};
+use crate::{clock, signers};
 
 mod asking;
 mod judge;
@@ -216,10 +216,7 @@ fn request(arguments: &AwaitArguments) -> Result<CandidateRequest, Trouble> {
 }
 
 fn sign(key: &std::path::Path, request: &CandidateRequest) -> Result<Vec<u8>, Trouble> {
-    keys::check(key).map_err(keys::KeyFileError::into_trouble)?;
-    let path = key.to_owned();
-    let signer =
-        Signer::start(KeySource::File { path }).map_err(|error| Trouble::fault("signer", error))?;
+    let signer = signers::start(&KeySource::file(key.to_owned()))?;
     let request = Declaration::Candidate(request.clone());
     signer.declare(&request).map_err(|error| match error {
         SignerError::Refused(_) => Trouble::refusal(error),

@@ -12,9 +12,9 @@ use countersign_attest::time::Timestamp;
 
 use super::{Exit, Format, output};
 use crate::config::Config;
-use crate::signer::{KeySource, Signer, SignerError};
+use crate::signer::{KeySource, SignerError};
 use crate::trouble::Trouble;
-use crate::{clock, identity, keys};
+use crate::{clock, identity, signers};
 
 /// Arguments of `key rotate`.
 #[derive(Debug, Args)]
@@ -35,8 +35,8 @@ pub(super) fn run(
     arguments: &RotateArguments,
     format: Format,
 ) -> Result<Exit, Trouble> {
-    let old = signer(&config.keys.source)?;
-    let new = signer(&KeySource::file(arguments.new.clone()))?;
+    let old = signers::start(&config.keys.source)?;
+    let new = signers::start(&KeySource::file(arguments.new.clone()))?;
     let from = arguments.at.unwrap_or_else(clock::now);
     let rotation = Declaration::Rotation(Rotation {
         rebuilder: config.rebuilder.id.clone(),
@@ -87,14 +87,6 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Good)
-}
-
-/// A key is used by a signer only, here as everywhere.
-fn signer(key: &KeySource) -> Result<Signer, Trouble> {
-    if let KeySource::File { file, .. } = key {
-        file.check().map_err(keys::KeyFileError::into_trouble)?;
-    }
-    Signer::start(key.clone()).map_err(|error| Trouble::fault("signer", error))
 }
 
 /// Beside it, then over it: a change that was signed is never lost.
