@@ -28,6 +28,7 @@ mod attempt;
 mod environment;
 pub(crate) mod facts;
 pub(crate) mod issue;
+mod project;
 mod record;
 pub(crate) mod replay;
 mod resolve;
@@ -54,6 +55,7 @@ const TREE: &str = "tree";
 /// A fault or a refusal, never something about the release.
 pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Trouble> {
     let mut resolved = resolve::resolve(workshop, task).await?;
+    let task = &project::complete(task, resolved.project.as_ref())?;
     let found = resolve::publish(workshop, task, &mut resolved).await?;
     let published = found.artifacts;
     let known_published: Vec<Sha256> = published.iter().map(|p| p.sha256).collect();

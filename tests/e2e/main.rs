@@ -27,6 +27,7 @@ mod mutants;
 mod npm;
 mod once;
 mod pages;
+mod project;
 mod pypi;
 mod rebuilderd;
 mod rooted;

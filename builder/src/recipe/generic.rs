@@ -64,7 +64,11 @@ fn candidate(situation: &Situation<'_>) -> Result<Candidate, Next> {
         hints.tools.iter().map(String::as_str),
         situation.capabilities,
     )?;
-    let fill = |text: &String| Valued::new(fill(text, release), Origin::Operator);
+    let origin = match hints.from_source {
+        true => Origin::Source,
+        false => Origin::Operator,
+    };
+    let fill = |text: &String| Valued::new(fill(text, release), origin);
     let outputs: Vec<Valued<String>> = hints.outputs.iter().map(fill).collect();
     for (template, output) in hints.outputs.iter().zip(&outputs) {
         let stars = |text: &str| text.matches('*').count();

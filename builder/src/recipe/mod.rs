@@ -276,6 +276,9 @@ pub struct Hints {
     /// Packages at versions that a build runs in, as a `.buildinfo` has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,
+    /// Whether steps, variables and outputs are the project's own words in its tree. No file can say it.
+    #[serde(skip)]
+    pub from_source: bool,
 }
 
 /// As of which moment registries answer.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 use super::{Exit, Format, output};
-use crate::config::{self, Config};
+use crate::config::{self, Config, project};
 use crate::keys::{self, Passphrase};
 use crate::trouble::Trouble;
 
@@ -18,9 +18,43 @@ pub(super) struct InitArguments {
     /// The URI that names this rebuilder in every statement.
     #[arg(long, value_name = "URI")]
     rebuilder: Option<String>,
+    /// Writes the countersign.yaml that a project commits instead, so that rebuilders need only its address.
+    #[arg(long, conflicts_with = "rebuilder")]
+    project: bool,
+    /// With --project, where releases are published: a package URL, or a URL of the repository's host.
+    #[arg(long, value_name = "PURL|URL", requires = "project")]
+    published: Option<String>,
+}
+
+/// The file of a project. It is read as a rebuilder would read it before it is written.
+fn project(path: &Path, published: Option<&str>, format: Format) -> Result<Exit, Trouble> {
+    let mut text = project::TEMPLATE.to_owned();
+    if let Some(published) = published {
+        let quoted = serde_json::Value::from(published).to_string();
+        text = text.replace(project::PLACEHOLDER, &quoted);
+    }
+    project::read(text.as_bytes())
+        .map_err(|problem| Trouble::refusal(anyhow!("--published: {problem}")))?;
+    if path.exists() {
+        let message = format!("{} exists already; nothing was changed", path.display());
+        return Err(Trouble::refused("exists", anyhow!(message)));
+    }
+    write(path, &text)?;
+    let shown = path.display().to_string();
+    match format {
+        Format::Json => output::json(&serde_json::json!({"project": shown}))?,
+        Format::Text => output::text(&format!(
+            "project  {shown}\n\nSay in it where releases are and how they are built, commit it, tag, then:\n  \
+             countersign rebuild --source . --tag TAG --published FILE\n"
+        ))?,
+    }
+    Ok(Exit::Good)
 }
 
 pub(super) fn run(path: &Path, arguments: &InitArguments, format: Format) -> Result<Exit, Trouble> {
+    if arguments.project {
+        return project(path, arguments.published.as_deref(), format);
+    }
     let mut text = config::TEMPLATE.to_owned();
     if let Some(id) = &arguments.rebuilder {
         url::Url::parse(id).map_err(|error| {

@@ -23,6 +23,7 @@ use crate::watch::signature::TagKeys;
 
 pub(crate) mod keys;
 pub(crate) mod negative;
+pub(crate) mod project;
 
 /// The configuration that `init` writes, with comments.
 pub(crate) const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
@@ -176,7 +177,7 @@ struct RepositoryEntry {
     fetch_from: Option<String>,
     #[serde(default = "default_tags")]
     tags: String,
-    #[serde(deserialize_with = "one_or_more")]
+    #[serde(default, deserialize_with = "one_or_more")]
     published: Vec<String>,
     #[serde(default)]
     package: Option<String>,
@@ -247,7 +248,7 @@ pub(crate) struct Repository {
     pub location: Location,
     /// Which tags are releases.
     pub tags: String,
-    /// Where its published artifacts are.
+    /// Where its published artifacts are; empty where the project's own file says it.
     pub published: Vec<PublishedSource>,
     /// The package's name, which tags may carry.
     pub package: Option<String>,
@@ -382,13 +383,6 @@ fn checked_repositories(
                 PublishedSource::parse(text, rules.allow_local.then_some(base))
                     .map_err(|error| value(path, &key("published"), with_causes(&error)))?,
             );
-        }
-        if published.is_empty() {
-            return Err(value(
-                path,
-                &key("published"),
-                "say where the published files are".into(),
-            ));
         }
         if entry.interval_seconds < 10 {
             return Err(value(path, &key("interval_seconds"), "at least 10".into()));

@@ -49,6 +49,7 @@ pub(super) async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved
         commit_time: exported.commit_time,
     };
     Ok(Resolved {
+        project: exported.project,
         release,
         tree,
         digest,

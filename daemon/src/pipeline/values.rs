@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 
 use super::replay::{RebuiltFile, Replay};
 use super::source_evidence::Finding;
+use crate::config::project::Project;
 use crate::live::Live;
 use crate::publish::PublishedSource;
 use crate::watch::git::Fetched;
@@ -60,6 +61,8 @@ pub(crate) struct Task {
 /// A tag, resolved, with its tree on disk.
 #[derive(Debug)]
 pub(crate) struct Resolved {
+    /// What the project says of itself in its tree.
+    pub project: Option<Result<Project, String>>,
     /// The release, with the version still as guessed from the tag.
     pub release: Release,
     /// The exported tree; gone when this value is.

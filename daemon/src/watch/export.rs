@@ -20,6 +20,7 @@ use super::git_form::GitForm;
 use super::mirror::{Objects, Peeled, bad};
 use super::object::{EntryKind, parse_tree};
 use super::signature::{self, TagSignature};
+use crate::config::project::{self, Project};
 
 /// Longest path of an entry in bytes, and longest target of a link.
 const MAX_PATH: usize = 4095;
@@ -69,6 +70,8 @@ pub(crate) struct Exported {
     pub submodules: Vec<String>,
     /// Paths of files whose content lies elsewhere. At most 1000 are named.
     pub lfs_pointers: Vec<String>,
+    /// What the project says of itself in a file at the top, read here; or why that cannot be used.
+    pub project: Option<Result<Project, String>>,
     /// Files and links written.
     pub files: u64,
     /// Their bytes.
@@ -142,6 +145,7 @@ pub(crate) fn export(
     }
     let (peeled, commit) = objects.peel(oid)?;
     let (mut submodules, mut lfs_pointers) = (Vec::new(), Vec::new());
+    let mut project = None;
     let mut git = match with_git {
         true => Some(GitForm::begin(objects, peeled.commit, commit.tree, into)?),
         false => None,
@@ -170,6 +174,9 @@ pub(crate) fn export(
                 if let Some(git) = &mut git {
                     git.entry(path, kind, oid)?;
                 }
+                if path == Path::new(project::PATH) && kind != EntryKind::Link {
+                    project = Some(project::read(blob.data()));
+                }
                 if blob.len() < 1024 && blob.data().starts_with(LFS) {
                     note(&mut lfs_pointers, path);
                 }
@@ -192,6 +199,7 @@ pub(crate) fn export(
         commit_time: commit.time,
         submodules,
         lfs_pointers,
+        project,
         files,
         bytes,
     })

@@ -161,7 +161,7 @@ impl Repositories {
         };
         let exported = match self.ask(request, None).await {
             Ok(Answer::Exported(exported)) if exported.commit == fetched.peeled.commit => {
-                Ok(exported)
+                Ok(*exported)
             }
             Ok(
                 Answer::Exported(_)

@@ -89,7 +89,7 @@ pub(crate) enum Answer {
     /// See [`Request::Import`].
     Peeled(Peeled),
     /// See [`Request::Export`].
-    Exported(Exported),
+    Exported(Box<Exported>),
     /// The repository is not acceptable.
     Refused {
         /// Why.
@@ -238,13 +238,8 @@ fn answer(request: Request, pack: Option<File>) -> Result<Answer, WatchError> {
                 Store::Mirror(path) => path,
                 Store::Local(path) => local::repository_folder(&path)?,
             };
-            Ok(Answer::Exported(export::export(
-                &Objects::open(&folder)?,
-                oid,
-                &into,
-                limits,
-                with_git,
-            )?))
+            let exported = export::export(&Objects::open(&folder)?, oid, &into, limits, with_git)?;
+            Ok(Answer::Exported(Box::new(exported)))
         }
     }
 }

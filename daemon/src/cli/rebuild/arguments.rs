@@ -29,8 +29,9 @@ pub(in crate::cli) struct RebuildArguments {
     /// The release's tag.
     #[arg(long)]
     pub(super) tag: String,
-    /// What was published: a purl, a URL with {tag} and {version}, a path, sha256:…, or digests:URL.
-    #[arg(long, required = true, value_name = "PURL|URL|PATH|DIGEST")]
+    /// What was published: a purl, a URL with {tag} and {version}, a path, sha256:…, or digests:URL. Without
+    /// it, what the project's own countersign.yaml says.
+    #[arg(long, value_name = "PURL|URL|PATH|DIGEST")]
     pub(super) published: Vec<String>,
     /// A recipe's name, or a file with build steps, outputs and tools for the generic one.
     #[arg(long, value_name = "NAME|FILE")]
