@@ -62,6 +62,10 @@ pub struct DebEvidence {
     /// Times of files of the tree in a file of the source package, where such a one was looked at.
     #[serde(default)]
     pub source_times: Vec<FileTime>,
+    /// Whether the published package has the tree's changelog with all its entries; newer tools leave
+    /// old ones out.
+    #[serde(default)]
+    pub whole_changelog: bool,
     /// What the published package says of its rebuild without a change of the source.
     #[serde(default)]
     pub binary_only: Option<BinaryOnly>,

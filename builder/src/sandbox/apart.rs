@@ -9,9 +9,10 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fstat, umask};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve, geteuid, setgroups, setsid};
 
@@ -182,6 +183,24 @@ pub(crate) fn is_program(path: &str) -> bool {
 }
 
 /// Opens a folder again as a tree that can be mounted.
+///
+/// In a mount namespace of its own a process cannot take a copy through a descriptor from outside, only
+/// by a path; it must be the same folder.
 pub(super) fn tree_of(folder: &OwnedFd, what: &str) -> Result<OwnedFd, SandboxError> {
-    sys::open_tree(folder.as_raw_fd(), c"", true).doing(what)
+    match sys::open_tree(folder.as_raw_fd(), c"", true) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+        taken => return taken.doing(what),
+    }
+    let path = fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).doing(what)?;
+    let path = CString::new(path.into_os_string().into_vec())
+        .map_err(io::Error::other)
+        .doing(what)?;
+    let tree = sys::open_tree(libc::AT_FDCWD, &path, true).doing(what)?;
+    let (meant, taken) = (fstat(folder).doing(what)?, fstat(&tree).doing(what)?);
+    if (meant.st_dev, meant.st_ino) != (taken.st_dev, taken.st_ino) {
+        return Err(SandboxError::Inside(format!(
+            "{what}: another one has its name"
+        )));
+    }
+    Ok(tree)
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use anyhow::{Context as _, anyhow};
 use countersign_attest::digest::{Digests, Sha256};
 use countersign_attest::origin::AssistKind;
+use countersign_attest::verdict::Verdict;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
 use countersign_builder::compare::causes::{self, Cause};
@@ -19,7 +20,9 @@ use countersign_builder::release::Published;
 use countersign_builder::sandbox::Profile;
 
 use super::replay::{self, RebuiltFile, Replay};
-use super::{Bench, PARSE_TIME, Resolved, Task, blocking, child_fault, record, source};
+use super::{
+    Bench, PARSE_TIME, Resolved, Task, blocking, child_fault, environment, record, source,
+};
 use crate::trouble::Trouble;
 use crate::workshop::{Step, Workshop};
 
@@ -175,7 +178,7 @@ pub(super) async fn judge_replays(
     let outcomes: Vec<Outcome> = replays.iter().map(|r| r.outcome.clone()).collect();
     let digests: Vec<Digests> = rebuilt.iter().map(|file| file.digests).collect();
     let kinds: Vec<AssistKind> = plan.assists().iter().map(|assist| assist.kind).collect();
-    let judgement = judge::judge(&Case {
+    let mut judgement = judge::judge(&Case {
         published,
         plan,
         outcomes: &outcomes,
@@ -188,6 +191,12 @@ pub(super) async fn judge_replays(
         assisted_by: &kinds,
     })
     .map_err(|error| Trouble::fault("bug", error))?;
+    if judgement.verdict == Verdict::Differs {
+        let environment = &plan.candidate.environment;
+        let why = environment::explanation(workshop, environment, published)?;
+        let parts: Vec<String> = judgement.detail.into_iter().chain(why).collect();
+        judgement.detail = (!parts.is_empty()).then(|| parts.join("; "));
+    }
     Ok(Tried {
         judgement,
         rebuilt,

@@ -16,6 +16,7 @@ use countersign_attest::digest::Sha256;
 use countersign_builder::child;
 use countersign_builder::environment::debian::{self, BootstrapRequest};
 use countersign_builder::plan::{DebianSpec, EnvironmentSpec, RootPackage};
+use countersign_builder::release::Published;
 use countersign_builder::sandbox::{ID_BASE, ID_SLOTS};
 use countersign_builder::tree;
 use serde::{Deserialize, Serialize};
@@ -33,12 +34,14 @@ const ROOT: &str = "root";
 const MADE: &str = "made.json";
 
 /// What is known of a root that was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Made {
     /// Digest of its tar.
     root: Sha256,
     /// Digest of what it is unpacked ([`tree::digest`]).
     tree: Sha256,
+    /// When each package says that it was made, in seconds since 1970.
+    times: BTreeMap<String, i64>,
 }
 
 /// Makes the environment of a candidate be there. The inner error says why it cannot be, in words
@@ -70,6 +73,54 @@ pub(super) fn root(workshop: &Workshop, spec: &EnvironmentSpec) -> Option<PathBu
     }
 }
 
+/// Most packages that are named where many are.
+const NAMED: usize = 5;
+
+/// What an environment has to do with a build that came out otherwise than what was published, for
+/// people: packages that cannot have been there.
+pub(super) fn explanation(
+    workshop: &Workshop,
+    spec: &EnvironmentSpec,
+    published: &Published,
+) -> Result<Option<String>, Trouble> {
+    let EnvironmentSpec::Debian(spec) = spec else {
+        return Ok(None);
+    };
+    let (file, made) = (
+        workshop.stored(published)?,
+        read_made(&place(workshop, spec)),
+    );
+    let time = file.and_then(|mut file| time_of(&mut file).ok());
+    let (Some((time, _)), Some(made)) = (time, made) else {
+        return Ok(None);
+    };
+    Ok(younger(time, &made.times))
+}
+
+/// Names packages that are younger than a published one; the youngest first.
+fn younger(published: i64, times: &BTreeMap<String, i64>) -> Option<String> {
+    let mut younger: Vec<(&String, i64)> = times
+        .iter()
+        .map(|(name, time)| (name, *time))
+        .filter(|(_, time)| *time > published)
+        .collect();
+    younger.sort_by_key(|(name, time)| (-time, *name));
+    let named: Vec<&str> = younger
+        .iter()
+        .take(NAMED)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "{} of {} packages that it was built with are younger than the published file ({}{})",
+            younger.len(),
+            times.len(),
+            named.join(", "),
+            if younger.len() > NAMED { ", …" } else { "" }
+        )
+    })
+}
+
 /// A root is named after what it is made of.
 fn place(workshop: &Workshop, spec: &DebianSpec) -> PathBuf {
     let mut text = format!("{}\n", spec.suite);
@@ -88,7 +139,7 @@ async fn settle_debian(
     if !spec.packages.is_empty()
         && let Some(made) = known(&place(workshop, &spec)).await?
     {
-        return as_named(spec, made).map(Ok);
+        return as_named(spec, &made).map(Ok);
     }
     workshop.progress(Step::Preparing);
     let apt = open_apt(workshop, &spec.suite).await?;
@@ -118,11 +169,11 @@ async fn settle_debian(
         Some(made) => made,
         None => make(workshop, &apt, &spec, &uris, &place).await?,
     };
-    as_named(spec, made).map(Ok)
+    as_named(spec, &made).map(Ok)
 }
 
 /// The root's digest must be the one that a plan names, where one does.
-fn as_named(mut spec: DebianSpec, made: Made) -> Result<DebianSpec, Trouble> {
+fn as_named(mut spec: DebianSpec, made: &Made) -> Result<DebianSpec, Trouble> {
     match spec.root {
         Some(named) if named != made.root => Err(Trouble::refused(
             "environment-differs",
@@ -182,14 +233,16 @@ fn packages(uris: &[Uri]) -> Result<Vec<RootPackage>, Trouble> {
 
 /// A root that was made before, if it is still what it was.
 async fn known(place: &Path) -> Result<Option<Made>, Trouble> {
-    let Ok(text) = fs::read(place.join(MADE)) else {
-        return Ok(None);
-    };
-    let Ok(made) = serde_json::from_slice::<Made>(&text) else {
+    let Some(made) = read_made(place) else {
         return Ok(None);
     };
     let found = digest(&place.join(ROOT)).await?;
     Ok((found == made.tree).then_some(made))
+}
+
+fn read_made(place: &Path) -> Option<Made> {
+    let text = fs::read(place.join(MADE)).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 async fn digest(folder: &Path) -> Result<Sha256, Trouble> {
@@ -210,7 +263,7 @@ async fn make(
     place: &Path,
 ) -> Result<Made, Trouble> {
     let fault = |error: anyhow::Error| Trouble::fault("environment", error);
-    let mut epoch = 0;
+    let mut times = BTreeMap::new();
     let folder = workshop.scratch("packages-")?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
         .context("opening a folder to the maker of a root")
@@ -219,7 +272,7 @@ async fn make(
         workshop.fetch_as(&uri.url, uri.sha256).await?;
         let to = folder.path().join(&uri.file_name);
         let from = workshop.blob(&uri.sha256)?;
-        epoch = epoch.max(lay_down(from, &to).map_err(fault)?);
+        times.insert(uri.file_name.clone(), lay_down(from, &to).map_err(fault)?);
     }
     let index = index(apt, spec).await?;
     let release = debian::release(&spec.suite, &index);
@@ -232,7 +285,7 @@ async fn make(
         suite: spec.suite.clone(),
         architecture: apt::debian_architecture().to_owned(),
         packages: spec.packages.iter().map(|p| p.name.clone()).collect(),
-        epoch,
+        epoch: times.values().copied().max().unwrap_or(0),
         id_base: ID_BASE,
         id_slots: ID_SLOTS,
     };
@@ -260,6 +313,7 @@ async fn make(
     let made = Made {
         root: tar_digest,
         tree: digest(&root).await?,
+        times,
     };
     let keep = || -> std::io::Result<()> {
         fs::write(kept.path().join(MADE), serde_json::to_vec(&made)?)?;
@@ -276,20 +330,26 @@ async fn make(
 
 /// Copies a package's file to where others can read it, and says when it was made.
 fn lay_down(mut from: File, to: &Path) -> anyhow::Result<i64> {
-    let mut header = [0; 68];
-    from.read_exact(&mut header)
-        .context("reading a package's header")?;
-    let time = debian::time_of(&header).ok_or_else(|| {
-        anyhow!(
-            "{} is no package file of Debian",
-            to.file_name().unwrap_or_default().display()
-        )
-    })?;
+    let read = time_of(&mut from);
+    let (time, header) =
+        read.with_context(|| format!("{}", to.file_name().unwrap_or_default().display()))?;
     let mut file = File::create_new(to).context("copying a package")?;
     std::io::copy(&mut header.as_slice().chain(from), &mut file).context("copying a package")?;
     file.set_permissions(fs::Permissions::from_mode(0o644))
         .context("copying a package")?;
     Ok(time)
+}
+
+/// When a package says that it was made, and the first bytes of it, which say so.
+fn time_of(from: &mut File) -> anyhow::Result<(i64, [u8; 68])> {
+    let mut header = [0; 68];
+    from.read_exact(&mut header)
+        .context("reading a package's header")?;
+    let time = debian::time_of(&header);
+    Ok((
+        time.ok_or_else(|| anyhow!("no package file of Debian"))?,
+        header,
+    ))
 }
 
 fn digest_of(mut file: File) -> anyhow::Result<Sha256> {
@@ -331,4 +391,23 @@ async fn index(apt: &Apt, spec: &DebianSpec) -> Result<String, Trouble> {
         paragraphs.push((package.clone(), fields));
     }
     Ok(debian::index(&paragraphs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_that_cannot_have_been_there_are_named_youngest_first() {
+        let times = |all: &[(&str, i64)]| -> BTreeMap<String, i64> {
+            all.iter().map(|(n, t)| ((*n).to_owned(), *t)).collect()
+        };
+        let some = times(&[("a", 5), ("b", 10), ("c", 11), ("d", 12)]);
+        let line = younger(10, &some).unwrap();
+        assert!(line.contains("2 of 4 packages"), "{line}");
+        assert!(line.contains("(d, c)"), "{line}");
+        assert_eq!(younger(12, &some), None);
+        let many = times(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1)]);
+        assert!(younger(0, &many).unwrap().contains("(a, b, c, d, e, …)"));
+    }
 }

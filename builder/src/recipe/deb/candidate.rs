@@ -39,7 +39,7 @@ pub(super) fn candidate(
         source_form: SourceForm::Tree,
         subdir: situation.hints.subdir.clone(),
         steps: steps(attempted),
-        variables: variables(attempted),
+        variables: variables(evidence, attempted),
         outputs: vec![ours(&format!("{RESULTS}/*.deb"))],
         limits: situation.hints.limits,
         network: Network::None,
@@ -143,8 +143,18 @@ fn set_times<'a>(times: impl IntoIterator<Item = &'a FileTime>, origin: Origin) 
     times.chunks(FILES_OF_A_STEP).map(step).collect()
 }
 
-fn variables(attempted: &Attempted<'_>) -> BTreeMap<String, Valued<String>> {
-    let always = [("DEB_BUILD_OPTIONS", "nocheck parallel=2")];
+/// Whether old entries of a changelog are left out is a switch of debhelper, which the published
+/// package selects (ATTESTATION section 2). The switch also leaves the entry of a rebuild where it is.
+fn variables(
+    evidence: &DebEvidence,
+    attempted: &Attempted<'_>,
+) -> BTreeMap<String, Valued<String>> {
+    let options = if evidence.whole_changelog && attempted.binary_only.is_none() {
+        "nocheck parallel=2 notrimdch"
+    } else {
+        "nocheck parallel=2"
+    };
+    let always = [("DEB_BUILD_OPTIONS", options)];
     let clock = attempted.clock.map(|_| ("NO_FAKE_STAT", "1"));
     let all = always.into_iter().chain(clock);
     all.map(|(name, value)| (name.to_owned(), ours(value)))

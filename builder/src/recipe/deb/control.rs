@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
+use countersign_attest::digest::Sha256;
+
 use super::super::tree_file::{self, TreeFile};
 use super::super::{Evidence, InspectError, InspectRequest};
 use super::{DebEvidence, Dependencies, times};
@@ -31,11 +33,15 @@ pub(super) fn inspect(
         })
     };
     let (control, changelog) = (read("control")?, read("changelog")?);
-    let evidence = control.and_then(|control| understand(&control, &changelog?));
-    Ok(match evidence {
-        Ok(mut evidence) => {
+    let both = control.and_then(|control| Ok((control, changelog?)));
+    let understood = both.and_then(|(control, changelog)| {
+        let evidence = understand(&control, &changelog)?;
+        Ok((evidence, Sha256::of(changelog.as_bytes())))
+    });
+    Ok(match understood {
+        Ok((mut evidence, changelog)) => {
             if let Some(artifact) = artifact {
-                times::look(tree, request, artifact, &mut evidence)?;
+                times::look(tree, request, artifact, changelog, &mut evidence)?;
             }
             Evidence::Deb(evidence)
         }
@@ -75,6 +81,7 @@ fn understand(control: &str, changelog: &str) -> Result<DebEvidence, String> {
         dependencies,
         times: Vec::new(),
         source_times: Vec::new(),
+        whole_changelog: false,
         binary_only: None,
     })
 }

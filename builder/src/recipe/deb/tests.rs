@@ -297,6 +297,26 @@ fn a_rebuild_of_the_distribution_has_an_entry_that_taints_the_plan() {
 }
 
 #[test]
+fn a_changelog_is_as_long_as_the_published_one() {
+    let log = changelog("1");
+    let name = "./usr/share/doc/b/changelog.Debian.gz";
+    for (text, options) in [
+        (&*log, "nocheck parallel=2 notrimdch"),
+        (&log[1..], "nocheck parallel=2"),
+    ] {
+        let published = package(&[(name, &gzip(text.as_bytes()), 1)]);
+        let mut evidence = evidence();
+        evidence.whole_changelog = told(("b_1_amd64.deb", &published), &[]).whole_changelog;
+        let ask = Ask {
+            evidence: &evidence,
+            ..Ask::default()
+        };
+        let candidate = tried(ask.next());
+        assert_eq!(candidate.variables["DEB_BUILD_OPTIONS"].value, options);
+    }
+}
+
+#[test]
 fn packages_of_an_architecture_and_for_all_are_built_apart() {
     for (file, which, asked) in [
         ("b_1.0-2_amd64.deb", "-B", false),

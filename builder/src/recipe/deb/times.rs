@@ -30,11 +30,12 @@ pub struct FileTime {
 }
 
 /// Looks at a file of the distribution; nothing is learnt of one that cannot be read, which the
-/// comparison will say.
+/// comparison will say. `changelog` is the tree's.
 pub(super) fn look(
     tree: BorrowedFd<'_>,
     request: &InspectRequest,
     artifact: File,
+    changelog: Sha256,
     evidence: &mut DebEvidence,
 ) -> Result<(), InspectError> {
     let keep = binary_only::is_changelog;
@@ -65,6 +66,9 @@ pub(super) fn look(
             known.copied().filter(|_| content.size_bytes > 0)
         };
         evidence.times = find(tree, same).map_err(failed)?;
+        let mut changelogs = data.members.iter().filter(|m| keep(&m.name));
+        evidence.whole_changelog =
+            changelogs.any(|member| digests(&member.content).contains(&changelog));
         evidence.binary_only = binary_only::read(data, &evidence.source);
     }
     Ok(())
