@@ -225,9 +225,11 @@ fn source_times<'a>(situation: &Situation<'a>) -> Vec<&'a FileTime> {
     if !situation.hints.subdir.is_empty() {
         return Vec::new(); // their paths are those of the whole tree
     }
-    let deb = |evidence: &'a Evidence| match evidence {
-        Evidence::Deb(deb) => deb.source_times.as_slice(),
-        _ => &[],
+    let deb = |evidence: &'a Evidence| -> &'a [FileTime] {
+        let Evidence::Deb(deb) = evidence else {
+            return &[];
+        };
+        &deb.source_times
     };
     situation.siblings.iter().flat_map(deb).collect()
 }
