@@ -58,10 +58,13 @@ fn is_whole(text: &[u8]) -> bool {
 fn world(knob: &str, for_this_project: &str) -> World {
     let world = World::new();
     let repository = world.repository("x");
-    repository.write("build.sh", "mkdir out; cat content > out/x-$1.txt\n");
+    repository.write(
+        "build.sh",
+        "mkdir out; { echo built of; cat content; } > out/x-$1.txt\n",
+    );
     repository.write("content", "what the source says\n");
     repository.release("v1.0.0");
-    world.write("published/x-1.0.0.txt", "something else\n");
+    world.write("published/x-1.0.0.txt", "built of\nsomething else\n");
     world.write("secret", SECRET);
     private(&world.path("secret"));
     world.configure_with(
@@ -253,7 +256,6 @@ fn what_is_reproduced_before_the_end_is_all_that_is_public() {
     let _ = round(&world, 0);
     assert_eq!(held(&world).len(), 1);
     // the rebuilder's fault, say: the file is what the source gives
-    world.write("published/x-1.0.0.txt", "something else\n");
     let repository = countersign_tests::Repository {
         path: world.path("x"),
     };

@@ -54,7 +54,7 @@ pub(crate) fn run(target: &str, data: &[u8]) {
 /// An envelope opens only where the key made a signature over the very payload, written down here once
 /// more; and never for a key that signed nothing.
 fn envelope(data: &[u8]) {
-    let (ours, stranger) = (key(7).public(), key(8).public());
+    let (ours, stranger) = (key(7).public(), key(9).public());
     let limits = Limits::default();
     assert!(dsse::open(data, &[stranger], 1, &limits).is_err());
     assert!(dsse::open(data, &[], 1, &limits).is_err());
@@ -135,7 +135,7 @@ fn statement(data: &[u8]) {
 
 /// As an envelope; and what stands beside the envelope in a bundle adds no belief.
 fn bundle(data: &[u8]) {
-    let (ours, stranger) = (key(7).public(), key(8).public());
+    let (ours, stranger) = (key(7).public(), key(9).public());
     let limits = Limits::default();
     assert!(bundle::open_either(data, &[stranger], 1, &limits).is_err());
     if bundle::open_either(data, &[ours], 1, &limits).is_ok() {

@@ -91,7 +91,7 @@ pub(super) fn write(
     // the buffer has room for the padding, the only thing that could be wrong
     let bytes = cipher.encrypt_padded::<Pkcs7>(&mut sealed[..], plain.len());
     let bytes = bytes.map(<[u8]>::to_vec).unwrap_or_default();
-    let rounds = tlv(INTEGER, &[&[0], &ROUNDS.to_be_bytes()[..]].concat()[1..]);
+    let rounds = tlv(INTEGER, &ROUNDS.to_be_bytes()[1..]); // DER: no zero in front of 0x09
     let derivation = tlv(
         SEQUENCE,
         &[&tlv(OCTETS, salt), &rounds, HMAC_SHA256].concat(),
@@ -139,7 +139,12 @@ fn parse(der: &[u8]) -> Option<Sealed<'_>> {
     let nothing_else = [rest, after, more, tail, extra, end]
         .iter()
         .all(|left| left.is_empty());
-    let positive = rounds.first().is_some_and(|first| *first < 0x80);
+    // DER: the shortest form of a number that is not negative
+    let positive = match rounds {
+        [0, second, ..] => *second >= 0x80,
+        [first, ..] => *first < 0x80,
+        [] => false,
+    };
     if !nothing_else || !positive || rounds.len() > 8 || function != HMAC_SHA256 {
         return None;
     }
@@ -237,7 +242,10 @@ mod tests {
         changed[place + 2] = 0x80; // negative
         let opened = |der: &[u8]| read(armored_encrypted(der).as_bytes(), PHRASE);
         assert!(matches!(opened(&changed), Err(EncryptionError::Scheme)));
-        changed[place + 2..place + 4].copy_from_slice(&[0, 0]);
-        assert!(matches!(opened(&changed), Err(EncryptionError::Rounds(0))));
+        changed[place + 2..place + 4].copy_from_slice(&[0, 1]); // not the shortest form
+        assert!(matches!(opened(&changed), Err(EncryptionError::Scheme)));
+        let mut longer = der.clone();
+        longer[place + 1] = 8; // into what follows
+        assert!(matches!(opened(&longer), Err(EncryptionError::Scheme)));
     }
 }
