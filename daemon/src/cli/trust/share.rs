@@ -10,10 +10,9 @@ use countersign_attest::policy::Operator;
 
 use super::PolicyArguments;
 use crate::cli::{Exit, output};
-use crate::keys::place::SecretFile;
-use crate::signer::{KeySource, Signer, SignerError};
+use crate::signer::{KeySource, SignerError};
 use crate::trouble::Trouble;
-use crate::{clock, keys};
+use crate::{clock, signers};
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
@@ -58,10 +57,7 @@ pub(super) fn run(arguments: &ShareArguments) -> Result<Exit, Trouble> {
         expires_on: now.plus_seconds(i64::from(arguments.days) * SECONDS_OF_A_DAY),
         operators,
     });
-    let file = SecretFile::at(arguments.key.clone());
-    file.check().map_err(keys::KeyFileError::into_trouble)?;
-    let source = KeySource::file(arguments.key.clone());
-    let signer = Signer::start(source).map_err(|error| Trouble::fault("signer", error))?;
+    let signer = signers::start(&KeySource::file(arguments.key.clone()))?;
     let envelope = signer.declare(&list).map_err(|error| match error {
         SignerError::Refused(_) => Trouble::refused("input", error),
         error => Trouble::fault("signer", error),
