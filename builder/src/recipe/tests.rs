@@ -83,35 +83,45 @@ pub(super) fn attempt(proposal: Proposal, verdict: Verdict) -> Attempt {
     Attempt::new(proposal, Sha256::of(b"plan"), verdict)
 }
 
+/// A release, for tests of every recipe to change what they are about.
+pub(super) fn release() -> Release {
+    Release {
+        source_uri: "git+https://example.org/b".into(),
+        tag: "v1.0.0".into(),
+        version: "1.0.0".into(),
+        tag_object: None,
+        commit: GitOid::from_bytes([1; 20]),
+        tree: GitOid::from_bytes([2; 20]),
+        commit_time: Timestamp::EPOCH,
+    }
+}
+
+/// The same for a published file.
+pub(super) fn published() -> Published {
+    Published {
+        file_name: "b-1.0.0.tgz".into(),
+        purl: Some("pkg:npm/%40a/b@1.0.0".into()),
+        download_location: None,
+        retrieved_on: Timestamp::EPOCH,
+        sha256: Sha256::of(b"published"),
+        sha512: None,
+        size_bytes: None,
+        declared: None,
+        published_on: None,
+        stage: Stage::Candidate,
+        yanked: false,
+        claims: Claims::default(),
+    }
+}
+
 fn facts(evidence: Evidence) -> Facts {
     let tool = |name: &str, version: &str| FoundTool {
         name: name.into(),
         version: version.into(),
     };
     Facts {
-        release: Release {
-            source_uri: "git+https://example.org/b".into(),
-            tag: "v1.0.0".into(),
-            version: "1.0.0".into(),
-            tag_object: None,
-            commit: GitOid::from_bytes([1; 20]),
-            tree: GitOid::from_bytes([2; 20]),
-            commit_time: Timestamp::EPOCH,
-        },
-        published: Published {
-            file_name: "b-1.0.0.tgz".into(),
-            purl: Some("pkg:npm/%40a/b@1.0.0".into()),
-            download_location: None,
-            retrieved_on: Timestamp::EPOCH,
-            sha256: Sha256::of(b"published"),
-            sha512: None,
-            size_bytes: None,
-            declared: None,
-            published_on: None,
-            stage: Stage::Candidate,
-            yanked: false,
-            claims: Claims::default(),
-        },
+        release: release(),
+        published: published(),
         evidence,
         source_incomplete: false,
         capabilities: Capabilities {

@@ -45,13 +45,7 @@ struct CargoPackage {
 impl CargoPackage {
     /// Reads what stands after `pkg:cargo/`; the error is the problem.
     fn parse(rest: &str) -> Result<Self, &'static str> {
-        if rest.contains(['?', '#']) {
-            return Err("qualifiers and subpaths have no meaning here");
-        }
-        let (name, version) = match rest.split_once('@') {
-            Some((name, version)) => (name, Some(version)),
-            None => (rest, None),
-        };
+        let (name, version) = registry::name_and_version(rest)?;
         if !is_crate_name(name) {
             return Err("its name is not one of letters, digits, - and _");
         }

@@ -12,6 +12,20 @@ use super::file::store_url;
 use super::name::percent_decoded;
 use crate::http::{Ask, HttpError, authority};
 
+/// Splits what stands after `pkg:TYPE/` where neither qualifiers nor subpaths mean anything.
+///
+/// # Errors
+/// The problem, in the words of an error about the whole URL.
+pub(super) fn name_and_version(rest: &str) -> Result<(&str, Option<&str>), &'static str> {
+    if rest.contains(['?', '#']) {
+        return Err("qualifiers and subpaths have no meaning here");
+    }
+    Ok(match rest.split_once('@') {
+        Some((name, version)) => (name, Some(version)),
+        None => (rest, None),
+    })
+}
+
 /// Reads the version of a package URL; `None` where the tag says which one is meant.
 ///
 /// # Errors

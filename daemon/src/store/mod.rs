@@ -19,6 +19,7 @@ pub(crate) mod holds;
 pub(crate) mod queue;
 pub(crate) mod releases;
 pub(crate) mod statements;
+mod status;
 pub(crate) mod views;
 mod ways;
 

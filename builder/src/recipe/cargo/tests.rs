@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 
-use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use countersign_fixtures::archives::{TarEntry, gzip, tar};
 
@@ -11,7 +11,7 @@ use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
 use crate::recipe::{Attempt, Hints, InspectRequest};
-use crate::release::{Claims, Published, Release, Stage};
+use crate::release::{Published, Stage};
 
 const VCS: &str = r#"{ "git": { "sha1": "0101010101010101010101010101010101010101" }, "path_in_vcs": "crates/b" }"#;
 
@@ -249,28 +249,13 @@ impl Case {
     }
 
     fn next(&self) -> Next {
-        let release = Release {
-            source_uri: "git+https://example.org/b".into(),
-            tag: "v1.0.0".into(),
-            version: "1.0.0".into(),
-            tag_object: None,
-            commit: GitOid::from_bytes([1; 20]),
-            tree: GitOid::from_bytes([2; 20]),
-            commit_time: Timestamp::EPOCH,
-        };
+        let release = crate::recipe::tests::release();
         let published = Published {
             file_name: "b-1.0.0.crate".into(),
             purl: Some("pkg:cargo/b@1.0.0".into()),
-            download_location: None,
-            retrieved_on: Timestamp::EPOCH,
-            sha256: Sha256::of(b"published"),
-            sha512: None,
-            size_bytes: None,
-            declared: None,
             published_on: self.published_on,
             stage: Stage::Released,
-            yanked: false,
-            claims: Claims::default(),
+            ..crate::recipe::tests::published()
         };
         let tools = |version: &&str| -> Vec<FoundTool> {
             let tool = |name: &str| FoundTool {

@@ -15,7 +15,7 @@ use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
 use crate::plan::{Candidate, EnvironmentSpec, Plan, PlanSource, SCHEMA};
 use crate::recipe::{Attempt, Hints};
-use crate::release::{Published, Release, Stage};
+use crate::release::{Published, Release};
 
 const CONTROL: &str = "# what it is\nSource: b\nBuild-Depends: debhelper-compat (= 13), gcc:native [linux-any],\n# no\n x [!amd64 !arm64], y (<< 2:1~) [any-amd64 any-arm64] | z <!nocheck>,\n cross <cross>, doc <!nodoc !x> <stage1>\nBuild-Depends-Indep: python3:any\n\nPackage: b\nArchitecture: any\n\nPackage: b-doc\nArchitecture: all\n";
 
@@ -379,27 +379,14 @@ impl Default for Ask<'_> {
 impl Ask<'_> {
     fn next(&self) -> Next {
         let release = Release {
-            source_uri: "git+https://example.org/b".into(),
             tag: "debian/1%1.0-2".into(),
             version: "1:1.0-2".into(),
-            tag_object: None,
-            commit: GitOid::from_bytes([1; 20]),
-            tree: GitOid::from_bytes([2; 20]),
-            commit_time: Timestamp::EPOCH,
+            ..crate::recipe::tests::release()
         };
         let published = Published {
             file_name: self.file_name.into(),
             purl: self.purl.map(str::to_owned),
-            download_location: None,
-            retrieved_on: Timestamp::EPOCH,
-            sha256: Sha256::of(b"published"),
-            sha512: None,
-            size_bytes: None,
-            declared: None,
-            published_on: None,
-            stage: Stage::Candidate,
-            yanked: false,
-            claims: crate::release::Claims::default(),
+            ..crate::recipe::tests::published()
         };
         let capabilities = Capabilities {
             architecture: "x86_64".into(),

@@ -11,7 +11,7 @@ use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::{Capabilities, FoundTool};
 use crate::plan::{Plan, PlanSource, SCHEMA};
-use crate::release::{Published, Release, Stage};
+use crate::release::{Published, Release};
 
 fn gem(name: &str, version: &str, rubygems: &str) -> PublishedGem {
     PublishedGem {
@@ -24,26 +24,12 @@ fn gem(name: &str, version: &str, rubygems: &str) -> PublishedGem {
 fn ask(specifications: &[&str], published: Option<PublishedGem>, tools: &[&str]) -> Next {
     let release = Release {
         source_uri: "git+https://example.org/left".into(),
-        tag: "v1.0.0".into(),
-        version: "1.0.0".into(),
-        tag_object: None,
-        commit: GitOid::from_bytes([1; 20]),
-        tree: GitOid::from_bytes([2; 20]),
-        commit_time: Timestamp::EPOCH,
+        ..crate::recipe::tests::release()
     };
     let file = Published {
         file_name: "left-1.0.0.gem".into(),
         purl: Some("pkg:gem/left@1.0.0".into()),
-        download_location: None,
-        retrieved_on: Timestamp::EPOCH,
-        sha256: Sha256::of(b"published"),
-        sha512: None,
-        size_bytes: None,
-        declared: None,
-        published_on: None,
-        stage: Stage::Candidate,
-        yanked: false,
-        claims: crate::release::Claims::default(),
+        ..crate::recipe::tests::published()
     };
     let tool = |name: &&str| FoundTool {
         name: (*name).to_owned(),

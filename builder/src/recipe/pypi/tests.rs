@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
-use countersign_attest::digest::{GitOid, Sha256};
+use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 use countersign_fixtures::archives::{ZipEntry, zip};
 
@@ -13,7 +13,7 @@ use super::*;
 use crate::archive::ReadLimits;
 use crate::environment::{Capabilities, FoundTool};
 use crate::plan::{Candidate, Network, Plan, PlanInput, PlanSource, SCHEMA, SourceForm};
-use crate::release::{Claims, Published, Release, Stage};
+use crate::release::{Published, Release};
 
 const COMMIT: i64 = 1_763_239_296;
 const WHEEL: &str = "a_b-1.0-py3-none-any.whl";
@@ -37,27 +37,16 @@ fn facts(file_name: &str) -> Facts {
     let moment = |seconds| Timestamp::from_unix_seconds(seconds).unwrap();
     Facts {
         release: Release {
-            source_uri: "git+https://example.org/b".into(),
             tag: "v1.0".into(),
             version: "1.0".into(),
-            tag_object: None,
-            commit: GitOid::from_bytes([1; 20]),
-            tree: GitOid::from_bytes([2; 20]),
             commit_time: moment(COMMIT),
+            ..crate::recipe::tests::release()
         },
         published: Published {
             file_name: file_name.into(),
             purl: Some(format!("pkg:pypi/a-b@1.0?file_name={file_name}")),
-            download_location: None,
-            retrieved_on: Timestamp::EPOCH,
-            sha256: Sha256::of(b"published"),
-            sha512: None,
-            size_bytes: None,
-            declared: None,
             published_on: Some(moment(COMMIT + 60)),
-            stage: Stage::Candidate,
-            yanked: false,
-            claims: Claims::default(),
+            ..crate::recipe::tests::published()
         },
         evidence: PypiEvidence {
             project: Project {
