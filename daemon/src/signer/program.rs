@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::env;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
@@ -20,7 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_attest::key::{KeyError, PublicKey, Sign, Signature};
 use countersign_builder::channel::{Channel, ChannelError};
-use countersign_builder::sandbox::confine;
+use countersign_builder::sandbox::{confine, process};
 use serde::{Deserialize, Serialize};
 
 /// The argument that makes the binary the process that starts such programs.
@@ -134,6 +135,7 @@ fn run(program: &Program, message: Vec<u8>) -> Result<Vec<u8>, String> {
     command.args(program.command.iter().skip(1)).env_clear();
     command
         .current_dir("/")
+        .process_group(0) // so that what it has started can be ended with it
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
@@ -156,7 +158,7 @@ fn run(program: &Program, message: Vec<u8>) -> Result<Vec<u8>, String> {
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() < deadline && printed.is_ok() => thread::sleep(LOOK),
             Ok(None) | Err(_) => {
-                let _ = child.kill();
+                let _ = process::kill_group(&child);
                 let _ = child.wait();
                 let seconds = program.time.as_secs();
                 return Err(failed(format!("did not end within {seconds} seconds")));
@@ -233,5 +235,25 @@ mod tests {
             let error = run(&shell(script, 300), vec![1]).unwrap_err();
             assert!(error.contains("did not end"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_it_has_started_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", told.display());
+        let error = run(&shell(&script, 1000), vec![1]).unwrap_err();
+        assert!(error.contains("did not end"), "{error}");
+        let pid = std::fs::read_to_string(told).unwrap();
+        // what is dead and not waited for yet has no command line any more
+        let command = format!("/proc/{}/cmdline", pid.trim());
+        let lives = || std::fs::read(&command).is_ok_and(|line| !line.is_empty());
+        for _ in 0..1000 {
+            if !lives() {
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+        panic!("{pid} lives on");
     }
 }
