@@ -71,6 +71,23 @@ pub struct Judgement {
     pub detail: Option<String>,
 }
 
+/// Where a judgement stands among those of all attempts at one artifact: the smallest is the one to keep.
+/// `made` is whether its builds made the artifact. What was made and could be compared says more than a
+/// build that failed, and a failure more than one that says nothing about the release.
+#[must_use]
+pub const fn rank(verdict: Verdict, made: bool) -> u8 {
+    match (verdict, made) {
+        (Verdict::Reproduced, _) => 0,
+        (Verdict::Assisted, _) => 1,
+        (Verdict::Equivalent, _) => 2,
+        (Verdict::Differs, _) => 3,
+        (Verdict::Unstable, _) => 4,
+        (Verdict::Indeterminate, true) => 5,
+        (Verdict::BuildFailed, _) => 6,
+        (Verdict::Indeterminate, false) => 7,
+    }
+}
+
 /// Whether what was built so far is too little for any verdict: one build that ended well.
 #[must_use]
 pub fn needs_second(outcomes: &[Outcome]) -> bool {
@@ -152,17 +169,26 @@ pub fn judge(case: &Case<'_>) -> Result<Judgement, Undecided> {
         return Err(Undecided::Inconsistent("a failed build with an output"));
     }
     match failures.first() {
-        Some((_, reason)) if failures.len() == case.outcomes.len() => {
-            // what is missing may be why
-            let missing = case.plan.candidate.missing.as_deref().map(printable);
-            Ok(because(*reason, missing))
-        }
+        Some((_, reason)) if failures.len() == case.outcomes.len() => Ok(all_failed(case, *reason)),
         Some((index, reason)) => Ok(because(
             Reason::RebuildsDisagree,
             Some(format!("build {} of 2 failed: {reason}", index + 1)),
         )),
         None => judge_outputs(case),
     }
+}
+
+/// Every build failed. Where the plan says that it had not the toolchain that the release was made with,
+/// that is no statement about the release.
+fn all_failed(case: &Case<'_>, reason: Reason) -> Judgement {
+    let candidate = &case.plan.candidate;
+    let missing = candidate.missing.as_deref().map(printable);
+    if candidate.incomplete != Some(Reason::ToolchainUnavailable) {
+        return because(reason, missing); // what is missing may be why
+    }
+    let failed = case.outcomes.first().map(|o| describe(&o.ended));
+    let parts: Vec<String> = missing.into_iter().chain(failed).collect();
+    because(Reason::ToolchainUnavailable, Some(parts.join("; ")))
 }
 
 /// All builds ended well: what did they make of this artifact?

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use countersign_attest::digest::Sha256;
-use countersign_attest::verdict::{Reason, Verdict};
+use countersign_attest::verdict::Reason;
 use countersign_builder::compare::Comparison;
 use countersign_builder::compare::causes::{Cause, CauseKind};
 use countersign_builder::judge;
@@ -272,7 +272,7 @@ fn untried(
     }
 }
 
-/// Records an attempt. The best verdict stands, the first among equals.
+/// Records an attempt. The one that says most stands ([`judge::rank`]), the first among equals.
 fn keep(result: &mut ArtifactResult, proposal: Proposal, plan: &Plan, tried: Tried) {
     let bytes = plan.to_bytes();
     let digest = Sha256::of(&bytes);
@@ -287,9 +287,10 @@ fn keep(result: &mut ArtifactResult, proposal: Proposal, plan: &Plan, tried: Tri
         ..Attempt::new(proposal, digest, verdict)
     });
     // a build that failed for want of its own package says nothing once it has been tried with that
-    let had_to_do_without =
-        plan.candidate.own_releases && result.judgement.verdict == Verdict::BuildFailed;
-    if result.plan.is_none() || verdict < result.judgement.verdict || had_to_do_without {
+    let had_to_do_without = plan.candidate.own_releases && result.rebuilt.is_empty();
+    let rank = judge::rank(verdict, !tried.rebuilt.is_empty());
+    let before = judge::rank(result.judgement.verdict, !result.rebuilt.is_empty());
+    if result.plan.is_none() || rank < before || had_to_do_without {
         result.judgement = tried.judgement;
         result.rebuilt = tried.rebuilt;
         result.comparison = tried.comparison;

@@ -86,7 +86,7 @@ pub(crate) struct Workshop {
     budgets: Budgets,
     capabilities: Mutex<Option<(Vec<String>, Capabilities)>>,
     /// Folders of [`Capabilities::alternatives`], in the same order; found once.
-    alternatives: Vec<String>,
+    alternatives: Vec<Vec<String>>,
 }
 
 impl Workshop {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -103,12 +104,16 @@ fn unpacked(world: &World, members: &Members) -> Repository {
 
 /// Publishes a file and rebuilds it.
 fn rebuild(world: &World, name: &str, version: &str, file: &[u8]) -> Ran {
+    rebuild_with(world, name, version, file, &[])
+}
+
+fn rebuild_with(world: &World, name: &str, version: &str, file: &[u8], more: &[&str]) -> Ran {
     let registry = Registry::start().expect("a registry");
     registry.publish_crate(name, version, file, Some(PUBLISHED));
     let tag = format!("v{version}");
     let published = format!("pkg:cargo/{name}");
     let index = format!("sparse+{}index/", registry.url());
-    world.run([
+    let mut arguments = vec![
         "rebuild",
         "--source",
         "source",
@@ -120,7 +125,9 @@ fn rebuild(world: &World, name: &str, version: &str, file: &[u8]) -> Ran {
         &index,
         "--format",
         "json",
-    ])
+    ];
+    arguments.extend(more);
+    world.run(arguments)
 }
 
 #[track_caller]
@@ -218,11 +225,9 @@ fn a_member_that_was_packed_in_a_repository_carries_the_commit() {
     );
 }
 
-/// A crate that an absent cargo has packed is not said to differ.
-#[test]
-fn a_missing_toolchain_is_named() {
-    let world = World::new();
-    let (_, published) = workspace(&world);
+/// A crate as a cargo before 1.83 has packed it.
+fn early_crate(world: &World) -> Vec<u8> {
+    let (_, published) = workspace(world);
     let mut members = members(&published);
     for (name, (_, _, time)) in &mut members {
         let made_by_cargo = matches!(name.as_str(), "Cargo.toml" | "Cargo.lock");
@@ -237,11 +242,60 @@ fn a_missing_toolchain_is_named() {
     let text = String::from_utf8(manifest.clone()).expect("UTF-8");
     *manifest = text.replace("autolib = false\n", "").into_bytes();
     members.remove("Cargo.lock");
-    let early = packed("inner-crate-1.2.0", &members);
+    packed("inner-crate-1.2.0", &members)
+}
+
+/// A crate that an absent cargo has packed is not said to differ, and what to install is said.
+#[test]
+fn a_missing_toolchain_is_named() {
+    let world = World::new();
+    let early = early_crate(&world);
     let ran = rebuild(&world, "inner-crate", "1.2.0", &early);
     let artifact = artifact(ran, 3, "indeterminate", Some("toolchain-unavailable"));
     let detail = artifact["detail"].as_str().expect("a detail");
-    assert!(detail.contains("1.82 or earlier"), "{detail}");
+    assert!(detail.contains("1.64 to 1.82"), "{detail}");
+    let install = "cargo install cargo --version 0.83.0 --locked --root DIR";
+    assert!(detail.contains(install), "{detail}");
+}
+
+/// Cargo is a crate, too: a folder with it alone, as `cargo install cargo --root DIR` leaves it, is a rung
+/// of the ladder, with a rustc from elsewhere. Where it fails, that says nothing of a crate that yet
+/// another may have packed.
+#[test]
+fn a_folder_with_cargo_alone_is_a_rung() {
+    let world = World::new();
+    let early = early_crate(&world);
+    let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo cargo 1.82.0 && exit\nexit 9\n";
+    let cargo = world.write("old/bin/cargo", script);
+    fs::set_permissions(&cargo, PermissionsExt::from_mode(0o755)).expect("a mode");
+    let ran = rebuild_with(
+        &world,
+        "inner-crate",
+        "1.2.0",
+        &early,
+        &["--toolchain", "old"],
+    );
+    let json = ran.expect(3).json();
+    let artifact = &json["artifacts"][0];
+    assert_eq!(artifact["reason"], "toolchain-unavailable", "{json:#}");
+    let detail = artifact["detail"].as_str().expect("a detail");
+    assert!(detail.contains("step 1 exited with 9"), "{detail}");
+    let attempt = &json["attempts"][0];
+    let tool = &attempt["candidate"]["environment"]["tools"][0];
+    assert_eq!(
+        (&tool["name"], &tool["version"]),
+        (&json!("cargo"), &json!("1.82.0"))
+    );
+
+    let old = world.path("old");
+    world.configure_with(&format!("toolchains: [{}]", old.display()), " []");
+    let said = world.run(["doctor", "--format", "json"]).expect(0).json();
+    let rungs = said["alternatives"].as_array().expect("rungs");
+    let rung = rungs.iter().find(|rung| rung[0]["version"] == "1.82.0");
+    let rung = rung.expect("the folder's cargo");
+    assert_eq!(rung[1]["name"], "rustc", "{said:#}");
+    let text = world.run(["doctor"]).expect(0).stdout;
+    assert!(text.contains("instead  cargo 1.82.0, rustc "), "{text}");
 }
 
 /// A crate with a dependency, and a registry that has both. The lock is not in git.

@@ -371,6 +371,45 @@ fn an_incomplete_candidate_never_differs() {
     assert!(matches!(wrong.judge(), Err(Undecided::Inconsistent(_))));
 }
 
+/// A failure with another tool than the one that made the release is no statement about it; with any other
+/// thing missing it is one, and what is missing may be why.
+#[test]
+fn a_failure_for_want_of_a_toolchain_says_nothing_of_the_release() {
+    for (ended, reason) in failures() {
+        let failed = |incomplete| {
+            with(reproduced(), |f| {
+                f.rebuilt.clear();
+                f.outcomes = vec![outcome(ended.clone())];
+                f.plan.candidate.incomplete = incomplete;
+                f.plan.candidate.missing = Some("not at hand: 1.2".into());
+            })
+        };
+        let without = failed(Some(Reason::ToolchainUnavailable)).judge().unwrap();
+        assert_eq!(without.reason, Some(Reason::ToolchainUnavailable));
+        let detail = without.detail.unwrap();
+        assert!(detail.starts_with("not at hand: 1.2; "), "{detail}");
+        check_reason(&failed(Some(Reason::SourceIncomplete)), reason);
+        check_reason(&failed(None), reason);
+    }
+}
+
+/// What was built and compared outranks what failed, whichever came first.
+#[test]
+fn the_attempt_that_says_most_stands() {
+    let order = [
+        (Verdict::Reproduced, true),
+        (Verdict::Assisted, true),
+        (Verdict::Equivalent, true),
+        (Verdict::Differs, true),
+        (Verdict::Unstable, true),
+        (Verdict::Indeterminate, true),
+        (Verdict::BuildFailed, false),
+        (Verdict::Indeterminate, false),
+    ];
+    let ranks: Vec<u8> = order.iter().map(|(v, made)| rank(*v, *made)).collect();
+    assert!(ranks.windows(2).all(|pair| pair[0] < pair[1]), "{ranks:?}");
+}
+
 #[test]
 fn facts_that_do_not_fit_together_are_no_verdict() {
     let empty = Comparison::Equivalent {

@@ -22,6 +22,7 @@ use crate::plan::{
 mod identity;
 mod manifest;
 mod published;
+mod toolchains;
 mod version;
 
 pub use version::Range;
@@ -37,8 +38,6 @@ pub(super) const RECIPE: Recipe = Recipe {
 
 /// The resolver looks at rustc's version too.
 const TOOLS: [&str; 2] = ["cargo", "rustc"];
-/// Most toolchains that are tried for one crate.
-const MOST_TOOLCHAINS: usize = 4;
 /// Before it, cargo knows the mirror's kind of index behind a flag only.
 const FIRST_WITH_SPARSE_INDEX: u32 = 68;
 /// Where cargo writes: outside the tree, and empty.
@@ -172,7 +171,7 @@ fn next(situation: &Situation<'_>) -> Next {
             evidence.name, evidence.version
         ));
     }
-    let (sets, missing) = toolchains(situation, evidence);
+    let (sets, missing) = toolchains::choose(situation, evidence);
     if sets.is_empty() {
         return Next::Cannot {
             reason: Reason::ToolchainUnavailable,
@@ -239,42 +238,6 @@ fn published_lock(evidence: &CargoEvidence) -> Option<&str> {
             None
         }
     }
-}
-
-/// Toolchains worth a try, the likeliest first, and what is missing: in words, where none or not all
-/// that can have packed the crate are here.
-fn toolchains<'a>(
-    situation: &Situation<'a>,
-    evidence: &CargoEvidence,
-) -> (Vec<Vec<&'a FoundTool>>, Option<String>) {
-    let wanted = match &evidence.published {
-        PublishedCrate::Found(facts) => facts.cargo,
-        PublishedCrate::NotGiven | PublishedCrate::Unreadable { .. } => Range::ANY,
-    };
-    let cargo = |set: &[&FoundTool]| {
-        set.first()
-            .map_or("", |tool| tool.version.as_str())
-            .to_owned()
-    };
-    let mut sets = situation.capabilities.sets(&TOOLS);
-    sets.sort_by_key(|set| std::cmp::Reverse(version::rank(&cargo(set))));
-    let here: Vec<String> = sets.iter().map(|set| cargo(set)).collect();
-    let fits = |set: &Vec<&FoundTool>| wanted.holds(&cargo(set));
-    let missing = wanted.missing(&here).map(|eras| {
-        let here = if here.is_empty() {
-            "none".to_owned()
-        } else {
-            here.join(", ")
-        };
-        format!("the crate was packed by cargo {wanted}; not at hand: {eras}; at hand: {here}")
-    });
-    if sets.iter().any(fits) {
-        sets.retain(fits);
-        sets.truncate(MOST_TOOLCHAINS);
-    } else {
-        sets.truncate(1);
-    }
-    (sets, missing)
 }
 
 fn candidate(

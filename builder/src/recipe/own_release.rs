@@ -16,7 +16,7 @@ pub(super) fn seen<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Vec<Attem
     let all: Vec<&Attempt> = attempts.collect();
     let done = |failed: &Attempt| {
         let again = all.iter().filter(|other| other.candidate.own_releases);
-        failed.verdict == Verdict::BuildFailed
+        failed.failed()
             && !failed.candidate.own_releases
             && again.into_iter().any(|a| a.candidate == with(failed))
     };
@@ -26,7 +26,7 @@ pub(super) fn seen<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Vec<Attem
 
 /// A build that failed, with what it asked for.
 pub(super) fn at_once(situation: &Situation<'_>) -> Option<Box<Proposal>> {
-    next(situation, |attempt| attempt.verdict == Verdict::BuildFailed)
+    next(situation, Attempt::failed)
 }
 
 /// Any build, with what it asked for.

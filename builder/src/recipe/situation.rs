@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Evidence, Hints};
 use crate::compare::encoding::Encoding;
 use crate::environment::Capabilities;
+use crate::judge;
 use crate::outcome::{Misses, Outcome};
 use crate::plan::Candidate;
 use crate::release::{Published, Release};
@@ -50,6 +51,14 @@ impl Attempt {
             encoding: None,
             copies_differ: false,
         }
+    }
+
+    /// Whether its builds failed, whatever that says about the release.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        let mut ends = self.outcomes.iter().map(|outcome| &outcome.ended);
+        self.verdict == Verdict::BuildFailed
+            || !self.outcomes.is_empty() && ends.all(|ended| judge::failure(ended).is_some())
     }
 
     /// What any of its replays asked for and did not get.

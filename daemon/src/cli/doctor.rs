@@ -31,7 +31,10 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
     )?;
     let tools = tools();
     let names: Vec<String> = tools.keys().map(|tool| (*tool).to_owned()).collect();
-    let found = wait_for(workshop.probe(&names))?;
+    let mut found = wait_for(workshop.probe(&names))?;
+    if found.can_build() {
+        found.alternatives = wait_for(workshop.alternatives(&names))?;
+    }
     match format {
         Format::Json => output::json(&found)?,
         Format::Text => {
@@ -55,7 +58,22 @@ pub(super) fn run(path: &Path, format: Format) -> Result<Exit, Trouble> {
             for tool in &found.tools {
                 text.push_str(&format!("tool     {} {}\n", tool.name, tool.version));
             }
-            for (tool, recipes) in tools.iter().filter(|(name, _)| found.tool(name).is_none()) {
+            for rung in &found.alternatives {
+                let tools: Vec<String> = rung
+                    .iter()
+                    .map(|tool| format!("{} {}", tool.name, tool.version))
+                    .collect();
+                text.push_str(&format!("instead  {}\n", tools.join(", ")));
+            }
+            let here = |name: &str| {
+                let rungs = found.alternatives.iter().flatten();
+                found
+                    .tools
+                    .iter()
+                    .chain(rungs)
+                    .any(|tool| tool.name == name)
+            };
+            for (tool, recipes) in tools.iter().filter(|(name, _)| !here(name)) {
                 let whose = recipes.join(", ");
                 text.push_str(&format!(
                     "absent   {tool} in the sandbox's PATH, for {whose}\n"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use countersign_builder::child;
-use countersign_builder::environment::{self, Capabilities};
+use countersign_builder::environment::{self, Capabilities, FoundTool};
 use countersign_builder::plan::ToolVersion;
 
 use super::{Workshop, rustup};
@@ -43,28 +43,38 @@ impl Workshop {
             let text = format!("no sandbox works on this machine: {}", problems.join("; "));
             return Err(Trouble::fault("sandbox", anyhow::anyhow!(text)));
         }
-        if tools
-            .iter()
-            .any(|tool| rustup::TOOLS.contains(&tool.as_str()))
-        {
-            for folder in &self.alternatives {
-                let mut one = self
-                    .probe_with(tools, self.with_alternative(folder))
-                    .await?;
-                // what does not come with the toolchain is no part of the alternative
-                one.tools
-                    .retain(|tool| rustup::TOOLS.contains(&tool.name.as_str()));
-                found.alternatives.push(one.tools);
-            }
-        }
+        found.alternatives = self.alternatives(tools).await?;
         *known = Some((tools.to_vec(), found.clone()));
         Ok(found)
     }
 
-    fn with_alternative(&self, folder: &str) -> Vec<String> {
-        std::iter::once(folder.to_owned())
-            .chain(self.toolchains())
-            .collect()
+    /// What each of the toolchains that a plan may choose from has of these tools.
+    ///
+    /// # Errors
+    /// When the child that tries cannot be started.
+    pub(crate) async fn alternatives(
+        &self,
+        tools: &[String],
+    ) -> Result<Vec<Vec<FoundTool>>, Trouble> {
+        let comes_with_it = |tool: &str| rustup::TOOLS.contains(&tool);
+        let mut alternatives = Vec::new();
+        if !tools.iter().any(|tool| comes_with_it(tool)) {
+            return Ok(alternatives);
+        }
+        for folders in &self.alternatives {
+            let probed = self.probe_with(tools, self.with_alternative(folders));
+            let mut one = probed.await?;
+            // what does not come with the toolchain is no part of the alternative
+            one.tools.retain(|tool| comes_with_it(&tool.name));
+            alternatives.push(one.tools);
+        }
+        Ok(alternatives)
+    }
+
+    fn with_alternative(&self, folders: &[String]) -> Vec<String> {
+        let own = self.toolchains.iter();
+        let own = own.filter(|folder| !folders.contains(folder));
+        folders.iter().chain(own).cloned().collect()
     }
 
     /// The toolchains to mount for a plan that pins `tools`: those of this machine, or an alternative
@@ -84,13 +94,13 @@ impl Workshop {
             return Some(self.toolchains());
         }
         let alternatives = found.alternatives.iter().zip(&self.alternatives);
-        for (set, folder) in alternatives {
+        for (set, folders) in alternatives {
             let there = |tool: &ToolVersion| match set.iter().find(|t| t.name == tool.name) {
                 Some(found) => found.version == tool.version,
                 None => own(tool),
             };
             if tools.iter().all(there) {
-                return Some(self.with_alternative(folder));
+                return Some(self.with_alternative(folders));
             }
         }
         None

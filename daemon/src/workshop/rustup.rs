@@ -11,14 +11,33 @@ pub(super) const TOOLS: [&str; 2] = ["cargo", "rustc"];
 /// Most toolchains that are looked at: each costs a start of a sandbox.
 const MOST: usize = 16;
 
-/// The folders of the user's toolchains, each once, by name, after those of `listed` that are one.
-pub(super) fn toolchains(listed: &[String]) -> Vec<String> {
-    let listed = listed
-        .iter()
-        .filter(|folder| is_complete(Path::new(folder)));
-    let mut all: Vec<String> = listed.cloned().collect();
-    all.extend(installed());
-    all
+/// The rungs, each as the folders to put before this machine's own: those of `listed` that are one, then
+/// the user's own, by name. A folder with cargo alone, as `cargo install cargo --root` makes one, takes
+/// its rustc from the first whole one.
+pub(super) fn toolchains(listed: &[String]) -> Vec<Vec<String>> {
+    rungs(listed, installed())
+}
+
+fn rungs(listed: &[String], installed: Vec<String>) -> Vec<Vec<String>> {
+    let whole = |folder: &&String| is_complete(Path::new(folder));
+    let released = |folder: &&&String| !folder.contains("nightly");
+    let all: Vec<&String> = listed.iter().filter(whole).chain(&installed).collect();
+    let rustc = all.iter().find(released).or_else(|| all.first());
+    let rung = |folder: &String| {
+        let bin = Path::new(folder).join("bin");
+        let lacking = |tool: &str| !bin.join(tool).is_file();
+        match TOOLS.map(lacking) {
+            [false, false] => Some(vec![folder.clone()]),
+            [false, true] => {
+                let rustc = rustc.map(|folder| (*folder).clone());
+                Some(std::iter::once(folder.clone()).chain(rustc).collect())
+            }
+            [true, _] => None,
+        }
+    };
+    let mut rungs: Vec<Vec<String>> = listed.iter().filter_map(rung).collect();
+    rungs.extend(installed.iter().map(|folder| vec![folder.clone()]));
+    rungs
 }
 
 fn installed() -> Vec<String> {
@@ -71,11 +90,37 @@ mod tests {
         let names: Vec<_> = found.iter().filter_map(|f| f.rsplit('/').next()).collect();
         assert_eq!(names, ["a", "c"]);
         assert!(toolchains_in(&home.path().join("nowhere")).is_empty());
-        let listed = ["a", "b"].map(|name| home.path().join(name).display().to_string());
-        let all = toolchains(&listed);
+    }
+
+    #[test]
+    fn cargo_alone_takes_its_rustc_from_a_whole_toolchain() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = |name: &str, tools: &[&str]| {
+            let bin = home.path().join(name).join("bin");
+            fs::create_dir_all(&bin).unwrap();
+            for tool in tools {
+                fs::write(bin.join(tool), "").unwrap();
+            }
+            home.path().join(name).display().to_string()
+        };
+        let (cargo, whole) = (folder("cargo", &["cargo"]), folder("whole", &TOOLS));
+        let (nightly, rustc) = (folder("nightly", &TOOLS), folder("rustc", &["rustc"]));
+        let listed = [cargo.clone(), rustc, whole.clone()];
         assert_eq!(
-            (all.first(), all.contains(&listed[1])),
-            (Some(&listed[0]), false)
+            rungs(&listed, vec![nightly.clone()]),
+            [
+                vec![cargo.clone(), whole.clone()],
+                vec![whole.clone()],
+                vec![nightly.clone()]
+            ]
         );
+        // no other is there: the nightly's
+        let alone = [cargo.clone()];
+        let found = rungs(&alone, vec![nightly.clone(), whole.clone()]);
+        assert_eq!(found[0], [cargo.clone(), whole]);
+        let found = rungs(&alone, vec![nightly.clone()]);
+        assert_eq!(found[0], [cargo.clone(), nightly]);
+        // none at all: the one of /usr, if it has any
+        assert_eq!(rungs(&alone, Vec::new()), [[cargo]]);
     }
 }

@@ -82,7 +82,11 @@ impl Manifests {
         }
     }
 
-    fn evidence(&self, subdir: &str, published: PublishedCrate) -> Result<CargoEvidence, String> {
+    fn evidence(
+        &self,
+        subdir: &str,
+        mut published: PublishedCrate,
+    ) -> Result<CargoEvidence, String> {
         let (member, package) = self.member(subdir, &published)?;
         let root = self.root_of(member);
         let workspace = root.and_then(|root| self.manifests.get(root));
@@ -94,6 +98,10 @@ impl Manifests {
             .text("version")
             .or_else(|| workspace?.workspace_version())
             .ok_or("the package has no usable version")?;
+        if let PublishedCrate::Found(facts) = &mut published {
+            let needed = workspace.map_or(0, Package::needs).max(package.needs());
+            facts.cargo = facts.cargo.since(needed);
+        }
         let depth = |folder: &str| folder.split('/').filter(|part| !part.is_empty()).count();
         Ok(CargoEvidence {
             name,
@@ -194,6 +202,32 @@ impl Package {
 
     fn workspace_version(&self) -> Option<String> {
         text_of(self.0.get("workspace")?.get("package")?, "version")
+    }
+
+    /// The first cargo that can read it.
+    pub(super) fn needs(&self) -> u32 {
+        let package = self.0.get("package");
+        let part = |key: &str| package.and_then(|package| package.get(key));
+        let inherited = |key: &str| part(key).and_then(|value| value.get("workspace"));
+        let shared = self.0.get("workspace").and_then(|w| w.get("package"));
+        let edition = part("edition").or_else(|| shared?.get("edition"));
+        let edition = match edition.and_then(Value::as_str) {
+            Some("2018") => 31,
+            Some("2021") => 56,
+            Some("2024") => 85,
+            Some(_) | None => 0,
+        };
+        let resolver = part("resolver").or_else(|| self.0.get("workspace")?.get("resolver"));
+        let resolver = match resolver.and_then(Value::as_str) {
+            Some("2") => 51,
+            Some("3") => 84,
+            Some(_) | None => 0,
+        };
+        let inherits = shared.is_some()
+            || ["version", "edition"]
+                .iter()
+                .any(|key| inherited(key).is_some());
+        edition.max(resolver).max(if inherits { 64 } else { 0 })
     }
 
     /// Whether cargo wrote out which targets it found, with this key among them.

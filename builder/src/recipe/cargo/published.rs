@@ -12,6 +12,8 @@ use crate::archive::{Container, Field, Wanted, gzip};
 
 /// Longest lock file that is read; it may have to go into arguments of a step.
 const MAX_LOCK_BYTES: u64 = 1 << 20;
+/// The first cargo that reads and writes the fourth form of the lock file.
+const FIRST_WITH_LOCK_4: u32 = 78;
 /// The time that cargo gives files (2006-07-24).
 const CARGO_TIME: u64 = 1_153_704_088;
 
@@ -38,7 +40,7 @@ fn facts(file: &mut File, request: &InspectRequest) -> Result<CrateFacts, String
         name,
         version,
         vcs: vcs.map(|text| vcs_facts(&text)),
-        cargo: packed_by(&container, &package, lock.is_some()),
+        cargo: packed_by(&container, &package, lock.as_deref()),
         lock,
     })
 }
@@ -98,8 +100,8 @@ fn vcs_facts(text: &str) -> VcsFacts {
 }
 
 /// Reads the packing cargo off the crate.
-fn packed_by(container: &Container, package: &Package, lock: bool) -> Range {
-    let mut range = Range::ANY;
+fn packed_by(container: &Container, package: &Package, lock: Option<&str>) -> Range {
+    let mut range = Range::ANY.since(package.needs());
     let times = container
         .members
         .iter()
@@ -126,10 +128,13 @@ fn packed_by(container: &Container, package: &Package, lock: bool) -> Range {
     } else if package.spells_out_targets("autobins") {
         range = range.before(83);
     }
-    if lock && package.is_library() {
-        range = range.since(84);
-    } else if !lock {
-        range = range.before(84);
+    match lock {
+        Some(_) if package.is_library() => range = range.since(84),
+        Some(_) => {}
+        None => range = range.before(84),
+    }
+    if lock.is_some_and(|text| text.lines().any(|line| line == "version = 4")) {
+        range = range.since(FIRST_WITH_LOCK_4);
     }
     range
 }

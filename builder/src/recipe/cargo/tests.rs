@@ -197,15 +197,37 @@ fn the_packing_cargo_is_read_off_the_crate() {
         (MANIFEST, T, Some(T), "1.93 or later"),
         (MANIFEST, 1, Some(1), "1.84 to 1.92"),
         (MANIFEST, 1, None, "1.83"),
-        (older.as_str(), 1, None, "1.82 or earlier"),
-        (oldest, 1, None, "1.83 or earlier"),
-        (oldest, 1_600_000_000, None, "1.81 or earlier"),
+        // the version is inherited in the tree, which earlier ones do not know
+        (older.as_str(), 1, None, "1.64 to 1.82"),
+        (oldest, 1, None, "1.64 to 1.83"),
+        (oldest, 1_600_000_000, None, "1.64 to 1.81"),
     ] {
         let mut members = vec![("Cargo.toml", manifest, time), ("src/lib.rs", "", T)];
         members.extend(lock.map(|time| ("Cargo.lock", "version = 4\n", time)));
         assert_eq!(facts(&members).cargo.to_string(), expect);
     }
     assert!(facts(&[("Cargo.toml", MANIFEST, T)]).vcs.is_none());
+    let alone = |edition: &str, lock: Option<&str>| {
+        let manifest = format!("{oldest}[package.metadata]\n");
+        let manifest = manifest.replace("[lib]", &format!("{edition}\n[lib]\n[[bin]]\nname = 'b'"));
+        let mut members = vec![("Cargo.toml", manifest.as_str(), 1)];
+        members.extend(lock.map(|lock| ("Cargo.lock", lock, 1)));
+        let tree = &[("Cargo.toml", manifest.as_str())];
+        match evidence(tree, "", Some(&crate_file(&members))).published {
+            PublishedCrate::Found(facts) => facts.cargo.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (edition, lock, expect) in [
+        ("", None, "1.83 or earlier"),
+        ("edition = '2018'", None, "1.31 to 1.83"),
+        ("edition = '2021'", Some("version = 3\n"), "1.56 to 1.92"),
+        ("edition = '2021'", Some("version = 4\n"), "1.78 to 1.92"),
+        ("edition = '2024'", Some("version = 4\n"), "1.85 to 1.92"),
+        ("resolver = '3'", Some("version = 4\n"), "1.84 to 1.92"),
+    ] {
+        assert_eq!(alone(edition, lock), expect, "{edition} {lock:?}");
+    }
     let dirty = r#"{"git": {"sha1": "00", "dirty": true}}"#;
     let found = facts(&[
         ("Cargo.toml", MANIFEST, T),
@@ -409,7 +431,9 @@ fn the_right_cargo_is_chosen_or_named() {
     assert_eq!(candidate.incomplete, Some(Reason::ToolchainUnavailable));
     let missing = candidate.missing.unwrap();
     assert!(
-        missing.contains("1.90 to 1.92") && missing.contains("1.95.0"),
+        missing.contains("1.90 to 1.92")
+            && missing.contains("1.95.0")
+            && missing.contains("--version 0.93.0"),
         "{missing}"
     );
     case.alternatives = Vec::new();

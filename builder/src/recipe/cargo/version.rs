@@ -5,11 +5,19 @@
 
 use std::fmt;
 
+use countersign_attest::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Minor versions in which what is written changed, as measured on published crates; of those before the
 /// first, none is known to be as good as another.
 const CHANGES: [u32; 7] = [82, 83, 84, 86, 88, 90, 93];
+/// When 1.0 came out (2015-05-15), in seconds.
+const FIRST_RELEASE: i64 = 1_431_648_000;
+/// A version comes out every six weeks.
+const TRAIN: i64 = 42 * 24 * 3600;
+/// A nightly's number is up to three ahead of the stable one.
+const AHEAD: u32 = 3;
+
 /// A range of minor versions of cargo 1.x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +48,28 @@ impl Range {
         Self {
             to: Some(self.to.map_or(last, |to| to.min(last))),
             ..self
+        }
+    }
+
+    /// How many versions lie between this range and one outside of it.
+    pub(super) fn distance(self, minor: u32) -> u32 {
+        let above = self.to.map_or(0, |to| minor.saturating_sub(to));
+        above.max(self.from.saturating_sub(minor))
+    }
+
+    /// Only versions that existed at a moment, nightlies included.
+    #[must_use]
+    pub(super) fn existing_on(self, moment: Timestamp) -> Self {
+        self.before(stable_on(moment) + AHEAD + 1)
+    }
+
+    /// The version to install where one of this range is wanted that was released by a moment: the newest
+    /// such one, and the first of a range without an end where the moment is not known.
+    pub(super) fn likeliest(self, published_on: Option<Timestamp>) -> u32 {
+        match (published_on.map(stable_on), self.to) {
+            (Some(stable), to) => stable.min(to.unwrap_or(u32::MAX)).max(self.from),
+            (None, Some(to)) => to,
+            (None, None) => self.from,
         }
     }
 
@@ -96,9 +126,25 @@ pub(super) fn minor(version: &str) -> Option<u32> {
     version.strip_prefix("1.")?.split('.').next()?.parse().ok()
 }
 
-/// For sorting: released versions above others, then by number.
-pub(super) fn rank(version: &str) -> (bool, u32) {
-    (!version.contains('-'), minor(version).unwrap_or_default())
+/// For sorting, the likeliest first: released versions before others; those that were out when the crate
+/// was published before later ones; the newest of the former first, the oldest of the latter.
+pub(super) fn order(version: &str, published_on: Option<Timestamp>) -> (bool, u32, u32) {
+    let minor = minor(version).unwrap_or_default();
+    let stable = published_on.map_or(u32::MAX, stable_on);
+    let late = minor.saturating_sub(stable);
+    (version.contains('-'), late, stable.saturating_sub(minor))
+}
+
+/// The newest stable version at a moment, by the calendar of releases.
+fn stable_on(moment: Timestamp) -> u32 {
+    let trains = (moment.unix_seconds() - FIRST_RELEASE).div_euclid(TRAIN);
+    u32::try_from(trains).unwrap_or_default()
+}
+
+/// The command that installs cargo 1.`minor` where rustup is out of reach: cargo is a crate, too.
+pub(super) fn install(minor: u32) -> String {
+    let version = minor.saturating_add(1);
+    format!("cargo install cargo --version 0.{version}.0 --locked --root DIR")
 }
 
 #[cfg(test)]
@@ -147,10 +193,70 @@ mod tests {
         }
     }
 
+    fn on(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
     #[test]
-    fn releases_come_before_nightlies() {
-        let mut versions = ["1.97.0-nightly", "1.90.0", "1.95.0"];
-        versions.sort_by_key(|version| std::cmp::Reverse(rank(version)));
-        assert_eq!(versions, ["1.95.0", "1.90.0", "1.97.0-nightly"]);
+    fn the_likeliest_comes_first() {
+        let versions = ["1.97.0-nightly", "1.65.0", "1.90.0", "1.95.0"];
+        for (published_on, expect) in [
+            (None, ["1.95.0", "1.90.0", "1.65.0", "1.97.0-nightly"]),
+            (
+                Some(on("2024-06-30T00:00:00Z")),
+                ["1.65.0", "1.90.0", "1.95.0", "1.97.0-nightly"],
+            ),
+            (
+                Some(on("2025-10-31T00:00:00Z")),
+                ["1.90.0", "1.65.0", "1.95.0", "1.97.0-nightly"],
+            ),
+        ] {
+            let mut sorted = versions;
+            sorted.sort_by_key(|version| order(version, published_on));
+            assert_eq!(sorted, expect, "{published_on:?}");
+        }
+    }
+
+    /// As announced: 1.31 on 2018-12-06, 1.56 on 2021-10-21, 1.85 on 2025-02-20, 1.91 on 2025-10-30.
+    #[test]
+    fn the_calendar_of_releases() {
+        for (day, minor) in [
+            ("2018-12-08T00:00:00Z", 31),
+            ("2021-10-23T00:00:00Z", 56),
+            ("2025-02-22T00:00:00Z", 85),
+            ("2025-11-01T00:00:00Z", 91),
+            ("2014-01-01T00:00:00Z", 0),
+        ] {
+            assert_eq!(stable_on(on(day)), minor, "{day}");
+        }
+        let day = on("2024-06-24T00:00:00Z");
+        let range = Range::ANY.before(93).existing_on(day);
+        assert_eq!(range.to_string(), "1.82 or earlier");
+    }
+
+    #[test]
+    fn what_to_install_is_in_the_range() {
+        let day = Some(on("2024-06-24T00:00:00Z"));
+        for (range, published_on, expect) in [
+            (Range::ANY.since(84).before(93), None, 92),
+            (Range::ANY.since(93), None, 93),
+            (Range::ANY.before(93), day, 79),
+            (Range::ANY.since(83), day, 83),
+            (Range::ANY.before(71), day, 70),
+        ] {
+            assert_eq!(range.likeliest(published_on), expect, "{range}");
+        }
+        assert_eq!(
+            install(92),
+            "cargo install cargo --version 0.93.0 --locked --root DIR"
+        );
+    }
+
+    #[test]
+    fn the_distance_to_a_range() {
+        let range = Range::ANY.since(84).before(93);
+        for (minor, expect) in [(80, 4), (84, 0), (92, 0), (95, 3)] {
+            assert_eq!(range.distance(minor), expect);
+        }
     }
 }
