@@ -25,6 +25,7 @@ mod leftovers;
 mod mirror;
 mod mutants;
 mod npm;
+mod odd_releases;
 mod once;
 mod pages;
 mod project;

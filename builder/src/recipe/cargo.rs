@@ -20,6 +20,7 @@ use crate::plan::{
 };
 
 mod identity;
+mod lock;
 mod manifest;
 mod published;
 mod toolchains;
@@ -58,6 +59,9 @@ pub struct CargoEvidence {
     pub root_above: usize,
     /// Whether the tree has a lock file at the workspace's root.
     pub tree_lock: bool,
+    /// The first places that it names and that no registry serves: git repositories.
+    #[serde(default)]
+    pub elsewhere: Vec<String>,
     /// Whether any manifest of the workspace names a dependency, so that resolving asks the index.
     pub dependencies: bool,
     /// What the published crate says of itself.
@@ -170,6 +174,15 @@ fn next(situation: &Situation<'_>) -> Next {
             "cargo does not pack {:?} {:?}",
             evidence.name, evidence.version
         ));
+    }
+    if let Some(first) = evidence.elsewhere.first() {
+        return Next::Cannot {
+            reason: Reason::DependenciesElsewhere,
+            detail: format!(
+                "Cargo.lock of the tree names {}, which cargo fetches before it packs, and no registry has",
+                escape(first.as_bytes())
+            ),
+        };
     }
     let (sets, missing) = toolchains::choose(situation, evidence);
     if sets.is_empty() {

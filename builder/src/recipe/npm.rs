@@ -58,6 +58,10 @@ pub struct NpmEvidence {
     pub declared: Declared,
     /// The lock file.
     pub lock: Option<Lock>,
+    /// The package manager that the tree is built with, where no recipe runs that: as `packageManager`
+    /// names it, or its lock file.
+    #[serde(default)]
+    pub unknown_manager: Option<String>,
     /// What the published tarball says of itself.
     pub published: PublishedManifest,
 }

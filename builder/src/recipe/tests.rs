@@ -152,6 +152,7 @@ pub(super) fn npm_evidence() -> NpmEvidence {
         installs: false,
         declared: Declared::default(),
         lock: None,
+        unknown_manager: None,
         published: npm_published("@a/b", "1.0.0", Packer::Npm, &[]),
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use toml::{Table, Value};
 
 use super::super::{Evidence, InspectError, InspectRequest};
-use super::{CargoEvidence, PublishedCrate, published};
+use super::{CargoEvidence, PublishedCrate, lock, published};
 use crate::tree::{self, Entry, Order, TreeError};
 
 /// Longest manifest that is read.
@@ -37,11 +37,11 @@ pub(super) fn inspect(
     })
 }
 
-/// The manifests of a tree by folder, and the folders with a lock file.
+/// The manifests of a tree by folder, and the lock files: what they name that no registry has.
 #[derive(Default)]
 struct Manifests {
     manifests: BTreeMap<String, Package>,
-    locks: Vec<String>,
+    locks: BTreeMap<String, Vec<String>>,
     passed_over: bool,
 }
 
@@ -58,7 +58,7 @@ impl Manifests {
             };
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             match name {
-                "Cargo.lock" => all.locks.push(folder.to_owned()),
+                "Cargo.lock" => all.add_lock(folder, file),
                 "Cargo.toml" => all.add(folder, file),
                 _ => {}
             }
@@ -80,6 +80,14 @@ impl Manifests {
             }
             Ok(_) | Err(_) => self.passed_over = true,
         }
+    }
+
+    fn add_lock(&mut self, folder: &str, file: File) {
+        let mut bytes = Vec::new();
+        // one that cannot be read is there all the same
+        let read = file.take(lock::MAX_BYTES).read_to_end(&mut bytes);
+        let elsewhere = read.map_or_else(|_| Vec::new(), |_| lock::elsewhere(&bytes));
+        self.locks.insert(folder.to_owned(), elsewhere);
     }
 
     fn evidence(
@@ -108,7 +116,8 @@ impl Manifests {
             version,
             member: member.to_owned(),
             root_above: depth(member).saturating_sub(depth(root)),
-            tree_lock: self.locks.iter().any(|folder| folder == root),
+            tree_lock: self.locks.contains_key(root),
+            elsewhere: self.locks.get(root).cloned().unwrap_or_default(),
             dependencies: self
                 .manifests
                 .iter()

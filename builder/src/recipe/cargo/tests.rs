@@ -261,6 +261,7 @@ impl Case {
                 member: "crates/b".into(),
                 root_above: 2,
                 tree_lock: false,
+                elsewhere: Vec::new(),
                 dependencies: false,
                 published: PublishedCrate::Found(facts),
             },

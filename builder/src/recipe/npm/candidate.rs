@@ -144,7 +144,9 @@ pub(super) fn make(
                 .unwrap_or(release.commit_time)
         }),
         incomplete: incomplete(situation, evidence, way),
-        missing: None,
+        missing: unknown_manager(evidence, way).map(|named| {
+            format!("the tree is built with {named}, which this recipe does not run: it was built without")
+        }),
         own_releases: false, // the caller says it where it has to
         assists: Vec::new(),
         encoding: None,
@@ -359,8 +361,17 @@ fn incomplete(situation: &Situation<'_>, evidence: &NpmEvidence, way: Way) -> Op
     }
     match way.build {
         Build::Nothing if evidence.needs_more() => Some(Reason::BuildStepUnsupported),
-        Build::Nothing | Build::Pack | Build::Publish => None,
+        Build::Nothing => None,
+        Build::Pack | Build::Publish => {
+            unknown_manager(evidence, way).map(|_| Reason::BuildStepUnsupported)
+        }
     }
+}
+
+/// The package manager that a build of this way does without.
+fn unknown_manager(evidence: &NpmEvidence, way: Way) -> Option<&str> {
+    let named = evidence.unknown_manager.as_deref();
+    named.filter(|_| way.build != Build::Nothing)
 }
 
 fn ours(value: &str) -> Valued<String> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::InspectError;
 use super::super::tree_file::{self, TreeFile};
+use crate::plan::is_inside;
 
 /// Longest lock file that is read.
 const MAX_LOCK_BYTES: u64 = 64 << 20;
@@ -73,6 +74,30 @@ pub(super) fn find(
     let is_declared = |lock: &Lock| declared.is_some_and(|d| d == word(lock.manager));
     let at = found.iter().position(is_declared).unwrap_or(0);
     Ok((!found.is_empty()).then(|| found.swap_remove(at)))
+}
+
+/// A package manager that this recipe does not run and that the tree is built with, in the tree's words: the
+/// one that it declares, else the one whose lock file is the only one.
+pub(super) fn unknown_manager(
+    tree: BorrowedFd<'_>,
+    declared: Option<&str>,
+    lock: Option<&Lock>,
+) -> Result<Option<String>, InspectError> {
+    if let Some(declared) = declared {
+        let name = declared.split('@').next().unwrap_or(declared);
+        let known = ["npm", "pnpm", "yarn"].contains(&name);
+        return Ok((!known).then(|| declared.to_owned()));
+    }
+    for file in ["bun.lock", "bun.lockb", "deno.lock", "vlt-lock.json"] {
+        let is_there = matches!(
+            tree_file::read(tree, file, MAX_LOCK_BYTES)?,
+            TreeFile::Read(_)
+        );
+        if lock.is_none() && is_there {
+            return Ok(Some(file.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// The word of a manager in `packageManager`.
@@ -156,12 +181,13 @@ fn npm(lock: &Value, name: &str) -> Facts {
             let Some((_, of)) = path.rsplit_once("node_modules/") else {
                 continue; // the tree's own
             };
+            let place = entry.get("resolved").and_then(Value::as_str);
             let is_link = entry.get("link").and_then(Value::as_bool) == Some(true);
-            if is_link {
+            if is_link && place.is_none_or(is_inside) {
                 continue; // a member of the workspace
             }
             facts.names_itself |= entry.get("name").and_then(Value::as_str).unwrap_or(of) == name;
-            if let Some(place) = entry.get("resolved").and_then(Value::as_str) {
+            if let Some(place) = place {
                 facts.see_place(place);
             }
         }
@@ -286,13 +312,14 @@ mod tests {
                 "": { "name": "@s/self" },
                 "packages/x": {},
                 "node_modules/x": { "resolved": "packages/x", "link": true },
+                "node_modules/y": { "resolved": "../y", "link": true },
                 "node_modules/a": { "resolved": "https://r.example/a/-/a-1.0.0.tgz", "integrity": "sha512-x" },
                 "node_modules/a/node_modules/@b/c": { "resolved": "https://h.example/path/@b/c/-/c-1.0.0.tgz" }
             } }"#,
             Manager::Npm,
             "3",
             false,
-            &[],
+            &["../y"],
         );
         check(
             "npm-shrinkwrap.json",

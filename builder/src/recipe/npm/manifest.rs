@@ -88,6 +88,7 @@ pub(super) fn inspect(
         .as_deref()
         .and_then(|m| m.split('@').next());
     let lock = lock::find(tree, &name, manager)?;
+    let unknown_manager = lock::unknown_manager(tree, declared.manager.as_deref(), lock.as_ref())?;
     let installs = [top, &manifest].iter().any(|manifest| {
         let filled = |key: &&str| {
             let map = manifest.get(*key).and_then(Value::as_object);
@@ -107,6 +108,7 @@ pub(super) fn inspect(
         folder,
         declared,
         lock,
+        unknown_manager,
         published,
     })))
 }

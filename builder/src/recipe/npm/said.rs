@@ -33,6 +33,11 @@ pub(super) fn said(evidence: &NpmEvidence) -> Vec<String> {
             lock.format
         ),
     });
+    if let Some(named) = &evidence.unknown_manager {
+        lines.push(format!(
+            "the tree is built with {named}, which this recipe does not run"
+        ));
+    }
     if !evidence.scripts.is_empty() {
         let names: Vec<&str> = evidence.scripts.keys().map(String::as_str).collect();
         lines.push(format!("scripts before packing: {}", names.join(", ")));
