@@ -12,7 +12,8 @@ use countersign_attest::time::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{self, CLIENT_TIME, KEY_CARGO, SlashUrl};
+use super::client;
+use super::endpoints::{KEY_CARGO, SlashUrl};
 use super::error::PublishError;
 use super::front::{self, Front, Package, Pending};
 use super::name::percent_encoded;
@@ -23,6 +24,8 @@ const LONGEST_NAME: usize = 64;
 /// Longest version that is believed.
 const LONGEST_VERSION: usize = 256;
 
+mod discover;
+
 /// See the module.
 pub(super) const FRONT: Front = Front {
     kind: "cargo",
@@ -30,7 +33,7 @@ pub(super) const FRONT: Front = Front {
     client: "cargo",
     parse: |rest| CargoPackage::parse(rest).map(|package| Arc::new(package) as Arc<dyn Package>),
     endpoint: front::one_address,
-    discover: || Box::pin(endpoints::discover_cargo(OsStr::new("cargo"), CLIENT_TIME)),
+    discover: || Box::pin(discover::address(OsStr::new("cargo"), client::TIME)),
 };
 
 /// A package of a cargo registry.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
 
-use super::endpoints::{self, CLIENT_TIME, EndpointError, SlashUrl};
+use super::client;
+use super::endpoints::{EndpointError, SlashUrl};
 use super::error::PublishError;
 use super::front::{self, Front, Package, Pending};
 use super::name::percent_encoded;
@@ -32,7 +33,7 @@ pub(super) const FRONT: Front = Front {
 /// Asks the client of the ecosystem which registry its user has configured: it prints its sources.
 async fn discover() -> Result<String, EndpointError> {
     const QUESTION: [&str; 2] = ["sources", "--list"];
-    endpoints::discover_printed(OsStr::new("gem"), &QUESTION, FRONT.key, CLIENT_TIME).await
+    client::printed_address(OsStr::new("gem"), &QUESTION, FRONT.key, client::TIME).await
 }
 
 /// A gem.

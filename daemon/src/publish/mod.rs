@@ -14,6 +14,7 @@ use crate::blobs::Blobs;
 use crate::http::Http;
 
 pub(crate) mod cargo;
+mod client;
 mod deb;
 pub(crate) mod digest_list;
 pub(crate) mod endpoints;

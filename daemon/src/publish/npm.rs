@@ -13,13 +13,15 @@ use countersign_builder::release::Claims;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{self, CLIENT_TIME, KEY_NPM, SlashUrl};
+use super::client;
+use super::endpoints::{KEY_NPM, SlashUrl};
 use super::error::PublishError;
 use super::front::{self, Front, Package, Pending};
 use super::name::{self, percent_decoded, percent_encoded};
 use super::{Fetcher, Found, registry, released};
 use times::Times;
 
+mod discover;
 pub(crate) mod times;
 use crate::http::{authority, may_reach};
 
@@ -36,7 +38,7 @@ pub(super) const FRONT: Front = Front {
     client: "npm",
     parse: |rest| NpmPackage::parse(rest).map(|package| Arc::new(package) as Arc<dyn Package>),
     endpoint: front::one_address,
-    discover: || Box::pin(endpoints::discover_npm(OsStr::new("npm"), CLIENT_TIME)),
+    discover: || Box::pin(discover::address(OsStr::new("npm"), client::TIME)),
 };
 
 /// A package of an npm registry.

@@ -18,7 +18,8 @@ use countersign_builder::release::Published;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoints::{self, CLIENT_TIME, Endpoints, KEY_PYPI, SlashUrl};
+use super::client;
+use super::endpoints::{Endpoints, KEY_PYPI, SlashUrl};
 use super::error::PublishError;
 use super::front::{self, Front, Package, Pending};
 use super::name::{self, percent_decoded, percent_encoded};
@@ -30,6 +31,8 @@ const ACCEPT: &str = "application/vnd.pypi.simple.v1+json";
 /// Longest version that is believed.
 const LONGEST_VERSION: usize = 256;
 
+mod discover;
+
 /// See the module.
 pub(super) const FRONT: Front = Front {
     kind: "pypi",
@@ -37,7 +40,7 @@ pub(super) const FRONT: Front = Front {
     client: "pip",
     parse: |rest| PypiPackage::parse(rest).map(|package| Arc::new(package) as Arc<dyn Package>),
     endpoint: front::one_address,
-    discover: || Box::pin(endpoints::discover_pypi(OsStr::new("pip"), CLIENT_TIME)),
+    discover: || Box::pin(discover::address(OsStr::new("pip"), client::TIME)),
 };
 
 /// A project of a Python package index.
