@@ -16,18 +16,19 @@ use crate::compare::Compared;
 use crate::environment::Capabilities;
 use crate::environment::debian::BootstrapRequest;
 use crate::outcome::{Ended, EnvironmentFound};
-use crate::plan::{Limits, Plan, ToolVersion};
+use crate::plan::Limits;
 use crate::recipe::{Evidence, InspectRequest};
-use crate::sandbox::Profile;
 
 mod call;
+mod error;
 mod process;
+mod replay;
 mod serve;
 
-pub use call::{
-    CallError, ReplayCall, ReplaySink, bootstrap, compare, import, inspect, probe, record, replay,
-    unpack,
-};
+pub use crate::sandbox::spec::ReplayRequest;
+pub use call::{bootstrap, compare, import, inspect, probe, unpack};
+pub use error::CallError;
+pub use replay::{ReplayCall, ReplaySink, record, replay};
 pub use serve::{serve, serve_without};
 
 /// The argument that makes the binary a builder child.
@@ -76,26 +77,6 @@ pub enum Request {
         /// Tools whose versions are wanted, each with the command that prints it.
         tools: BTreeMap<String, Vec<String>>,
     },
-}
-
-/// What a build child needs beside the source.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ReplayRequest {
-    /// What to do.
-    pub plan: Plan,
-    /// Tools that the host found to be there, at the versions that the plan wants.
-    pub tools: Vec<ToolVersion>,
-    /// Folders with toolchains beside `/usr`, each seen read-only as `/toolchains/N`.
-    pub toolchains: Vec<String>,
-    /// A folder with a root file system that is seen instead of the host's, where the environment is
-    /// not the host.
-    pub root: Option<String>,
-    /// The values of settings that must not matter, with what the plan sets.
-    pub profile: Profile,
-    /// First host id of the ranges to map, when started by root.
-    pub id_base: u32,
-    /// How many ranges there are: a sandbox takes the first that is free.
-    pub id_slots: u32,
 }
 
 /// A child's answer.

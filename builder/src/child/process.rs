@@ -15,8 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::channel::Channel;
 use crate::sandbox::sys;
 
-use super::ARGUMENT;
-use super::call::CallError;
+use super::error::CallError;
+use super::{ARGUMENT, Answer};
 
 /// Most bytes of a child's complaints that are kept: the first ones.
 const COMPLAINTS: usize = 4096;
@@ -98,5 +98,13 @@ fn watch(
             }
             Ok(0) | Err(_) => return (stopped, kept.trim_ascii().escape_ascii().to_string()),
         }
+    }
+}
+
+/// The next answer; a fault that the child tells is one of the call.
+pub(super) fn receive(child: &mut Channel) -> Result<Answer, CallError> {
+    match child.receive_message()? {
+        Answer::Fault { message } => Err(CallError::Fault(message)),
+        answer => Ok(answer),
     }
 }

@@ -196,12 +196,31 @@ fn build(
     let ended = match (product, &dead.ended, mode) {
         (Product::Outputs, Ended::Completed, Some(mode)) if !candidate.outputs.is_empty() => {
             collect::become_collector(&dead, mode)?;
-            collect::collect(dead.build.as_fd(), &spec.profile.source, candidate, channel)?
+            collect::collect(
+                dead.build.as_fd(),
+                &spec.profile.source,
+                candidate,
+                &mut Sent(channel),
+            )?
         }
         (Product::Outputs | Product::Nothing, _, _) => dead.ended,
     };
     channel.send(&Answer::Finished { ended })?;
     Ok(())
+}
+
+/// What is collected, sent over the channel.
+struct Sent<'a>(&'a mut Channel);
+
+impl collect::Take for Sent<'_> {
+    fn output(&mut self, path: &str, size_bytes: u64) -> Result<(), SandboxError> {
+        let path = path.to_owned();
+        Ok(self.0.send(&Answer::Output { path, size_bytes })?)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
+        Ok(self.0.send_bytes(bytes)?)
+    }
 }
 
 /// The host, listening over the channel.

@@ -15,8 +15,6 @@ use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
-use crate::channel::Channel;
-use crate::child::Answer;
 use crate::outcome::{Ended, IdMode};
 use crate::plan::{Candidate, Limits};
 use crate::tree::open_beneath;
@@ -28,6 +26,14 @@ use super::{confine, ids, landlock, seccomp};
 
 /// `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH`: reading files that the build made unreadable.
 const READ_ANYTHING: u32 = 1 << 1 | 1 << 2;
+
+/// Takes what is collected, file by file. Its errors end the collection.
+pub(crate) trait Take {
+    /// A file begins: its path relative to the plan's `subdir`, and its length as the system reported it.
+    fn output(&mut self, path: &str, size_bytes: u64) -> Result<(), SandboxError>;
+    /// The next bytes of the file; none at its end.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), SandboxError>;
+}
 
 /// Gives up what the launcher could do on the host. Only `/build` stays reachable.
 pub(crate) fn become_collector(dead: &Dead, mode: IdMode) -> Result<(), SandboxError> {
@@ -45,7 +51,7 @@ pub(crate) fn collect(
     build: BorrowedFd<'_>,
     source: &str,
     candidate: &Candidate,
-    to: &mut Channel,
+    to: &mut dyn Take,
 ) -> Result<Ended, SandboxError> {
     // the source lies below /build, of which only the descriptor is left
     let folder = source.strip_prefix("/build/").unwrap_or_default();
@@ -270,7 +276,7 @@ fn send(
     base: &str,
     path: &str,
     size_bytes: u64,
-    to: &mut Channel,
+    to: &mut dyn Take,
 ) -> Result<(), Stop> {
     let full = format!("{base}/{path}");
     let fd = open_beneath(build, full.as_bytes(), OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
@@ -279,10 +285,7 @@ fn send(
         return rejected(path.as_bytes(), "changed its kind");
     }
     let mut file = File::from(fd);
-    to.send(&Answer::Output {
-        path: path.to_owned(),
-        size_bytes,
-    })?;
+    to.output(path, size_bytes)?;
     let mut buffer = vec![0; 256 << 10];
     let mut left = size_bytes;
     loop {
@@ -294,12 +297,12 @@ fn send(
             break;
         }
         left -= read as u64;
-        to.send_bytes(&buffer[..read])?; // read <= buffer.len() by the contract of Read
+        to.bytes(&buffer[..read])?; // read <= buffer.len() by the contract of Read
     }
     if left > 0 {
         return rejected(path.as_bytes(), "shrank while it was read");
     }
-    Ok(to.send_bytes(b"")?)
+    Ok(to.bytes(b"")?)
 }
 
 #[cfg(test)]

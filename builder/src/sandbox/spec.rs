@@ -1,12 +1,34 @@
-//! What one sandbox holds, said in plain values: the fixed environment and what the plan adds.
+//! What is asked of a sandbox, and what one then holds, said in plain values: the fixed environment and
+//! what the plan adds.
 
 use std::collections::BTreeMap;
 
-use crate::child::ReplayRequest;
-use crate::plan::{Candidate, Limits, Network};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Candidate, Limits, Network, Plan, ToolVersion};
 
 use super::wall::Wall;
 use super::{ID_BASE, ID_SLOTS, Profile};
+
+/// What a build child needs beside the source tree.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReplayRequest {
+    /// What to do.
+    pub plan: Plan,
+    /// Tools that the host found to be there, at the versions that the plan wants.
+    pub tools: Vec<ToolVersion>,
+    /// Folders with toolchains beside `/usr`, each seen read-only as `/toolchains/N`.
+    pub toolchains: Vec<String>,
+    /// A folder with a root file system that is seen instead of the host's, where the environment is
+    /// not the host.
+    pub root: Option<String>,
+    /// The values of settings that must not matter, with what the plan sets.
+    pub profile: Profile,
+    /// First host id of the ranges to map, when started by root.
+    pub id_base: u32,
+    /// How many ranges there are: a sandbox takes the first that is free.
+    pub id_slots: u32,
+}
 
 /// All that a sandbox is made from, beside the source tree.
 #[derive(Debug)]
