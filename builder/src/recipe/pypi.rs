@@ -23,6 +23,7 @@ mod platform;
 mod recorded;
 mod requirement;
 mod said;
+mod script;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -94,7 +95,7 @@ pub enum PublishedFile {
 }
 
 /// What an sdist or a wheel says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Says {
     /// `Name` of its metadata.
     pub name: Option<String>,
@@ -108,6 +109,13 @@ pub struct Says {
     /// With which umask its files were made, where their modes are those of another than 022.
     #[serde(default)]
     pub umask: Option<u32>,
+    /// Whether headers of an sdist's members say that what is no device has the device number zero, as older
+    /// Pythons write it.
+    #[serde(default)]
+    pub device_numbers: bool,
+    /// Whether an sdist has files in its top folder whose names begin with a dot.
+    #[serde(default)]
+    pub has_dot_files: bool,
     /// What its members bear beside their content, where all of it can be said to a build.
     pub recorded: Option<Recorded>,
 }
@@ -178,13 +186,33 @@ fn next(situation: &Situation<'_>) -> Next {
 
 /// All ways, in the order in which they are tried. Most tools make a wheel from the sdist that they have
 /// just made, some from the tree itself; an sdist is made from the tree.
-fn ways(situation: &Situation<'_>, kind: candidate::Kind) -> &'static [candidate::Way] {
-    use candidate::Way::{AsNamed, AsPipChooses, BySdist};
+fn ways(
+    situation: &Situation<'_>,
+    evidence: &PypiEvidence,
+    kind: candidate::Kind,
+) -> &'static [candidate::Way] {
+    use candidate::Way::{AsNamed, AsPipChooses, ByFrontEnd, BySdist};
+    let by_front_end = has_front_end(evidence);
     match (kind, generator(situation)) {
         (candidate::Kind::Wheel | candidate::Kind::PlatformWheel, _) => &[AsNamed, BySdist],
+        (candidate::Kind::Sdist, Some(_)) if by_front_end => &[ByFrontEnd, AsNamed, AsPipChooses],
+        (candidate::Kind::Sdist, None) if by_front_end => &[ByFrontEnd, AsPipChooses],
         (candidate::Kind::Sdist, Some(_)) => &[AsNamed, AsPipChooses],
         (candidate::Kind::Sdist, None) => &[AsPipChooses],
     }
+}
+
+/// Whether an sdist has what flit's own command takes and its backend does not: all that git lists.
+fn has_front_end(evidence: &PypiEvidence) -> bool {
+    let of_flit = matches!(
+        script::backend(&evidence.project.system),
+        Some("flit_core" | "flit")
+    );
+    let takes_all = match &evidence.published {
+        PublishedFile::Read(says) => says.has_dot_files,
+        PublishedFile::NotGiven | PublishedFile::Unreadable { .. } => false,
+    };
+    of_flit && takes_all
 }
 
 /// Which way is not tried yet. Where all are, and one came as far as the same content, that one is tried
@@ -195,7 +223,7 @@ fn way<'a>(
     kind: candidate::Kind,
 ) -> Option<(candidate::Way, Option<&'a Recorded>)> {
     let attempts = situation.attempts;
-    let mut ways = ways(situation, kind).to_vec();
+    let mut ways = ways(situation, evidence, kind).to_vec();
     situation.order(&mut ways, |way| said::way(*way));
     // every backend copies the tree's own files as they are
     let is_done = |a: &Attempt| a.verdict == Verdict::Reproduced || a.copies_differ;

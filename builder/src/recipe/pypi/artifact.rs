@@ -74,6 +74,7 @@ fn wheel(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         times: times(&container, Field::ZipTime, dos_seconds),
         umask: umask(&container),
         recorded: Recorded::of_wheel(&container),
+        ..Says::default()
     })
 }
 
@@ -92,6 +93,12 @@ fn sdist(file: &mut File, limits: &ReadLimits) -> Result<Says, String> {
         generator: None,
         times: times(&tar, Field::TarTime, octal_seconds),
         umask: umask(&tar),
+        device_numbers: device_numbers(&tar),
+        has_dot_files: tar.members.iter().any(|member| {
+            let mut parts = member.name.split(|byte| *byte == b'/').skip(1);
+            let is_dotted = parts.next().is_some_and(|name| name.starts_with(b"."));
+            is_dotted && parts.next().is_none()
+        }),
         recorded: stream.and_then(|stream| Recorded::of_sdist(&stream.details, &tar)),
     })
 }
@@ -112,6 +119,14 @@ fn umask(container: &Container) -> Option<u32> {
         .into_iter()
         .find(gives)
         .filter(|umask| *umask != 0o022)
+}
+
+/// Whether every header has digits where the number of a device would stand.
+fn device_numbers(tar: &Container) -> bool {
+    let details = tar.members.iter().flat_map(|member| &member.details);
+    let mut dialects = details.filter(|d| d.field == Field::TarDialect).peekable();
+    // magic and version, then the numbers
+    dialects.peek().is_some() && dialects.all(|d| d.value.ends_with(b"0000000\x000000000\0"))
 }
 
 fn is_wheel_metadata(name: &[u8]) -> bool {

@@ -10,19 +10,11 @@ use countersign_attest::verdict::Reason;
 
 use super::super::{Next, Situation, pin_tools};
 use super::moment::{self, Moment};
-use super::{
-    BuildSystem, PublishedFile, PypiEvidence, RECIPE, Recorded, cannot, ours, platform, tools,
-};
+use super::script::{self, Call};
+use super::{PublishedFile, PypiEvidence, RECIPE, Recorded, cannot, ours, platform, tools};
 use crate::mirror;
 use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
 
-/// Calls one hook of a backend.
-const HOOK: &str = include_str!("hook.py");
-/// Goes before [`HOOK`] for sdists of setuptools, which bear the owner of the publisher's files and
-/// the time of day: without it, no two builds agree.
-const SETTLE: &str = include_str!("settle.py");
-/// Goes before [`HOOK`] where members get the times and owners that are recorded in the published file.
-const RECORDED: &str = include_str!("recorded.py");
 /// Where the tree's own requirements are installed; the hook knows the names of both folders.
 const TOOLS: &str = "/build/home/tools";
 /// Where is installed what the backend asks for beyond them.
@@ -67,7 +59,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Sdist => "sdist",
             Self::Wheel | Self::PlatformWheel => "wheel",
@@ -100,6 +92,8 @@ pub(super) enum Way {
     AsPipChooses,
     /// As named, but a wheel from an sdist that is made first.
     BySdist,
+    /// An sdist by the command of the tool that the backend belongs to, which takes what git lists.
+    ByFrontEnd,
 }
 
 pub(super) fn make(
@@ -117,8 +111,8 @@ pub(super) fn make(
     for name in tools::version_variables(requires) {
         variables.insert(name.to_owned(), ours(&release.version));
     }
-    let by_git =
-        tools::lists_files_by_git(requires) && (kind == Kind::Sdist || way == Way::BySdist);
+    let of_sdist = kind == Kind::Sdist || way == Way::BySdist;
+    let by_git = (tools::lists_files_by_git(requires) && of_sdist) || way == Way::ByFrontEnd;
     let mut programs = vec!["python3", "pip"];
     programs.extend(by_git.then_some("git"));
     let foreign = match kind {
@@ -208,29 +202,24 @@ fn steps(
     let commit = situation.release.commit_time;
     let system = &evidence.project.system;
     let unset = moment::read_off(&evidence.published, commit) == Moment::Unset
-        && has_constant(system, kind);
-    let hook = |action, kind, target: &str, sdists| {
-        call(
-            system,
-            &code(system, unset, kind, false),
-            unset,
-            action,
-            kind,
-            target,
-            sdists,
-        )
+        && script::has_constant(system, kind);
+    let call = |kind, recorded| Call {
+        evidence,
+        unset,
+        kind,
+        way,
+        recorded,
     };
-    let last = |sdists| {
-        let code = code(system, unset, kind, recorded.is_some());
-        call(system, &code, unset, "build", kind, DIST, sdists)
-    };
+    let last = |sdists| call(kind, recorded.is_some()).step("build", DIST, sdists);
     let named = match way {
-        Way::AsNamed | Way::BySdist => super::generator(situation),
+        Way::AsNamed | Way::BySdist | Way::ByFrontEnd => super::generator(situation),
         Way::AsPipChooses => None,
     };
-    let tools::Tools { first, second } = tools::choose(evidence, named);
+    let tools::Tools { mut first, second } = tools::choose(evidence, named);
+    // the one that goes with the backend's version
+    first.extend((way == Way::ByFrontEnd).then(|| ours("flit")));
     let kinds: &[Kind] = match way {
-        Way::AsNamed | Way::AsPipChooses => &[kind],
+        Way::AsNamed | Way::AsPipChooses | Way::ByFrontEnd => &[kind],
         Way::BySdist => &[Kind::Sdist, kind],
     };
     let mut steps = Vec::new();
@@ -252,15 +241,15 @@ fn steps(
     let mut files = Vec::new();
     for kind in kinds {
         let file = format!("/tmp/{}.txt", kind.word());
-        steps.push(hook("requires", *kind, &file, ""));
+        steps.push(call(*kind, false).step("requires", &file, ""));
         files.push(file);
     }
     steps.push(install(MORE_TOOLS, &files, second));
     steps.extend(recorded.map(Recorded::step));
     match way {
-        Way::AsNamed | Way::AsPipChooses => steps.push(last("")),
+        Way::AsNamed | Way::AsPipChooses | Way::ByFrontEnd => steps.push(last("")),
         Way::BySdist => {
-            steps.push(hook("build", Kind::Sdist, SDIST, ""));
+            steps.push(call(Kind::Sdist, false).step("build", SDIST, ""));
             steps.push(last(SDIST));
         }
     }
@@ -282,53 +271,4 @@ fn install(folder: &str, files: &[String], requirements: Vec<Valued<String>>) ->
     argv.push(ours("--"));
     argv.extend(requirements);
     Step { argv }
-}
-
-/// Whether a backend writes a constant of its own where no time is set. Others then ask the clock, and no
-/// two builds agree.
-fn has_constant(system: &BuildSystem, kind: Kind) -> bool {
-    match (backend(system), kind) {
-        (Some("setuptools"), _) | (Some("pdm"), Kind::Sdist) => false,
-        (Some(_) | None, _) => true,
-    }
-}
-
-/// The first name of the backend's module.
-fn backend(system: &BuildSystem) -> Option<&str> {
-    system.backend.split([':', '.']).next()
-}
-
-/// The script that calls a hook, with what goes before it.
-fn code(system: &BuildSystem, unset: bool, kind: Kind, recorded: bool) -> String {
-    let of_setuptools = backend(system) == Some("setuptools");
-    let mut parts = Vec::new();
-    if kind == Kind::Sdist && of_setuptools && !unset {
-        parts.push(SETTLE);
-    }
-    if recorded {
-        parts.push(RECORDED);
-    }
-    parts.push(HOOK);
-    parts.join("\n")
-}
-
-fn call(
-    system: &BuildSystem,
-    code: &str,
-    unset: bool,
-    action: &str,
-    kind: Kind,
-    target: &str,
-    sdists: &str,
-) -> Step {
-    let mut argv: Vec<&str> = Vec::new();
-    if unset {
-        argv.extend(["env", "-u", "SOURCE_DATE_EPOCH"]);
-    }
-    argv.extend(["python3", "-I", "-S", "-B", "-c", code]);
-    argv.extend([action, kind.word(), &system.backend, target, sdists]);
-    argv.extend(system.backend_path.iter().map(String::as_str));
-    Step {
-        argv: argv.into_iter().map(ours).collect(),
-    }
 }

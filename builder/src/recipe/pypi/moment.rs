@@ -54,12 +54,8 @@ mod tests {
             (&[], Moment::Commit),
         ] {
             let published = PublishedFile::Read(Says {
-                name: None,
-                version: None,
-                generator: None,
                 times: times.to_vec(),
-                umask: None,
-                recorded: None,
+                ..Says::default()
             });
             assert_eq!(read_off(&published, commit), expect, "{times:?}");
         }
@@ -67,12 +63,8 @@ mod tests {
         // a commit at the very moment of a constant is still the commit
         let commit = Timestamp::from_unix_seconds(1_580_601_600).unwrap();
         let published = PublishedFile::Read(Says {
-            name: None,
-            version: None,
-            generator: None,
             times: vec![1_580_601_600],
-            umask: None,
-            recorded: None,
+            ..Says::default()
         });
         assert_eq!(read_off(&published, commit), Moment::Commit);
     }

@@ -24,6 +24,9 @@ pub(super) fn said(evidence: &PypiEvidence) -> Vec<String> {
             if let Some(umask) = says.umask {
                 lines.push(format!("its files were made with umask {umask:03o}"));
             }
+            if says.device_numbers {
+                lines.push("written by an older Python: members have device numbers".to_owned());
+            }
             lines.push(match says.times.as_slice() {
                 [time] => format!("all its members are of one time, {time} seconds after 1970"),
                 times => format!("its members are of {} or more times", times.len()),
@@ -39,6 +42,7 @@ pub(super) fn way(way: Way) -> String {
         Way::AsNamed => "by the tools that the wheel names",
         Way::AsPipChooses => "by the tools that pip chooses",
         Way::BySdist => "by the tools that the wheel names, from an sdist",
+        Way::ByFrontEnd => "by the command of the backend's tool",
     }
     .to_owned()
 }
@@ -57,6 +61,9 @@ pub(super) fn why(situation: &Situation<'_>, way: Way, recorded: bool) -> String
         Way::AsNamed => made_by,
         Way::AsPipChooses => {
             format!("{made_by}; pip chooses by the tree's own ranges as of upload")
+        }
+        Way::ByFrontEnd => {
+            format!("{made_by}; its command takes what git lists, among it names with a dot")
         }
         Way::BySdist => {
             "most tools make a wheel from the sdist that they have just made".to_owned()

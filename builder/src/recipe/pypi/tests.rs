@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::time::Timestamp;
-use countersign_fixtures::archives::{ZipEntry, zip};
+use countersign_fixtures::archives::{TarEntry, ZipEntry, gzip, sign_header, zip};
 
 use super::super::{Attempt, Hints, inspect, next};
 use super::*;
@@ -66,8 +66,7 @@ fn facts(file_name: &str) -> Facts {
                     version: "3.12.0".into(),
                 }),
                 times: vec![COMMIT],
-                umask: None,
-                recorded: None,
+                ..Says::default()
             }),
         },
         capabilities: Capabilities {
@@ -336,7 +335,7 @@ fn the_moment_is_unset_where_the_file_bears_a_backends_own() {
 }
 
 #[test]
-fn sdists_of_setuptools_are_settled_and_nothing_else_is() {
+fn sdists_of_backends_that_ask_the_clock_are_settled_and_no_others() {
     let settles = |facts: &Facts| {
         let candidate = facts.candidate();
         let mut values = candidate.steps.iter().flat_map(|step| &step.argv);
@@ -344,12 +343,62 @@ fn sdists_of_setuptools_are_settled_and_nothing_else_is() {
     };
     let mut facts = facts(SDIST);
     assert!(!settles(&facts));
-    for backend in ["setuptools.build_meta", "setuptools.build_meta:__legacy__"] {
+    for backend in [
+        "setuptools.build_meta",
+        "setuptools.build_meta:__legacy__",
+        "pdm.backend",
+        "pdm.pep517.api",
+        "of_the_tree",
+    ] {
         facts.evidence.project.system.backend = backend.into();
         assert!(settles(&facts), "{backend}");
     }
     facts.published.file_name = WHEEL.into();
     assert!(!settles(&facts));
+}
+
+#[test]
+fn an_older_pythons_device_numbers_are_written_where_the_sdist_has_them() {
+    let written = |facts: &Facts| {
+        let candidate = facts.candidate();
+        let mut values = candidate.steps.iter().flat_map(|step| &step.argv);
+        values.any(|value| value.value.contains("_create_header"))
+    };
+    let mut facts = facts(SDIST);
+    assert!(!written(&facts));
+    facts.says().device_numbers = true;
+    assert!(written(&facts));
+    assert!(!origins(&facts.candidate()).contains(&Origin::Artifact));
+    facts.published.file_name = WHEEL.into();
+    assert!(!written(&facts));
+}
+
+#[test]
+fn flits_own_command_packs_where_files_with_a_dot_came_along() {
+    let mut facts = facts(SDIST);
+    let is_command = |candidate: &Candidate| {
+        let last = candidate.steps.last().expect("steps");
+        last.argv
+            .iter()
+            .any(|value| value.value.contains("from flit import main"))
+    };
+    assert!(!is_command(&facts.candidate()));
+    facts.says().has_dot_files = true;
+    let candidate = facts.candidate();
+    assert!(is_command(&candidate));
+    assert_eq!(candidate.source_form, SourceForm::Git);
+    assert!(
+        lines(&candidate)[0].ends_with(" flit"),
+        "{:?}",
+        lines(&candidate)
+    );
+    assert!(!origins(&candidate).contains(&Origin::Artifact));
+    // the backend comes next, and others have no such command
+    facts.tried(Verdict::Differs);
+    assert!(!is_command(&facts.candidate()));
+    facts.attempts.clear();
+    facts.evidence.project.system.backend = "hatchling.build".into();
+    assert!(!is_command(&facts.candidate()));
 }
 
 #[test]
@@ -542,7 +591,6 @@ fn a_wheel_is_read() {
             version: "1.27.0".into(),
         }),
         times: vec![1_580_601_600],
-        umask: None,
         recorded: Some(Recorded {
             packed: None,
             members: [METADATA.0, GENERATOR.0]
@@ -553,8 +601,46 @@ fn a_wheel_is_read() {
                 })
                 .into(),
         }),
+        ..Says::default()
     };
     assert_eq!(evidence.published, PublishedFile::Read(expect));
+}
+
+#[test]
+fn an_sdist_tells_an_older_python_and_files_with_a_dot() {
+    let sdist = |names: &[&str], device: &[u8; 8]| {
+        let mut bytes = Vec::new();
+        for name in names {
+            let mut entry = TarEntry::file(name, b"Name: a\nVersion: 1\n").bytes();
+            entry[329..337].copy_from_slice(device);
+            entry[337..345].copy_from_slice(device);
+            sign_header(&mut entry[..512]);
+            bytes.extend(entry);
+        }
+        bytes.extend([0; 1024]);
+        match read(PYPROJECT, Some(&gzip(&bytes))) {
+            Evidence::Pypi(PypiEvidence {
+                published: PublishedFile::Read(says),
+                ..
+            }) => (says.device_numbers, says.has_dot_files),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (names, device, expect) in [
+        (&["a-1/PKG-INFO", "a-1/x"][..], b"0000000\0", (true, false)),
+        (
+            &["a-1/PKG-INFO", "a-1/.x"],
+            b"\0\0\0\0\0\0\0\0",
+            (false, true),
+        ),
+        (
+            &["a-1/PKG-INFO", "a-1/b/.x", "a-1/.y/z"],
+            b"\0\0\0\0\0\0\0\0",
+            (false, false),
+        ),
+    ] {
+        assert_eq!(sdist(names, device), expect, "{names:?}");
+    }
 }
 
 #[test]
