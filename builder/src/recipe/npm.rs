@@ -11,24 +11,28 @@ use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Next, Proposal, Recipe, Situation};
 use crate::outcome::Ended;
-use candidate::{Build, Way};
+use candidate::{Build, Place, Way};
 use tools::Toolchain;
 
 mod candidate;
+mod commands;
 mod identity;
 mod lock;
 mod manifest;
 mod published;
+mod publishing;
 mod said;
 mod tools;
+mod workflow;
 
 pub use lock::{Lock, Manager};
 pub use published::{Packer, PublishedManifest};
+pub use publishing::{NamedBy, PackFolder, Publishing, Task};
 
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
     name: "npm",
-    tools: &["node", "npm"],
+    tools: &["node", "npm", "git"],
     takes: |purl| purl.starts_with(identity::PURL_PREFIX),
     inspect: manifest::inspect,
     next,
@@ -50,6 +54,9 @@ pub struct NpmEvidence {
     pub scripts: BTreeMap<String, String>,
     /// Whether the root of the tree, where that is another package, has a build.
     pub builds_at_root: bool,
+    /// How it is published, where the tree says more of that than `build`.
+    #[serde(default)]
+    pub publishing: Publishing,
     /// Whether installed dependencies would be packed too.
     pub bundles_dependencies: bool,
     /// Whether there is anything to install.
@@ -85,7 +92,10 @@ impl NpmEvidence {
 
     /// Whether packing the tree as it is may leave something out.
     fn needs_more(&self) -> bool {
-        !self.scripts.is_empty() || self.builds_at_root || self.bundles_dependencies
+        !self.scripts.is_empty()
+            || self.builds_at_root
+            || self.bundles_dependencies
+            || self.publishing != Publishing::default()
     }
 
     /// Whether the tree has every file of the published tarball, as far as that is known. The manifest
@@ -192,6 +202,7 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
         frozen: true,
         install_scripts: false,
         packs_itself: false,
+        place: Place::Package,
     };
     let manager = evidence.lock.as_ref().map(|lock| lock.manager);
     let packs_itself = matches!(
@@ -205,6 +216,7 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
         .unwrap_or(situation.release.commit_time);
     let is_other = tools::is_other(&declared, time, situation.capabilities);
     let likely = match packer {
+        Packer::Npm7 => Toolchain::Npm7,
         Packer::Npm6 => Toolchain::Npm6,
         Packer::Npm5 => Toolchain::Npm5,
         Packer::Npm | Packer::Pnpm | Packer::Yarn | Packer::Other if is_other => Toolchain::OfTime,
@@ -213,6 +225,7 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
     let packed = Way {
         // without a build, node counts for nothing but what packs
         toolchain: match packer {
+            Packer::Npm7 => Toolchain::Npm7,
             Packer::Npm6 => Toolchain::Npm6,
             Packer::Npm5 => Toolchain::Npm5,
             Packer::Npm | Packer::Pnpm | Packer::Yarn | Packer::Other => Toolchain::Installed,
@@ -229,6 +242,10 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
             toolchain: likely,
             build: Build::Pack,
             packs_itself,
+            place: match evidence.publishing.folder {
+                Some(_) => Place::Folder,
+                None => Place::Package,
+            },
             ..plain
         };
         let publish = Way {
@@ -237,7 +254,11 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
         };
         let has = |script: &str| evidence.scripts.contains_key(script);
         let published = has("prepublishOnly") || has("prepublish");
-        let packing = has("build") || has("prepare") || has("prepack") || evidence.builds_at_root;
+        let packing = has("build")
+            || has("prepare")
+            || has("prepack")
+            || evidence.builds_at_root
+            || evidence.publishing != Publishing::default();
         match (packing, published) {
             (true, true) => ways.extend([pack, publish]),
             (false, true) => ways.extend([publish, pack]),
@@ -246,11 +267,18 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
         let main = if packing { pack } else { publish };
         let other = match likely {
             Toolchain::Installed => None,
-            Toolchain::OfTime | Toolchain::Npm6 | Toolchain::Npm5 => Some(Toolchain::Installed),
+            Toolchain::OfTime | Toolchain::Npm7 | Toolchain::Npm6 | Toolchain::Npm5 => {
+                Some(Toolchain::Installed)
+            }
         };
         ways.extend(other.map(|toolchain| Way { toolchain, ..main }));
         ways.push(Way {
             install_scripts: true,
+            ..main
+        });
+        // not every tool that packs goes by what the manifest says of a folder
+        ways.push(Way {
+            place: Place::Package,
             ..main
         });
     } else {
@@ -258,6 +286,14 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
     }
     once(&mut ways);
     situation.order(&mut ways, |way| said::way(*way));
+    // what a dependency's scripts make is lacking where a build fails, not where it comes out otherwise
+    let attempts = situation.attempts;
+    let failed = attempts.iter().any(|a| a.verdict == Verdict::BuildFailed);
+    let mut at = 0..;
+    ways.retain(|way| {
+        let is_tried = at.next().is_some_and(|at| at < attempts.len());
+        is_tried || failed || attempts.is_empty() || !way.install_scripts
+    });
     // a lock file that its own manager refuses was not the one that the publisher installed from
     if let Some(refused) = refused_at(situation) {
         let unfrozen = ways.iter().filter(|way| way.build != Build::Nothing);

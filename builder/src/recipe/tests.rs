@@ -11,7 +11,7 @@ use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Verdict;
 use countersign_fixtures::archives::{TarEntry, gzip, tar};
 
-use super::npm::{Declared, NpmEvidence, Packer, PublishedManifest};
+use super::npm::{Declared, NpmEvidence, Packer, PublishedManifest, Publishing};
 use super::source_files::Unlike;
 use super::*;
 use crate::environment::FoundTool;
@@ -150,6 +150,7 @@ pub(super) fn npm_evidence() -> NpmEvidence {
         builds_at_root: false,
         bundles_dependencies: false,
         installs: false,
+        publishing: Publishing::default(),
         declared: Declared::default(),
         lock: None,
         unknown_manager: None,

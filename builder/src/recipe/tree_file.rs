@@ -1,9 +1,10 @@
-//! Opens one file of a source tree without following a link and without leaving the tree.
+//! Opens files of a source tree without following a link and without leaving the tree.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -58,6 +59,30 @@ pub(super) fn read(
         return Ok(TreeFile::Unusable("is too long to be read"));
     }
     Ok(TreeFile::Read(bytes))
+}
+
+/// The names in a folder below `tree`, in order; none where there is no such folder.
+///
+/// # Errors
+/// When the system fails for another reason than what stands in the tree.
+pub(super) fn names(tree: BorrowedFd<'_>, folder: &str) -> Result<Vec<String>, InspectError> {
+    let failed = |errno: Errno| InspectError::Tree {
+        path: folder.to_owned(),
+        source: errno.into(),
+    };
+    // the last part is opened as a folder too
+    let opened = match open(tree, &format!("{folder}/.")) {
+        Ok(opened) => opened,
+        Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => return Ok(Vec::new()),
+        Err(errno) => return Err(failed(errno)),
+    };
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(opened).map_err(failed)?.iter() {
+        let entry = entry.map_err(failed)?;
+        names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Walks component by component; each is refused if it is a link. Non-blocking, so that a named pipe

@@ -5,19 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use countersign_attest::origin::Origin;
 use countersign_attest::verdict::Reason;
 
 use super::super::{Next, Situation, pin_tools};
+use super::commands::{self, ours, run};
 use super::lock::Manager;
 use super::published::{Packer, PublishedManifest};
+use super::publishing::PackFolder;
 use super::tools::{self, Toolchain};
 use super::{NpmEvidence, RECIPE, identity, no_recipe};
 use crate::mirror;
 use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
-
-/// Runs one command of a build.
-const RUN: &str = include_str!("run.js");
 
 /// Settings of npm that keep it from the home folder and from chatting. They stand above a checkout's
 /// own `.npmrc`, which could also make npm pack elsewhere or not at all.
@@ -70,6 +68,26 @@ pub(super) struct Way {
     pub(super) install_scripts: bool,
     /// Whether the lock's own package manager packs.
     pub(super) packs_itself: bool,
+    pub(super) place: Place,
+}
+
+impl Way {
+    /// The folder of the package that is packed instead of it.
+    pub(super) fn folder(self, evidence: &NpmEvidence) -> Option<&PackFolder> {
+        match self.place {
+            Place::Package => None,
+            Place::Folder => evidence.publishing.folder.as_ref(),
+        }
+    }
+}
+
+/// What is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The package's own folder.
+    Package,
+    /// The one that it says its build makes.
+    Folder,
 }
 
 /// What is run of the package.
@@ -121,12 +139,19 @@ pub(super) fn make(
         .map(|(name, value)| ((*name).to_owned(), ours(value)))
         .collect();
     let release = situation.release;
+    // who builds has a repository, and some builds ask it
+    let with_git = way.build != Build::Nothing && situation.capabilities.tool("git").is_some();
+    let (source_form, programs): (_, &[&str]) = if with_git {
+        (SourceForm::Git, &["node", "npm", "git"])
+    } else {
+        (SourceForm::Tree, &["node", "npm"])
+    };
     let candidate = Candidate {
         recipe: RECIPE.name.to_owned(),
         environment: EnvironmentSpec::Host {
-            tools: pin_tools(["node", "npm"], situation.capabilities)?,
+            tools: pin_tools(programs.iter().copied(), situation.capabilities)?,
         },
-        source_form: SourceForm::Tree,
+        source_form,
         subdir: evidence.folder.clone(),
         steps,
         variables,
@@ -189,16 +214,12 @@ fn steps(
         steps.push(Step { argv });
     }
     if way.build != Build::Nothing && evidence.installs {
-        steps.push(install(evidence, manager, way));
+        steps.push(commands::install(evidence, manager, way));
     }
     let word = super::lock::word(manager);
     match way.build {
         Build::Nothing => {}
-        Build::Pack => steps.extend(build(evidence, manager).map(|(cwd, command)| {
-            let mut argv = run("run", &[&cwd]);
-            argv.extend(command.iter().map(|argument| ours(argument)));
-            Step { argv }
-        })),
+        Build::Pack => steps.extend(commands::build(evidence, manager, way)),
         Build::Publish => {
             for script in ["prepublish", "prepublishOnly"] {
                 if evidence.scripts.contains_key(script) {
@@ -209,6 +230,7 @@ fn steps(
             }
         }
     }
+    steps.extend(commands::fill(evidence, manager, way));
     if let Some(version) = identity::version_to_set(situation, evidence) {
         let command = [
             "npm",
@@ -217,27 +239,16 @@ fn steps(
             "--ignore-scripts",
             version,
         ];
+        let place = way.folder(evidence).map_or(".", |folder| &folder.path);
         steps.push(Step {
-            argv: run("run", &[&["."], command.as_slice()].concat()),
+            argv: run("run", &[&[place], command.as_slice()].concat()),
         });
     }
-    let scripts = way.build != Build::Nothing;
-    let pack = pack(
-        if way.packs_itself {
-            manager
-        } else {
-            Manager::Npm
-        },
-        scripts,
-        output,
-    );
-    if steps.is_empty() {
-        let argv = pack.iter().map(|argument| ours(argument)).collect();
-        return Ok(vec![Step { argv }]);
+    let mut pack = commands::pack(evidence, manager, way, output);
+    if let ([], [only]) = (steps.as_slice(), pack.as_mut_slice()) {
+        only.argv.drain(..commands::RUN_WORDS); // nothing was fetched that would have to be found
     }
-    let mut argv = run("run", &["."]);
-    argv.extend(pack.iter().map(|argument| ours(argument)));
-    steps.push(Step { argv });
+    steps.extend(pack);
     Ok(steps)
 }
 
@@ -245,114 +256,6 @@ fn steps(
 fn fetches(step: &Step) -> bool {
     let action = step.argv.get(4).map(|action| action.value.as_str());
     matches!(action, Some("fetch" | "install")) || step.argv.iter().any(|a| a.value == "install")
-}
-
-/// From the package's folder to the root of the tree.
-fn root(evidence: &NpmEvidence) -> String {
-    match evidence.folder.as_str() {
-        "" => ".".to_owned(),
-        folder => vec![".."; folder.split('/').count()].join("/"),
-    }
-}
-
-fn install(evidence: &NpmEvidence, manager: Manager, way: Way) -> Step {
-    let root = root(evidence);
-    let mut command: Vec<&str> = match (manager, &evidence.lock) {
-        (Manager::Npm, Some(_)) if way.frozen => vec!["npm", "ci"],
-        (Manager::Npm, Some(_)) => vec!["npm", "install"],
-        (Manager::Npm, None) => vec!["npm", "install", "--no-package-lock"],
-        (Manager::Pnpm, _) => vec!["pnpm", "install"],
-        (Manager::YarnClassic, _) => vec![
-            "yarn",
-            "install",
-            "--non-interactive",
-            "--ignore-engines",
-            "--registry",
-            mirror::NPM_REGISTRY,
-        ],
-        (Manager::YarnBerry, _) => vec!["yarn", "install"],
-    };
-    match (manager, way.frozen) {
-        (Manager::Npm, _) => {}
-        (Manager::Pnpm, true) | (Manager::YarnClassic, true) => command.push("--frozen-lockfile"),
-        (Manager::Pnpm, false) => command.push("--no-frozen-lockfile"),
-        (Manager::YarnClassic, false) => command.push("--pure-lockfile"),
-        (Manager::YarnBerry, true) => command.push("--immutable"),
-        (Manager::YarnBerry, false) => command.push("--no-immutable"),
-    }
-    match (manager, way.install_scripts) {
-        (Manager::YarnBerry, true) => command
-            .splice(0..0, ["env", "YARN_ENABLE_SCRIPTS=true"])
-            .for_each(drop),
-        (Manager::YarnBerry, false) | (_, true) => {}
-        (_, false) => command.push("--ignore-scripts"),
-    }
-    let lock = evidence
-        .lock
-        .as_ref()
-        .map(|lock| format!("{root}/{}", lock.file));
-    let mut argv = match &lock {
-        Some(lock) => run("install", &[lock, &root]),
-        None => run("run", &[&root]),
-    };
-    argv.extend(command.into_iter().map(ours));
-    Step { argv }
-}
-
-/// The build and the folder in which it runs; none where packing runs it, or there is none.
-fn build(evidence: &NpmEvidence, manager: Manager) -> Option<(String, Vec<String>)> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let own = evidence.scripts.contains_key("build");
-    let packing = ["preprepare", "prepare", "postprepare", "prepack"];
-    let built_by_packing = packing
-        .iter()
-        .filter_map(|name| evidence.scripts.get(*name))
-        .any(|script| script.contains("build"));
-    if built_by_packing {
-        return None;
-    }
-    let root = root(evidence);
-    match (evidence.folder.as_str(), manager) {
-        ("", _) if own => Some((root, words(&[super::lock::word(manager), "run", "build"]))),
-        ("", _) => None,
-        // first what the package needs of its own workspace
-        (_, Manager::Pnpm) if own => {
-            let filter = format!("{}...", evidence.name);
-            let mut command: Vec<String> = words(&["pnpm", "--filter"]);
-            command.push(filter);
-            command.extend(words(&["run", "build"]));
-            Some((root, command))
-        }
-        (_, _) if evidence.builds_at_root => {
-            Some((root, words(&[super::lock::word(manager), "run", "build"])))
-        }
-        (_, _) if own => Some((
-            ".".to_owned(),
-            words(&[super::lock::word(manager), "run", "build"]),
-        )),
-        (_, _) => None,
-    }
-}
-
-fn pack(manager: Manager, scripts: bool, output: &str) -> Vec<String> {
-    let words: &[&str] = match (manager, scripts) {
-        (Manager::Npm, true) => &["npm", "pack"],
-        (Manager::Npm, false) => &["npm", "pack", "--ignore-scripts"],
-        (Manager::Pnpm, true) => &["pnpm", "pack"],
-        (Manager::Pnpm, false) => &["pnpm", "pack", "--config.ignore-scripts=true"],
-        (Manager::YarnClassic, _) => &["yarn", "pack", "--filename", output],
-        (Manager::YarnBerry, _) => &["yarn", "pack", "--out", output],
-    };
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-fn run(action: &str, arguments: &[&str]) -> Vec<Valued<String>> {
-    let start = ["node", "-e", RUN, "--", action];
-    start
-        .iter()
-        .chain(arguments)
-        .map(|argument| ours(argument))
-        .collect()
 }
 
 fn incomplete(situation: &Situation<'_>, evidence: &NpmEvidence, way: Way) -> Option<Reason> {
@@ -372,8 +275,4 @@ fn incomplete(situation: &Situation<'_>, evidence: &NpmEvidence, way: Way) -> Op
 fn unknown_manager(evidence: &NpmEvidence, way: Way) -> Option<&str> {
     let named = evidence.unknown_manager.as_deref();
     named.filter(|_| way.build != Build::Nothing)
-}
-
-fn ours(value: &str) -> Valued<String> {
-    Valued::new(value.to_owned(), Origin::Source)
 }

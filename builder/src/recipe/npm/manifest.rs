@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::tree_file::{self, TreeFile};
 use super::super::{Evidence, InspectError, InspectRequest};
 use super::published::{self, PublishedManifest};
-use super::{Declared, NpmEvidence, lock};
+use super::{Declared, NpmEvidence, lock, publishing};
 use crate::tree::{self, Entry, Order, TreeError};
 
 /// Longest package.json that is read.
@@ -82,7 +82,9 @@ pub(super) fn inspect(
         },
     };
     let top: &Value = root.as_ref().unwrap_or(&manifest);
-    let declared = declared(tree, top)?;
+    let mut declared = declared(tree, top)?;
+    let (publishing, node) = publishing::find(tree, &folder, &manifest)?;
+    declared.node = declared.node.or(node);
     let manager = declared
         .manager
         .as_deref()
@@ -101,6 +103,7 @@ pub(super) fn inspect(
         builds_at_root: root
             .as_ref()
             .is_some_and(|root| scripts(root).contains_key("build")),
+        publishing,
         bundles_dependencies: bundles_dependencies(&manifest),
         installs,
         name,

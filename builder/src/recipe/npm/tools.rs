@@ -30,6 +30,8 @@ const LINES: [Line; 9] = [
 ];
 /// The last npm that packs at gzip's default level and reads the first lock format as its own.
 const NPM_6: &str = "6.14.18";
+/// The last of npm 7 that packs what says what changed, whatever the manifest's `files` says.
+const NPM_7: &str = "7.11.2";
 /// What packs with the manifest first, and a node that it knows.
 const NPM_5: Line = Line(10, 0, "10.24.1", "6.4.1");
 
@@ -63,6 +65,8 @@ pub(super) enum Toolchain {
     Installed,
     /// What the tree or the publisher names, else the line of the release's time.
     OfTime,
+    /// Of an npm 7 that still packs what says what changed.
+    Npm7,
     /// Of the last npm that packs as old publishers did.
     Npm6,
     /// Of one that packs as still older ones did.
@@ -82,8 +86,14 @@ pub(super) fn pins(
     let line = match toolchain {
         Toolchain::Installed => None,
         Toolchain::OfTime => of_time(declared, time),
-        Toolchain::Npm6 => {
-            let line = of_time(declared, time).filter(|line| line.0 <= 14);
+        Toolchain::Npm7 | Toolchain::Npm6 => {
+            let fits = |line: &&Line| match toolchain {
+                Toolchain::Npm7 => (12..=16).contains(&line.0),
+                Toolchain::Npm6 | Toolchain::Npm5 | Toolchain::OfTime | Toolchain::Installed => {
+                    line.0 <= 14
+                }
+            };
+            let line = of_time(declared, time).filter(fits);
             Some(line.unwrap_or(&LINES[3])) // LINES has nine
         }
         Toolchain::Npm5 => Some(&NPM_5),
@@ -93,11 +103,12 @@ pub(super) fn pins(
     if let Some(line) = line.filter(|line| Some(line.0) != installed) {
         let version = match toolchain {
             Toolchain::OfTime => exact.unwrap_or(line.2),
-            Toolchain::Npm6 | Toolchain::Npm5 | Toolchain::Installed => line.2,
+            Toolchain::Npm7 | Toolchain::Npm6 | Toolchain::Npm5 | Toolchain::Installed => line.2,
         };
         pins.push(Pin::new(node_package(&capabilities.architecture)?, version));
         let npm = match (declared.npm.as_deref(), packer) {
             (Some(npm), _) if toolchain == Toolchain::OfTime => npm,
+            _ if toolchain == Toolchain::Npm7 => NPM_7,
             // what packs at level 9 is npm 7 or later, whatever came with that node
             (_, Packer::Npm) if line.0 < 16 && line.0 >= 12 => "8.19.4",
             _ => line.3,
