@@ -133,11 +133,6 @@ fn next(situation: &Situation<'_>) -> Next {
     {
         return Next::Enough;
     }
-    // another release of the package itself is among what it is built with, and is not served: others try that
-    let names_itself = evidence.lock.as_ref().is_some_and(|lock| lock.names_itself);
-    if names_itself && refused_at(situation).is_some() {
-        return Next::Enough;
-    }
     // a build was run, and what differs are files of the tree that it left alone
     let is_built = |way: &Way| way.build != Build::Nothing || !evidence.needs_more();
     let ways = ways(situation, evidence);
@@ -259,12 +254,18 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
             || has("prepack")
             || evidence.builds_at_root
             || evidence.publishing != Publishing::default();
+        let by = evidence.publishing.folder.as_ref().map(|folder| folder.by);
         match (packing, published) {
+            // whose folder is filled when the package itself is published
+            (true, true) if matches!(by, Some(NamedBy::Manifest | NamedBy::Lerna)) => {
+                ways.extend([publish, pack]);
+            }
             (true, true) => ways.extend([pack, publish]),
             (false, true) => ways.extend([publish, pack]),
             (_, false) => ways.push(pack),
         }
-        let main = if packing { pack } else { publish };
+        let main = ways.iter().find(|way| way.build != Build::Nothing);
+        let main = *main.unwrap_or(&pack);
         let other = match likely {
             Toolchain::Installed => None,
             Toolchain::OfTime | Toolchain::Npm7 | Toolchain::Npm6 | Toolchain::Npm5 => {

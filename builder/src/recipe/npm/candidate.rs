@@ -172,7 +172,9 @@ pub(super) fn make(
         missing: unknown_manager(evidence, way).map(|named| {
             format!("the tree is built with {named}, which this recipe does not run: it was built without")
         }),
-        own_releases: false, // the caller says it where it has to
+        // what the lock names is installed or nothing is; elsewhere the caller says it where it has to
+        own_releases: way.build != Build::Nothing
+            && evidence.lock.as_ref().is_some_and(|lock| lock.names_itself),
         assists: Vec::new(),
         encoding: None,
         settings: Settings {

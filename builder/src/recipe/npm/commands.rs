@@ -161,10 +161,30 @@ pub(super) fn pack(evidence: &NpmEvidence, manager: Manager, way: Way, output: &
             vec![step(".", &pack_here(packer, scripts, output))]
         }
         (Some(folder), Manager::Pnpm) => {
-            let packed = format!("{}/{output}", folder.path);
-            let moved = ["mv", &packed, "."].map(ours).to_vec();
-            let here = pack_here(packer, false, output);
-            vec![step(&folder.path, &here), Step { argv: moved }]
+            // it goes by its own manifest, and leaves the file in either place
+            let cwd = match folder.by {
+                NamedBy::Manifest => ".",
+                NamedBy::Lerna
+                | NamedBy::Script
+                | NamedBy::Workflow
+                | NamedBy::Copy
+                | NamedBy::Cleaner => &folder.path,
+            };
+            let moved = [
+                "find",
+                &folder.path,
+                "-maxdepth",
+                "1",
+                "-name",
+                output,
+                "-exec",
+                "mv",
+                "{}",
+                ".",
+                ";",
+            ];
+            let argv = moved.map(ours).to_vec();
+            vec![step(cwd, &pack_here(packer, false, output)), Step { argv }]
         }
         (Some(folder), Manager::Npm | Manager::YarnClassic | Manager::YarnBerry) => {
             let folder = format!("./{}", folder.path);

@@ -243,13 +243,11 @@ fn a_folder_that_is_named_is_packed_after_what_fills_it() {
     let by_pnpm = with(NamedBy::Manifest, &[("prepublishOnly", "x")], true);
     let steps = [
         "run . pnpm run prepublishOnly",
-        "run out pnpm pack --config.ignore-scripts=true",
-        "mv out/a-b-1.0.0.tgz .",
+        "run . pnpm pack --config.ignore-scripts=true",
+        "find out -maxdepth 1 -name a-b-1.0.0.tgz -exec mv {} . ;",
     ];
     assert!(
-        by_pnpm
-            .iter()
-            .any(|way| way.ends_with(&steps.map(str::to_owned))),
+        by_pnpm[0].ends_with(&steps.map(str::to_owned)),
         "{by_pnpm:?}"
     );
 }
@@ -274,6 +272,16 @@ fn scripts_of_the_release_workflow_are_run_with_their_variables() {
         "run . npm pack",
     ];
     assert_eq!(commands(&facts.candidate("npm")), steps);
+}
+
+#[test]
+fn a_lock_that_names_the_package_is_installed_with_its_other_releases() {
+    for named in [false, true] {
+        let facts = built(|e| e.lock.as_mut().expect("a lock").names_itself = named);
+        assert_eq!(facts.candidate("npm").own_releases, named);
+    }
+    let plain = npm(|_| {}).candidate("npm");
+    assert!(!plain.own_releases);
 }
 
 #[test]

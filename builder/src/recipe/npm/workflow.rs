@@ -10,7 +10,16 @@ const MANAGERS: [&str; 3] = ["npm", "pnpm", "yarn"];
 /// Publishes after it has set the version.
 const RELEASER: &str = "semantic-release";
 /// Beginnings of scripts that make nothing.
-const CHECKS: [&str; 6] = ["audit", "check", "coverage", "format", "lint", "test"];
+const CHECKS: [&str; 8] = [
+    "audit",
+    "check",
+    "coverage",
+    "format",
+    "lint",
+    "test",
+    "type-check",
+    "typecheck",
+];
 
 /// What was found in one workflow that publishes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -126,7 +135,7 @@ fn steps(text: &str) -> Vec<Step> {
             "env" if value.trim().is_empty() => inside = Inside::Env(indent),
             "working-directory" => step.folder = literal(value).map(|folder| join("", folder)),
             "node-version" => {
-                step.node = literal(value).filter(|v| is_number(v)).map(str::to_owned)
+                step.node = literal(value).filter(|v| is_number(v)).map(str::to_owned);
             }
             _ => {}
         }
