@@ -53,15 +53,38 @@ pub(super) fn contradiction(situation: &Situation<'_>, evidence: &NpmEvidence) -
     None
 }
 
-/// The version that the tag spells, where the tree leaves it to the release to set one: then it has a
-/// version 0.0.0, or a prerelease of that with a word for what will come.
+/// The version that the tag spells, where the tree leaves it to the release to set one: it has a version
+/// 0.0.0, or a prerelease of that with a word for what will come; or it has an older one, and the published
+/// file has the tag's: there a release tool sets the version when it publishes, and commits it later or never.
+/// A tree that is ahead of its tag is none of these.
 pub(super) fn version_to_set<'a>(
     situation: &Situation<'a>,
     evidence: &NpmEvidence,
 ) -> Option<&'a str> {
     let version = plain(&situation.release.version);
-    let is_left = evidence.version == "0.0.0" || evidence.version.starts_with("0.0.0-");
-    (is_left && version != evidence.version && !version.starts_with('-')).then_some(version)
+    let tree = plain(&evidence.version);
+    let is_left = tree == "0.0.0" || tree.starts_with("0.0.0-");
+    let is_set = match &evidence.published {
+        PublishedManifest::Found { version: file, .. } => {
+            plain(file) == version && is_older(tree, version)
+        }
+        PublishedManifest::NotGiven | PublishedManifest::Unreadable { .. } => false,
+    };
+    ((is_left || is_set) && version != tree && !version.starts_with('-')).then_some(version)
+}
+
+/// Whether one version comes before another (Semantic Versioning 2.0.0 §11), as far as that can be told
+/// without comparing two prereleases of the same version.
+fn is_older(one: &str, other: &str) -> bool {
+    let parts = |version: &str| {
+        let (core, prerelease) = match version.split_once('-') {
+            Some((core, _)) => (core, true),
+            None => (version, false),
+        };
+        let numbers: Option<Vec<u64>> = core.split('.').map(|part| part.parse().ok()).collect();
+        Some((numbers.filter(|numbers| numbers.len() == 3)?, !prerelease))
+    };
+    matches!((parts(one), parts(other)), (Some(one), Some(other)) if one < other)
 }
 
 /// The file that `npm pack` writes: `@a/b` at 1.0.0 becomes `a-b-1.0.0.tgz`. `None` for names and
@@ -146,6 +169,24 @@ mod tests {
             ("pkg:pypi/a@1.0.0", None),
         ] {
             assert_eq!(parse_purl(purl), expect, "{purl}");
+        }
+    }
+
+    #[test]
+    fn versions_are_ordered() {
+        for (one, other, expect) in [
+            ("1.6.0", "1.6.1", true),
+            ("1.9.0", "1.10.0", true),
+            ("10.0.3-beta", "11.1.3", true),
+            ("2.0.0-rc.1", "2.0.0", true),
+            ("1.6.1", "1.6.1", false),
+            ("2.0.0", "1.9.9", false),
+            ("2.0.0", "2.0.0-rc.1", false),
+            ("2.0.0-a", "2.0.0-b", false),
+            ("1.6", "1.6.1", false),
+            ("a.b.c", "1.6.1", false),
+        ] {
+            assert_eq!(is_older(one, other), expect, "{one} {other}");
         }
     }
 

@@ -491,7 +491,27 @@ fn a_version_that_is_left_to_the_release_is_set_from_the_tag() {
         assert_eq!(candidate.network, Network::None);
         assert_eq!(candidate.outputs[0].value, "a-b-1.0.0.tgz");
     }
-    npm(|e| e.version = "0.0.1".into()).cannot("npm", Reason::EvidenceContradicts, &["0.0.1"]);
+    // an older one where the published file shows that the release had the tag's; never a newer one
+    let set = "run . npm version --no-git-tag-version --ignore-scripts 1.0.0";
+    let published = |version: &'static str, file: &'static str| {
+        npm(move |e| {
+            e.version = version.into();
+            e.published = npm_published("@a/b", file, Packer::Npm, &[]);
+        })
+    };
+    assert_eq!(
+        commands(&published("0.9.3", "1.0.0").candidate("npm"))[0],
+        set
+    );
+    for (version, file) in [("1.0.1", "1.0.0"), ("0.9.3", "0.9.3"), ("0.9.3", "1.0.1")] {
+        let words = ["package.json"];
+        published(version, file).cannot("npm", Reason::EvidenceContradicts, &words);
+    }
+    let unknown = npm(|e| {
+        e.version = "0.0.1".into();
+        e.published = PublishedManifest::NotGiven;
+    });
+    unknown.cannot("npm", Reason::EvidenceContradicts, &["0.0.1"]);
 }
 
 #[test]
