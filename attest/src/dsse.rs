@@ -152,6 +152,13 @@ pub(crate) struct EnvelopeSignature {
     sig: String,
 }
 
+impl EnvelopeSignature {
+    /// The signature itself, whatever it is; `None` where it is not base64.
+    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
+        base64_of_either_alphabet(&self.sig)
+    }
+}
+
 /// What an envelope says of itself, to somebody who trusts nobody yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedClaim {
@@ -304,9 +311,8 @@ fn signers(signed: &[u8], signatures: &[EnvelopeSignature], keys: &[PublicKey]) 
     let named: Vec<(String, PublicKey)> = keys.iter().map(|key| (key.key_id(), *key)).collect();
     let mut good = BTreeSet::new();
     for candidate in signatures {
-        let Some(signature) = base64_of_either_alphabet(&candidate.sig)
-            .and_then(|bytes| Signature::from_slice(&bytes))
-        else {
+        let bytes = candidate.bytes();
+        let Some(signature) = bytes.and_then(|bytes| Signature::from_slice(&bytes)) else {
             continue;
         };
         let is_named = |id: &str| candidate.keyid.as_deref() == Some(id);

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign_tests::World;
 
 const POINTS: [&str; 9] = [
@@ -131,6 +133,42 @@ fn dying_at_each_named_point_changes_nothing() {
         }
         assert!(died > 0, "{point} was never reached");
         check(&world, point);
+    }
+}
+
+/// What an older version drafted and did not sign before it was replaced, under types that nobody reads any more.
+#[test]
+fn a_draft_of_older_types_is_drafted_anew_and_signed_once() {
+    let world = world();
+    let mut command = world.command(["daemon", "--once"]);
+    let ran = countersign_tests::ran(command.env("COUNTERSIGN_CRASH_AT", "judged"));
+    assert_eq!(ran.code, None, "{ran:#?}");
+    let older = "import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+rows = db.execute(\"SELECT id, bytes FROM statement WHERE state = 'drafted'\").fetchall()
+for id, text in rows:
+    db.execute('UPDATE statement SET bytes = ? WHERE id = ?', (text.replace(b'/v1\"', b'/v0\"'), id))
+db.commit()
+print(len(rows))";
+    let mut python = std::process::Command::new("/usr/bin/python3");
+    let python = python
+        .args(["-c", older])
+        .arg(world.path("data/countersign.db"));
+    let changed = countersign_tests::ran(python).expect(0);
+    assert_eq!(changed.stdout.trim(), "4", "{changed:#?}");
+    check(&world, "drafts of older types");
+    for file in fs::read_dir(world.path("data/attestations")).expect("a folder") {
+        let path = file.expect("a file").path();
+        if path.to_string_lossy().ends_with(".dsse.json") {
+            let envelope = fs::read(&path).expect("an envelope");
+            let envelope: serde_json::Value = serde_json::from_slice(&envelope).expect("JSON");
+            let payload = STANDARD.decode(envelope["payload"].as_str().expect("text"));
+            let payload = String::from_utf8(payload.expect("base64")).expect("text");
+            assert!(
+                payload.contains("/v1\"") && !payload.contains("/v0\""),
+                "{payload}"
+            );
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! Promise: links of the public rebuilders of Arch Linux and Debian count as their operators' word, where a
-//! policy says so, and with a byte changed they do not.
+//! policy says so, and with a byte changed they do not; and so do bundles of OSS Rebuild, made here.
 //!
 //! The links, keys and packages are those that repro-threshold ships for its own tests; `tests/setup` takes
 //! them from its registry.
 
 use std::fs;
 
+use countersign_attest::digest::Sha256;
 use countersign_attest::evidence::link;
 use countersign_attest::key::PublicKey;
+use countersign_fixtures::oss_rebuild::{KEYS, Run};
 use countersign_tests::{Ran, World};
+use serde_json::Value;
 
 use crate::foreign::installed;
 
@@ -88,7 +91,7 @@ fn links_of_public_rebuilders_count_where_the_policy_says_so() {
         for more in [&[][..], &["--as", public.purl][..]] {
             let ran = verify(&world, public.file, more).expect(0);
             assert!(
-                ran.stdout.contains("not when or from which commit"),
+                ran.stdout.contains("does not say when, from which commit"),
                 "{ran:#?}"
             );
         }
@@ -159,5 +162,165 @@ fn a_public_link_with_any_byte_changed_is_not_believed() {
             bytes.len() * 2
         );
         assert!(refused >= (bytes.len() - signed) * 2);
+    }
+}
+
+const WHEEL: &str = "lib-1.0-py3-none-any.whl";
+
+/// A published file, and a bundle of OSS Rebuild about it under a key of ours.
+fn oss_rebuild_world(built: &[u8]) -> World {
+    let world = World::new();
+    let published = b"a wheel";
+    let digest = |bytes: &[u8]| Sha256::of(bytes).to_string();
+    let run = Run {
+        package: ["pypi", "lib", "1.0"],
+        file_name: WHEEL,
+        published: &digest(published),
+        built: &digest(built),
+        source: ["git+https://forge.example/lib", &"1".repeat(40)],
+    };
+    world.write(WHEEL, published);
+    world.write("rebuild.intoto.jsonl", run.bundle());
+    world.write("oss.pub.pem", KEYS[0].1);
+    world
+}
+
+fn trust_oss_rebuild(world: &World) -> String {
+    let shown = world
+        .run(["key", "show", "oss.pub.pem", "--format", "json"])
+        .expect(0);
+    let shown: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    let fingerprint = shown["keyId"].as_str().expect("an id").to_owned();
+    let other = ["--yes", "--key", &"0".repeat(64)];
+    let add = [
+        "trust",
+        "add",
+        "--software",
+        "oss-rebuild",
+        "--public",
+        "oss.pub.pem",
+        "--name",
+        "oss",
+    ];
+    let policy = ["--policy", "policy.yaml"];
+    let ran = world.run([&add[..], &policy, &other].concat()).expect(4);
+    assert!(ran.stderr.contains("nothing was changed"), "{ran:#?}");
+    let pinned = ["--yes", "--key", &fingerprint];
+    let _ = world.run([&add[..], &policy, &pinned].concat()).expect(0);
+    shown["policyKey"].as_str().expect("a key").to_owned()
+}
+
+#[test]
+fn bundles_of_oss_rebuild_count_by_policy_and_by_key_as_what_they_say() {
+    let world = oss_rebuild_world(b"a wheel");
+    let key = trust_oss_rebuild(&world);
+    assert!(key.starts_with("ecdsa-p256:04"), "{key}");
+    let listed = world
+        .run(["trust", "list", "--policy", "policy.yaml"])
+        .expect(0);
+    for part in ["ECDSA P-256", "oss-rebuild"] {
+        assert!(listed.stdout.contains(part), "{part}: {listed:#?}");
+    }
+    let as_purl = ["--as", "pkg:pypi/lib@1.0"];
+    let given = ["--attestation", "rebuild.intoto.jsonl", "--offline"];
+    let by_policy = |world: &World, more: &[&str]| {
+        world.run(
+            [
+                &["verify", WHEEL, "--policy", "policy.yaml"][..],
+                &given,
+                more,
+            ]
+            .concat(),
+        )
+    };
+    for more in [&[][..], &as_purl] {
+        let ran = by_policy(&world, more).expect(0);
+        assert!(
+            ran.stdout.contains("built once, with a network"),
+            "{ran:#?}"
+        );
+        assert!(
+            ran.stdout.contains("git+https://forge.example/lib"),
+            "{ran:#?}"
+        );
+    }
+    let _ = by_policy(&world, &["--as", "pkg:pypi/lib@1.1"]).expect(4);
+    for key in [key.as_str(), "oss.pub.pem"] {
+        let ran = world
+            .run([&["verify", WHEEL, "--key", key][..], &given].concat())
+            .expect(0);
+        assert!(
+            ran.stdout.contains("built once, with a network"),
+            "{ran:#?}"
+        );
+    }
+    let json = ["verify", WHEEL, "--key", &key, "--format", "json"];
+    let ran = world.run([&json[..], &given].concat()).expect(0);
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(report["decided_by"]["form"], "oss-rebuild");
+
+    // other bytes that are equal after stabilization: less, and taken only where that is asked for
+    let packed = oss_rebuild_world(b"packed differently");
+    let _ = trust_oss_rebuild(&packed);
+    let ran = by_policy(&packed, &[]).expect(4);
+    assert!(ran.stdout.contains("stabilization"), "{ran:#?}");
+    let by_key = [&["verify", WHEEL, "--key", "oss.pub.pem"][..], &given].concat();
+    let _ = packed.run(&by_key).expect(1);
+    let _ = packed
+        .run([&by_key[..], &["--accept", "equivalent"]].concat())
+        .expect(0);
+    // the file that was built is another file than the published one
+    packed.write(WHEEL, b"packed differently");
+    let _ = packed
+        .run([&by_key[..], &["--accept", "equivalent"]].concat())
+        .expect(1);
+}
+
+#[test]
+fn a_tampered_bundle_of_oss_rebuild_counts_for_nothing() {
+    let world = oss_rebuild_world(b"a wheel");
+    let given = ["--attestation", "rebuild.intoto.jsonl", "--offline"];
+    let verify = |key: &str| world.run([&["verify", WHEEL, "--key", key][..], &given].concat());
+    let _ = verify("oss.pub.pem").expect(0);
+    world.write("other.pub.pem", KEYS[1].1);
+    let ran = verify("other.pub.pem").expect(4);
+    assert!(
+        ran.stdout.contains("is not signed by a given key"),
+        "{ran:#?}"
+    );
+    // an operator's own key never signs such a thing
+    let _ = verify(&format!("ed25519:{}", "07".repeat(32))).expect(4);
+    let bundle = String::from_utf8(fs::read(world.path("rebuild.intoto.jsonl")).expect("a file"))
+        .expect("JSON");
+    let (first, _) = bundle.split_once('\n').expect("two lines");
+    for (what, changed, code) in [
+        (
+            "a bit of the payload",
+            bundle.replacen("\"payload\":\"ey", "\"payload\":\"ez", 1),
+            4,
+        ),
+        (
+            "a signature for another",
+            bundle.replacen("\"sig\":\"ME", "\"sig\":\"MF", 1),
+            4,
+        ),
+        (
+            "a key twice",
+            first.replacen('{', "{\"payload\":\"\",", 1),
+            4,
+        ),
+        ("half a line", first[..first.len() - 2].to_owned(), 4),
+    ] {
+        assert_ne!(changed, bundle, "{what}");
+        world.write("rebuild.intoto.jsonl", changed);
+        assert_eq!(verify("oss.pub.pem").code, Some(code), "{what}");
+    }
+    for curve in ["p384", "secp256k1", "p256-compressed"] {
+        let golden = format!(
+            "{}/../attest/golden/keys/{curve}.pub.pem",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let ran = verify(&golden).expect(2);
+        assert!(ran.stderr.contains("P-256"), "{ran:#?}");
     }
 }

@@ -107,6 +107,62 @@ fn verify(folder: &World, arguments: &[&str]) -> Ran {
     ran(&mut command)
 }
 
+/// Our own client beside theirs: the same routes, asked by a user's policy and by a key.
+#[test]
+fn our_own_verify_asks_a_service_in_the_words_of_rebuilderd() {
+    let operator = Operator::start();
+    let (address, world) = (operator.url("127.0.0.1"), World::new());
+    world.write(FILE, operator.package());
+    world.write("key.pem", operator.key());
+    let shown = world
+        .run(["key", "show", "key.pem", "--format", "json"])
+        .expect(0);
+    let shown: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    let id = shown["keyId"].as_str().expect("an id");
+    let add = [
+        "trust",
+        "add",
+        &address,
+        "--software",
+        "rebuilderd",
+        "--name",
+        "peer",
+        "--policy",
+        "policy.yaml",
+    ];
+    let ran = world
+        .run([&add[..], &["--yes", "--key", &"0".repeat(64)]].concat())
+        .expect(4);
+    assert!(
+        ran.stderr.contains("signed by nobody") && !world.path("policy.yaml").exists(),
+        "{ran:#?}"
+    );
+    let _ = world
+        .run([&add[..], &["--yes", "--key", id]].concat())
+        .expect(0);
+    let purl = "pkg:deb/debian/countersign-probe@1.0-1?arch=amd64";
+    for more in [&[][..], &["--as", purl]] {
+        let ran = world
+            .run([&["verify", FILE, "--policy", "policy.yaml"][..], more].concat())
+            .expect(0);
+        assert!(ran.stdout.contains("a link of rebuilderd"), "{ran:#?}");
+    }
+    let from = format!("rebuilderd+{address}");
+    let by_key =
+        |subject: &str| world.run(["verify", subject, "--key", "key.pem", "--from", &from]);
+    let _ = by_key(FILE).expect(0);
+    world.write("same.deb", operator.package());
+    let ran = by_key("same.deb").expect(4);
+    assert!(ran.stdout.contains("say what the file is"), "{ran:#?}");
+    let mut changed = operator.package();
+    changed[20] ^= 1;
+    world.write(FILE, changed);
+    let _ = by_key(FILE).expect(1);
+    let _ = world
+        .run(["verify", FILE, "--policy", "policy.yaml"])
+        .expect(4);
+}
+
 #[test]
 fn repro_threshold_verifies_what_two_of_us_confirm_and_nothing_else() {
     let [first, second] = [(); 2].map(|()| Operator::start());

@@ -15,7 +15,7 @@ use countersign_fixtures::signed::{MachO, Pe, Rpm, signed_data};
 mod proof;
 
 /// All targets.
-pub(crate) const TARGETS: [&str; 18] = [
+pub(crate) const TARGETS: [&str; 19] = [
     "gzip",
     "xz",
     "zstd",
@@ -32,6 +32,7 @@ pub(crate) const TARGETS: [&str; 18] = [
     "statement",
     "bundle",
     "link",
+    "oss-rebuild",
     "policy",
     "purl",
 ];

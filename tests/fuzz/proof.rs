@@ -1,4 +1,5 @@
-//! The targets of what is signed: envelopes, statements, bundles, links, policies, package URLs. What must
+//! The targets of what is signed: envelopes, statements, bundles, links, evidence of other software, policies,
+//! package URLs. What must
 //! hold in all of them: nothing is accepted because something could not be read.
 
 use std::path::Path;
@@ -7,12 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_attest::bundle;
 use countersign_attest::dsse::{self, Limits, PAYLOAD_TYPE, pae};
+use countersign_attest::evidence::oss_rebuild::{self, OssRebuild};
 use countersign_attest::json;
-use countersign_attest::key::{PrivateKey, PublicKey, Signature};
+use countersign_attest::key::{EcdsaP256Key, PrivateKey, PublicKey, Signature};
 use countersign_attest::link;
 use countersign_attest::policy::Policy;
 use countersign_attest::purl::Purl;
 use countersign_attest::statement::{Custody, Facts, Statement};
+use countersign_fixtures::oss_rebuild::{KEYS, Run, envelope as signed_by_ecdsa};
 use countersign_verify::policy_file;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -45,6 +48,7 @@ pub(crate) fn run(target: &str, data: &[u8]) {
         "statement" => statement(data),
         "bundle" => bundle(data),
         "link" => read_link(data),
+        "oss-rebuild" => oss_rebuild(data),
         "policy" => policy(data),
         "purl" => purl(data),
         other => panic!("no target {other}"),
@@ -164,6 +168,36 @@ fn read_link(data: &[u8]) {
     assert_eq!(said, &product.digests.sha256.to_string());
 }
 
+fn ecdsa_key(index: usize) -> EcdsaP256Key {
+    EcdsaP256Key::from_pem(KEYS[index].1.as_bytes()).expect("a key")
+}
+
+/// As an envelope, under an ECDSA key; what comes out is about the subject that stands there.
+fn oss_rebuild(data: &[u8]) {
+    let (ours, stranger) = (ecdsa_key(0), ecdsa_key(1));
+    let _ = oss_rebuild::is_oss_rebuild(data);
+    assert!(oss_rebuild::open(data, &[stranger]).is_err());
+    assert!(oss_rebuild::open(data, &[]).is_err());
+    let Ok(opened) = oss_rebuild::open(data, &[stranger, ours]) else {
+        return;
+    };
+    let document: Value = serde_json::from_slice(data).expect("it was read");
+    let text = document["payload"].as_str().expect("it was read");
+    let text = text.replace('-', "+").replace('_', "/");
+    let text = text.trim_end_matches('=');
+    let padded = format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4));
+    let payload = STANDARD.decode(padded).expect("it was read");
+    let payload: Value = serde_json::from_slice(&payload).expect("it was read");
+    if let OssRebuild::Equivalence(compared) = opened
+        && let Ok(testimony) = compared.testimony(&[])
+    {
+        let said = serde_json::to_value(&testimony.said).expect("plain data");
+        assert_eq!(said["sha256"], payload["subject"][0]["digest"]["sha256"]);
+        assert_eq!(said["verdict"], "reproduced");
+        assert_eq!(said["rebuilt"], said["sha256"]);
+    }
+}
+
 /// A policy that is read has a default rule, and each of its rules asks for somebody whom it names.
 fn policy(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
@@ -220,6 +254,26 @@ pub(crate) fn corpus(target: &str) -> Vec<Vec<u8>> {
             golden!("facts/reproduced.json").to_vec(),
             golden!("facts/replay.json").to_vec(),
         ],
+        "oss-rebuild" => {
+            let (one, other) = ("1".repeat(64), "2".repeat(64));
+            let of = |built| Run {
+                package: ["pypi", "lib", "1.0"],
+                file_name: "lib-1.0.tar.gz",
+                published: &one,
+                built,
+                source: [
+                    "git+https://forge.example/lib",
+                    "37dad4d356ca9e13f1c533ad6309631b397a2b6b",
+                ],
+            };
+            let runs = [of(&*one), of(&*other)];
+            let lines = runs
+                .iter()
+                .flat_map(|run| [run.equivalence(), run.rebuild()]);
+            lines
+                .map(|statement| signed_by_ecdsa(&statement, 0))
+                .collect()
+        }
         "policy" => vec![POLICY.to_vec()],
         "purl" => [
             "pkg:npm/%40scope/lib@1.2.3",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_attest::decide::{Asked, Outcome};
 use countersign_attest::digest::Sha256;
-use countersign_attest::key::PublicKey;
+use countersign_attest::key::AnyPublicKey;
 use countersign_attest::policy::Policy;
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Verdict;
@@ -23,7 +23,7 @@ pub enum Trust<'a> {
     /// Some keys: the newest verdict of any of them counts.
     Keys {
         /// The keys.
-        keys: &'a [PublicKey],
+        keys: &'a [AnyPublicKey],
         /// Verdicts that are good enough beside `reproduced`.
         accept: &'a BTreeSet<Verdict>,
     },
@@ -38,6 +38,40 @@ pub enum Trust<'a> {
     },
     /// Nobody yet.
     Nobody,
+}
+
+/// Whom a user names on a command line, and what is kept of earlier answers.
+#[derive(Debug, Default)]
+pub struct Trusted {
+    /// A policy; keys do not count beside one.
+    pub policy: Option<Policy>,
+    /// Keys.
+    pub keys: Vec<AnyPublicKey>,
+    /// With keys, verdicts that are good enough beside `reproduced`.
+    pub accept: BTreeSet<Verdict>,
+    /// With a policy, what is remembered.
+    pub remembered: Remembered,
+    /// With a policy, dissents that the user has looked at.
+    pub acknowledged: Vec<Sha256>,
+}
+
+impl Trusted {
+    /// Whom that is to trust.
+    #[must_use]
+    pub fn trust(&self) -> Trust<'_> {
+        match &self.policy {
+            Some(policy) => Trust::Policy {
+                policy,
+                remembered: &self.remembered,
+                acknowledged: &self.acknowledged,
+            },
+            None if self.keys.is_empty() => Trust::Nobody,
+            None => Trust::Keys {
+                keys: &self.keys,
+                accept: &self.accept,
+            },
+        }
+    }
 }
 
 /// What was found.

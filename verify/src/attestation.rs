@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_attest::bundle::{self, BundleError};
 use countersign_attest::decide::{Asked, Said, Testimony};
+use countersign_attest::digest::Sha256;
 use countersign_attest::dsse::{Limits, OpenError, Verified};
 use countersign_attest::escape::printable;
-use countersign_attest::evidence::link;
-use countersign_attest::key::PublicKey;
+use countersign_attest::evidence::link::{self, LinkReadError};
+use countersign_attest::evidence::oss_rebuild::{
+    self, Equivalence, OssRebuild, OssRebuildError, Rebuild,
+};
+use countersign_attest::key::{AnyPublicKey, EcdsaP256Key, PublicKey};
 use countersign_attest::statement::Statement;
 
 /// An envelope or a bundle as it was found.
@@ -83,13 +87,44 @@ impl Problem {
 /// What is said of an attestation that no key made as it stands there.
 const NOT_SIGNED: &str = "is not signed by a given key, or was changed since";
 
-/// A statement whose signatures are good, and where it was found.
+/// What somebody said under a key that was given, and where it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
     /// Where.
     pub name: String,
     /// What.
-    pub verified: Verified<Statement>,
+    pub content: Content,
+}
+
+/// What was opened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// A statement of ours.
+    Statement(Verified<Statement>),
+    /// Evidence of other software.
+    Evidence(Testimony),
+}
+
+impl Content {
+    /// What a decision takes of it; `None` for statements about builds, which are no verdicts.
+    #[must_use]
+    pub fn testimony(&self) -> Option<Testimony> {
+        match self {
+            Self::Statement(verified) => Testimony::of(verified, None),
+            Self::Evidence(testimony) => Some(testimony.clone()),
+        }
+    }
+
+    /// What tells it from others: what is signed, and by whom. In whatever form it comes, it is one.
+    fn identity(&self) -> (Sha256, Vec<AnyPublicKey>) {
+        match self {
+            Self::Statement(verified) => {
+                let signers = verified.signers().iter().copied();
+                (verified.signed(), signers.map(Into::into).collect())
+            }
+            Self::Evidence(testimony) => (testimony.statement, testimony.signers.clone()),
+        }
+    }
 }
 
 /// What somebody said, in whatever form, and where it was found.
@@ -101,78 +136,132 @@ pub struct Heard {
     pub testimony: Testimony,
 }
 
-/// Opens statements of ours, and evidence of other software, with some keys. What is said in two forms or
-/// from two places counts once. What is no verdict and takes none back is passed over.
+/// The same as [`open_all`] for those who only decide: what is no verdict and takes none back is passed over.
 #[must_use]
-pub fn hear_all(attestations: &[Attestation], keys: &[PublicKey]) -> (Vec<Heard>, Vec<Problem>) {
-    let mut seen = BTreeSet::new();
-    let mut heard = Vec::new();
+pub fn hear_all(attestations: &[Attestation], keys: &[AnyPublicKey]) -> (Vec<Heard>, Vec<Problem>) {
+    let (opened, problems) = open_all(attestations, keys);
+    let heard = opened.into_iter().filter_map(|Opened { name, content }| {
+        let testimony = content.testimony()?;
+        Some(Heard { name, testimony })
+    });
+    (heard.collect(), problems)
+}
+
+/// Opens statements of ours, and evidence of other software, with some keys. What comes in two forms or from
+/// two places counts once.
+#[must_use]
+pub fn open_all(
+    attestations: &[Attestation],
+    keys: &[AnyPublicKey],
+) -> (Vec<Opened>, Vec<Problem>) {
+    let keys = Keys::of(keys);
+    let mut all = Vec::new();
     let mut problems = Vec::new();
+    let mut runs = Runs::default();
     for attestation in attestations {
-        let said = if link::is_link(&attestation.unverified_bytes) {
-            open_link(attestation, keys).map(Some)
+        let bytes = &attestation.unverified_bytes;
+        let opened = if link::is_link(bytes) {
+            open_link(attestation, &keys.ed25519).map(Content::Evidence)
+        } else if !keys.ecdsa_p256.is_empty() && oss_rebuild::is_oss_rebuild(bytes) {
+            problems.extend(runs.take(attestation, &keys.ecdsa_p256).err());
+            continue;
         } else {
-            open(attestation, keys).map(|verified| Testimony::of(&verified, None))
+            open(attestation, &keys.ed25519).map(Content::Statement)
         };
-        match said {
+        match opened {
             Err(problem) => problems.push(problem),
-            Ok(None) => {}
-            Ok(Some(testimony)) => {
-                if seen.insert((testimony.statement, testimony.signers.clone())) {
-                    let name = attestation.name.clone();
-                    heard.push(Heard { name, testimony });
-                }
-            }
+            Ok(content) => all.push(Opened {
+                name: attestation.name.clone(),
+                content,
+            }),
         }
     }
-    (heard, problems)
+    let (of_runs, unused) = runs.testimonies();
+    all.extend(of_runs);
+    problems.extend(unused);
+    let mut seen = BTreeSet::new();
+    all.retain(|opened| seen.insert(opened.content.identity()));
+    (all, problems)
+}
+
+/// Keys by what may be signed with them.
+struct Keys {
+    ed25519: Vec<PublicKey>,
+    ecdsa_p256: Vec<EcdsaP256Key>,
+}
+
+impl Keys {
+    fn of(keys: &[AnyPublicKey]) -> Self {
+        Self {
+            ed25519: keys.iter().filter_map(AnyPublicKey::ed25519).collect(),
+            ecdsa_p256: keys.iter().filter_map(AnyPublicKey::ecdsa_p256).collect(),
+        }
+    }
+}
+
+/// Attestations of OSS Rebuild: two of a run say together what neither says alone, wherever each was found.
+#[derive(Default)]
+struct Runs {
+    equivalences: Vec<(String, Equivalence)>,
+    rebuilds: Vec<(String, Rebuild)>,
+}
+
+impl Runs {
+    fn take(&mut self, attestation: &Attestation, keys: &[EcdsaP256Key]) -> Result<(), Problem> {
+        let name = attestation.name.clone();
+        match oss_rebuild::open(&attestation.unverified_bytes, keys) {
+            Ok(OssRebuild::Equivalence(compared)) => self.equivalences.push((name, *compared)),
+            Ok(OssRebuild::Rebuild(built)) => self.rebuilds.push((name, *built)),
+            Err(OssRebuildError::Signature) => {
+                return Err(Problem::with(&name, ProblemKind::Signature, NOT_SIGNED));
+            }
+            Err(error) => return Err(unusable(&name, &error)),
+        }
+        Ok(())
+    }
+
+    fn testimonies(self) -> (Vec<Opened>, Vec<Problem>) {
+        let mut opened = Vec::new();
+        let mut problems = Vec::new();
+        let rebuilds: Vec<Rebuild> = self.rebuilds.iter().map(|(_, r)| r.clone()).collect();
+        for (name, compared) in &self.equivalences {
+            let name = name.clone();
+            match compared.testimony(&rebuilds) {
+                Ok(testimony) => opened.push(Opened {
+                    name,
+                    content: Content::Evidence(testimony),
+                }),
+                Err(error) => problems.push(unusable(&name, &error)),
+            }
+        }
+        for (name, built) in &self.rebuilds {
+            if !self
+                .equivalences
+                .iter()
+                .any(|(_, compared)| built.is_of(compared))
+            {
+                let message = "says how a file was built, not which published file is the same";
+                problems.push(Problem::with(name, ProblemKind::NoVerdict, message));
+            }
+        }
+        (opened, problems)
+    }
 }
 
 fn open_link(attestation: &Attestation, keys: &[PublicKey]) -> Result<Testimony, Problem> {
-    link::open(&attestation.unverified_bytes, keys).map_err(|error| {
-        let (kind, message) = match error {
-            link::LinkReadError::Signature => (ProblemKind::Signature, NOT_SIGNED.to_owned()),
-            link::LinkReadError::Json(_) | link::LinkReadError::Claim(_) => {
-                let message = format!("cannot be used: {}", causes(&error));
-                (ProblemKind::Unreadable, message)
-            }
-        };
-        Problem::with(&attestation.name, kind, &message)
+    let name = &attestation.name;
+    link::open(&attestation.unverified_bytes, keys).map_err(|error| match error {
+        LinkReadError::Signature => Problem::with(name, ProblemKind::Signature, NOT_SIGNED),
+        LinkReadError::Json(_) | LinkReadError::Claim(_) => unusable(name, &error),
     })
 }
 
-/// Opens attestations with some keys. A statement that comes in two forms or from two places counts
-/// once.
-#[must_use]
-pub fn open_all(attestations: &[Attestation], keys: &[PublicKey]) -> (Vec<Opened>, Vec<Problem>) {
-    let mut seen = BTreeSet::new();
-    let mut opened = Vec::new();
-    let mut problems = Vec::new();
-    for attestation in attestations {
-        match open(attestation, keys) {
-            Err(problem) => problems.push(problem),
-            Ok(verified) => {
-                if seen.insert((verified.signed(), verified.signers().to_vec())) {
-                    let name = attestation.name.clone();
-                    opened.push(Opened { name, verified });
-                }
-            }
-        }
-    }
-    (opened, problems)
-}
-
 fn open(attestation: &Attestation, keys: &[PublicKey]) -> Result<Verified<Statement>, Problem> {
-    let bytes = &attestation.unverified_bytes;
-    let problem = |kind, message: &str| Problem::with(&attestation.name, kind, message);
+    let (name, bytes) = (&attestation.name, &attestation.unverified_bytes);
     bundle::open_either(bytes, keys, 1, &Limits::default()).map_err(|error| match error {
         BundleError::Envelope(OpenError::Threshold { .. }) => {
-            problem(ProblemKind::Signature, NOT_SIGNED)
+            Problem::with(name, ProblemKind::Signature, NOT_SIGNED)
         }
-        BundleError::Envelope(OpenError::Envelope(_)) if link::is_link(bytes) => problem(
-            ProblemKind::NoVerdict,
-            "is a link of other software, which only a policy counts",
-        ),
         BundleError::Json(_)
         | BundleError::MediaType
         | BundleError::Signatures { .. }
@@ -184,11 +273,13 @@ fn open(attestation: &Attestation, keys: &[PublicKey]) -> Result<Verified<Statem
             | OpenError::Base64
             | OpenError::TooManySignatures { .. }
             | OpenError::Statement(_),
-        ) => {
-            let message = format!("cannot be used: {}", causes(&error));
-            problem(ProblemKind::Unreadable, &message)
-        }
+        ) => unusable(name, &error),
     })
+}
+
+fn unusable(name: &str, error: &dyn std::error::Error) -> Problem {
+    let message = format!("cannot be used: {}", causes(error));
+    Problem::with(name, ProblemKind::Unreadable, &message)
 }
 
 /// The files that are asked about. Where only a package is named these are all files that somebody

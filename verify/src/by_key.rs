@@ -1,19 +1,20 @@
 //! Judges a file by keys: what given attestations say about given bytes, for the keys that a user names.
 //!
-//! [`decide`] is pure. It believes nothing but envelopes that one of the keys signed, and of those
-//! only verdicts whose subject has every digest that is known.
+//! [`decide`] is pure. It believes nothing but what one of the keys signed, and of that only verdicts
+//! whose subject has every digest that is known. Evidence of other software counts as what it says, which is less.
 
 use std::collections::BTreeSet;
 
-use countersign_attest::decide::{Asked, CLOCK_SKEW_SECONDS};
+use countersign_attest::decide::{
+    Asked, CLOCK_SKEW_SECONDS, Said as Spoken, Testimony, VerdictSaid,
+};
 use countersign_attest::digest::Sha256;
-use countersign_attest::key::PublicKey;
-use countersign_attest::purl::Purl;
+use countersign_attest::key::{AnyPublicKey, PublicKey};
 use countersign_attest::statement::{Statement, VerdictStatement};
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Verdict;
 
-use crate::attestation::{Attestation, Opened, Problem, ProblemKind, open_all};
+use crate::attestation::{Attestation, Content, Opened, Problem, ProblemKind, open_all};
 use crate::exit::Exit;
 
 #[cfg(test)]
@@ -25,7 +26,7 @@ pub struct Question<'a> {
     /// About which bytes.
     pub subject: &'a Asked,
     /// Whom the user believes.
-    pub keys: &'a [PublicKey],
+    pub keys: &'a [AnyPublicKey],
     /// Which verdicts are good enough; `reproduced` always is.
     pub accept: &'a BTreeSet<Verdict>,
     /// The time of asking.
@@ -108,9 +109,11 @@ pub struct Said {
     /// Where.
     pub name: String,
     /// By which of the given keys.
-    pub signers: Vec<PublicKey>,
+    pub signers: Vec<AnyPublicKey>,
     /// What.
-    pub statement: VerdictStatement,
+    pub said: VerdictSaid,
+    /// The whole of it, where it is a statement of ours.
+    pub statement: Option<Box<VerdictStatement>>,
     /// Whether it is about the bytes in question.
     pub is_about_subject: bool,
 }
@@ -144,13 +147,8 @@ pub fn decide(
             Err(problem) => problems.push(problem),
         }
     }
-    // the newest verdict counts; of two from one second, the worse
-    about_subject.sort_by_key(|(said, _)| {
-        (
-            said.statement.predicate.decided_on,
-            said.statement.predicate.verdict,
-        )
-    });
+    // the newest verdict counts; of two from one second, the worse; what has no time is older than all
+    about_subject.sort_by_key(|(said, _)| (said.said.decided_on, said.said.verdict));
     let newest = about_subject.pop();
     others.extend(about_subject.into_iter().map(|(said, _)| said));
     let (answer, decided_by) = match newest {
@@ -160,7 +158,7 @@ pub fn decide(
             (Answer::Withdrawn, None)
         }
         Some((said, false)) => {
-            let answer = verdict_answer(question, said.statement.predicate.verdict);
+            let answer = verdict_answer(question, said.said.verdict);
             (answer, Some(said))
         }
         None => (answer_without_verdict(question, &others, &problems), None),
@@ -180,30 +178,50 @@ struct Withdrawn<'a> {
     /// By the rebuilder that says it did, under any key that the user believes: after a rotation it has
     /// another one. Who believes a key believes its newer verdicts over others' anyhow.
     by_rebuilder: BTreeSet<(&'a str, Sha256)>,
+    /// On which bytes a key took something back. What has no time, as a link of the same key, is taken for
+    /// what was meant.
+    on_bytes: BTreeSet<(PublicKey, Sha256)>,
 }
 
 impl<'a> Withdrawn<'a> {
     fn among(opened: &'a [Opened]) -> Self {
         let (mut by_key, mut by_rebuilder) = (BTreeSet::new(), BTreeSet::new());
-        for Opened { verified, .. } in opened {
-            if let Statement::Withdrawn(statement) = verified.value() {
+        let mut on_bytes = BTreeSet::new();
+        for Opened { content, .. } in opened {
+            if let Content::Statement(verified) = content
+                && let Statement::Withdrawn(statement) = verified.value()
+            {
                 let predicate = &statement.predicate;
                 let taken_back = predicate.withdraws.statement;
+                let bytes = statement.subject.digest.sha256;
                 by_key.extend(verified.signers().iter().map(|key| (*key, taken_back)));
                 by_rebuilder.insert((predicate.rebuilder.id.as_str(), taken_back));
+                on_bytes.extend(verified.signers().iter().map(|key| (*key, bytes)));
             }
         }
         Self {
             by_key,
             by_rebuilder,
+            on_bytes,
         }
     }
 
-    fn includes(&self, Opened { verified, .. }: &Opened, said: &Said) -> bool {
-        let rebuilder = said.statement.predicate.rebuilder.id.as_str();
-        let taken_back = |key: &PublicKey| self.by_key.contains(&(*key, verified.signed()));
-        self.by_rebuilder.contains(&(rebuilder, verified.signed()))
-            || verified.signers().iter().all(taken_back)
+    fn includes(&self, Opened { content, .. }: &Opened, said: &Said) -> bool {
+        match content {
+            Content::Statement(verified) => {
+                let signed = verified.signed();
+                let statement = said.statement.as_ref();
+                let rebuilder = statement.map(|s| s.predicate.rebuilder.id.as_str());
+                let taken_back = |key: &PublicKey| self.by_key.contains(&(*key, signed));
+                rebuilder.is_some_and(|id| self.by_rebuilder.contains(&(id, signed)))
+                    || verified.signers().iter().all(taken_back)
+            }
+            Content::Evidence(testimony) => {
+                let mut signers = testimony.signers.iter().filter_map(AnyPublicKey::ed25519);
+                said.said.decided_on.is_none()
+                    && signers.any(|key| self.on_bytes.contains(&(key, said.said.sha256)))
+            }
+        }
     }
 }
 
@@ -230,7 +248,7 @@ fn answer_without_verdict(
     let is = |kind| problems.iter().any(|problem| problem.kind == kind);
     if others
         .iter()
-        .any(|said| is_named_like(question.subject, &said.statement))
+        .any(|said| is_named_like(question.subject, &said.said))
     {
         Answer::AnotherBinary
     } else if others.is_empty() && is(ProblemKind::Signature) {
@@ -250,36 +268,41 @@ fn answer_without_verdict(
     }
 }
 
-fn read(question: &Question<'_>, Opened { name, verified }: &Opened) -> Result<Said, Problem> {
+fn read(question: &Question<'_>, Opened { name, content }: &Opened) -> Result<Said, Problem> {
     let problem = |kind, message: &str| Err(Problem::with(name, kind, message));
-    let statement = match verified.value() {
-        Statement::Verdict(statement) => statement.as_ref().clone(),
-        Statement::Withdrawn(_) => {
-            let message = "takes an earlier verdict back";
-            return problem(ProblemKind::NoVerdict, message);
-        }
-        Statement::Build(_) => {
-            let message = "says how files were built, not whether the published one is the same";
-            return problem(ProblemKind::NoVerdict, message);
-        }
+    let testimony = content.testimony();
+    let Some(Testimony { said, signers, .. }) = testimony else {
+        let message = "says how files were built, not whether the published one is the same";
+        return problem(ProblemKind::NoVerdict, message);
     };
-    let decided_on = statement.predicate.decided_on;
-    if decided_on > question.now.plus_seconds(CLOCK_SKEW_SECONDS) {
+    let Spoken::Verdict(said) = said else {
+        let message = "takes an earlier verdict back";
+        return problem(ProblemKind::NoVerdict, message);
+    };
+    if let Some(decided_on) = said.decided_on
+        && decided_on > question.now.plus_seconds(CLOCK_SKEW_SECONDS)
+    {
         let message = format!("says that it was decided in the future, on {decided_on}");
         return problem(ProblemKind::FromTheFuture, &message);
     }
-    let digest = &statement.subject.digest;
+    let statement = match content {
+        Content::Statement(verified) => match verified.value() {
+            Statement::Verdict(statement) => Some(statement.clone()),
+            Statement::Withdrawn(_) | Statement::Build(_) => None,
+        },
+        Content::Evidence(_) => None,
+    };
     Ok(Said {
         name: name.clone(),
-        signers: verified.signers().to_vec(),
-        is_about_subject: question.subject.is(digest.sha256, digest.sha512),
+        signers,
+        is_about_subject: question.subject.is(said.sha256, said.sha512),
+        said: *said,
         statement,
     })
 }
 
-/// Whether a statement is about a file of this name or package version.
-fn is_named_like(asked: &Asked, statement: &VerdictStatement) -> bool {
-    let purl = asked.purl.as_ref().map(Purl::as_str);
-    let is_package = purl.is_some() && purl == statement.predicate.published.purl.as_deref();
-    is_package || asked.file_name.as_deref() == Some(statement.subject.name.as_str())
+/// Whether a verdict is about a file of this name or package version.
+fn is_named_like(asked: &Asked, said: &VerdictSaid) -> bool {
+    let is_package = asked.purl.as_ref().is_some_and(|purl| said.is_of(purl));
+    is_package || asked.file_name.as_deref() == Some(said.file_name.as_str())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use countersign_attest::key::{KeyError, MAX_PEM_BYTES, PublicKey};
+use countersign_attest::key::{AnyPublicKey, KeyError, MAX_PEM_BYTES};
 
 use crate::files;
 
@@ -23,17 +23,17 @@ pub enum PublicKeyError {
     },
 }
 
-/// Takes `ed25519:…`, or reads SubjectPublicKeyInfo in PEM.
+/// Takes `ed25519:…` or `ecdsa-p256:…`, or reads SubjectPublicKeyInfo in PEM.
 ///
 /// # Errors
 /// When it is neither.
-pub fn read(text: &str) -> Result<PublicKey, PublicKeyError> {
+pub fn read(text: &str) -> Result<AnyPublicKey, PublicKeyError> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }
     let path = Path::new(text);
     let bytes = files::bounded(path, MAX_PEM_BYTES as u64)?;
-    PublicKey::from_pem(&bytes).map_err(|source| PublicKeyError::Key {
+    AnyPublicKey::from_pem(&bytes).map_err(|source| PublicKeyError::Key {
         path: path.to_owned(),
         source,
     })

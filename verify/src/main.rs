@@ -6,7 +6,6 @@
     reason = "this is where the program speaks"
 )]
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -16,11 +15,9 @@ use std::time::UNIX_EPOCH;
 use clap::Parser;
 use countersign_attest::digest::Sha256;
 use countersign_attest::escape::printable;
-use countersign_attest::key::PublicKey;
-use countersign_attest::policy::Policy;
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::Verdict;
-use countersign_verify::answer::{self, Answer, Trust};
+use countersign_verify::answer::{self, Answer, Trusted};
 use countersign_verify::attestation::causes;
 use countersign_verify::exit::Exit;
 use countersign_verify::files::{ReadLimits, attestations};
@@ -44,7 +41,7 @@ struct Arguments {
     /// A policy.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     policy: Option<PathBuf>,
-    /// A public key that you believe (PEM, or ed25519:…); may be given several times.
+    /// A public key that you believe (PEM, ed25519:… or ecdsa-p256:…); may be given several times.
     #[arg(long, value_name = "PUB")]
     key: Vec<String>,
     /// With --key, verdicts beside `reproduced` that count as good: assisted, equivalent.
@@ -90,37 +87,26 @@ fn run(arguments: &Arguments) -> Result<Answer, Box<dyn Error>> {
     for path in &arguments.attestation {
         found.extend(attestations(path, &ReadLimits::default())?);
     }
-    let keys: Vec<PublicKey> = arguments
-        .key
-        .iter()
-        .map(|text| key_file::read(text))
-        .collect::<Result<_, _>>()?;
-    let accept: BTreeSet<Verdict> = arguments.accept.iter().copied().collect();
-    let policy: Option<Policy> = match &arguments.policy {
-        Some(path) => Some(policy_file::load(path)?),
-        None => None,
-    };
-    let mut remembered = match &arguments.remember {
-        Some(path) => Remembered::load(path)?,
-        None => Remembered::default(),
-    };
-    let trust = match &policy {
-        Some(policy) => Trust::Policy {
-            policy,
-            remembered: &remembered,
-            acknowledged: &arguments.acknowledge,
+    let keys = arguments.key.iter().map(|text| key_file::read(text));
+    let mut trusted = Trusted {
+        policy: arguments
+            .policy
+            .as_deref()
+            .map(policy_file::load)
+            .transpose()?,
+        keys: keys.collect::<Result<_, _>>()?,
+        accept: arguments.accept.iter().copied().collect(),
+        remembered: match &arguments.remember {
+            Some(path) => Remembered::load(path)?,
+            None => Remembered::default(),
         },
-        None if keys.is_empty() => Trust::Nobody,
-        None => Trust::Keys {
-            keys: &keys,
-            accept: &accept,
-        },
+        acknowledged: arguments.acknowledge.clone(),
     };
-    let answer = answer::answer(&trust, &asked, &found, Vec::new(), now()?);
+    let answer = answer::answer(&trusted.trust(), &asked, &found, Vec::new(), now()?);
     if let Some(path) = &arguments.remember
-        && answer.teach(&mut remembered)
+        && answer.teach(&mut trusted.remembered)
     {
-        remembered.save(path)?;
+        trusted.remembered.save(path)?;
     }
     Ok(answer)
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use countersign_attest::dsse::{Limits, UnverifiedClaim, unverified_claim};
+use countersign_attest::evidence::link;
 
 use crate::attestation::{Attestation, Problem, ProblemKind, causes};
 
@@ -22,9 +23,9 @@ pub fn speakers(attestations: &[Attestation]) -> (BTreeMap<Speaker, usize>, Vec<
     let mut speakers = BTreeMap::new();
     let mut problems = Vec::new();
     for attestation in attestations {
-        match unverified_claim(&attestation.unverified_bytes, &Limits::default()) {
-            Err(error) => {
-                let message = format!("cannot be used: {}", causes(&error));
+        match claim(&attestation.unverified_bytes) {
+            Err(message) => {
+                let message = format!("cannot be used: {message}");
                 let kind = ProblemKind::Unreadable;
                 problems.push(Problem::with(&attestation.name, kind, &message));
             }
@@ -38,4 +39,16 @@ pub fn speakers(attestations: &[Attestation]) -> (BTreeMap<Speaker, usize>, Vec<
         }
     }
     (speakers, problems)
+}
+
+/// Who is named, in whatever form; a link names keys alone.
+fn claim(document: &[u8]) -> Result<UnverifiedClaim, String> {
+    if link::is_link(document) {
+        let ids = link::unverified_key_ids(document).map_err(|error| causes(&error))?;
+        return Ok(UnverifiedClaim {
+            rebuilder: None,
+            key_ids: ids.into_iter().map(Some).collect(),
+        });
+    }
+    unverified_claim(document, &Limits::default()).map_err(|error| causes(&error))
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::code::{Outcome, Reason, Standing, Uncounted};
 use super::stand::Group;
-use super::testimony::View;
+use super::testimony::{Form, View};
 use super::{Decision, Stand};
 use crate::digest::{GitOid, Sha256};
 use crate::purl::Purl;
@@ -72,6 +72,9 @@ pub struct StandDocument {
     /// Its verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// In which form it was said, where that is not a statement of ours: it says less then.
+    #[serde(default, skip_serializing_if = "Form::is_statement")]
+    pub form: Form,
     /// The statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<Sha256>,
@@ -102,6 +105,7 @@ impl From<&Decision> for Document {
                 standing: stand.standing,
                 why: stand.why,
                 verdict: stand.verdict,
+                form: stand.form,
                 statement: stand.statement,
                 view,
             };

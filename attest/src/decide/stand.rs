@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::{Standing, Uncounted};
 use super::hear::{Heard, Ignored, Verdict};
-use super::testimony::{Asked, Question, VerdictSaid};
+use super::testimony::{Asked, Form, Question, VerdictSaid};
 use crate::digest::{GitOid, Sha256};
 use crate::policy::{Policy, Rule, canonical_source};
 use crate::purl::Purl;
@@ -35,6 +35,8 @@ pub struct Stand {
     pub statement: Option<Sha256>,
     /// Its verdict.
     pub verdict: Option<Word>,
+    /// In which form it was said.
+    pub form: Form,
     /// What it confirms, exactly where it confirms.
     pub group: Option<Group>,
     /// What it built, exactly where it dissents.
@@ -50,6 +52,7 @@ impl Stand {
             why,
             statement: None,
             verdict: None,
+            form: Form::Statement,
             group: None,
             built: None,
             is_withdrawn: false,
@@ -62,6 +65,7 @@ impl Stand {
             why,
             statement: Some(verdict.statement),
             verdict: Some(verdict.said.verdict),
+            form: verdict.said.form,
             group: None,
             built: None,
             is_withdrawn: false,

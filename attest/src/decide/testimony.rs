@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{GitOid, Sha256, Sha512};
 use crate::dsse::Verified;
-use crate::key::PublicKey;
+use crate::key::AnyPublicKey;
+use crate::policy::software;
 use crate::purl::Purl;
 use crate::statement::Statement;
 use crate::time::Timestamp;
@@ -62,7 +63,7 @@ pub struct Testimony {
     /// Digest of the signed bytes: the statement's name.
     pub statement: Sha256,
     /// Keys with a good signature over it.
-    pub signers: Vec<PublicKey>,
+    pub signers: Vec<AnyPublicKey>,
     /// What it says.
     pub said: Said,
     /// Where it stands in the operator's log, where that was shown.
@@ -89,7 +90,7 @@ pub struct VerdictSaid {
     /// In which form it was said.
     #[serde(default, skip_serializing_if = "Form::is_statement")]
     pub form: Form,
-    /// When it was decided, by the operator's clock; links do not say.
+    /// When it was decided, by the operator's clock; evidence of other software may not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_on: Option<Timestamp>,
     /// What the operator says that the file is.
@@ -105,10 +106,10 @@ pub struct VerdictSaid {
     /// What the operator's own builds gave, where they agreed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt: Option<Sha256>,
-    /// The source's URI; links do not say.
+    /// The source's URI; evidence of other software may not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The commit that was built; links do not say.
+    /// The commit that was built; evidence of other software may not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<GitOid>,
     /// The plan that was run.
@@ -125,6 +126,9 @@ pub enum Form {
     Statement,
     /// A legacy link: a file was built again with these bytes, nobody says when or from what.
     Link,
+    /// Attestations of OSS Rebuild: it built once, and what came out was these bytes, or was equal to them
+    /// after its own stabilization.
+    OssRebuild,
 }
 
 impl Form {
@@ -140,7 +144,28 @@ impl Form {
     pub const fn software(self) -> Option<&'static str> {
         match self {
             Self::Statement => None,
-            Self::Link => Some("rebuilderd"),
+            Self::Link => Some(software::REBUILDERD),
+            Self::OssRebuild => Some(software::OSS_REBUILD),
+        }
+    }
+
+    /// What a verdict in this form says less than one of ours, in words.
+    #[must_use]
+    pub const fn weaker(self, verdict: Verdict) -> Option<&'static str> {
+        match (self, verdict) {
+            (Self::Statement, _) => None,
+            (Self::Link, _) => Some(
+                "a link of rebuilderd: a file was built again with these bytes; it does not say when, from which \
+                 commit or how often",
+            ),
+            (Self::OssRebuild, Verdict::Equivalent) => Some(
+                "OSS Rebuild: built once, with a network; the file that came out had other bytes, equal after its \
+                 stabilization, which passes over order, times, owners, modes and extended attributes of members, \
+                 over compression, and over build data in a jar's manifest and a crate's .cargo_vcs_info.json",
+            ),
+            (Self::OssRebuild, _) => Some(
+                "OSS Rebuild: built once, with a network, and the file that came out had these bytes",
+            ),
         }
     }
 }
@@ -151,7 +176,7 @@ impl VerdictSaid {
     #[must_use]
     pub fn is_of(&self, purl: &Purl) -> bool {
         match self.form {
-            Form::Statement => self.purl.as_ref() == Some(purl),
+            Form::Statement | Form::OssRebuild => self.purl.as_ref() == Some(purl),
             Form::Link => purl.has_file_name(&self.file_name),
         }
     }
@@ -258,7 +283,7 @@ impl Testimony {
         };
         Some(Self {
             statement: verified.signed(),
-            signers: verified.signers().to_vec(),
+            signers: verified.signers().iter().copied().map(Into::into).collect(),
             said,
             place,
         })

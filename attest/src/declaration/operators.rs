@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{DeclarationError, Kind, check_address, check_text, value};
-use crate::key::PublicKey;
+use crate::key::AnyPublicKey;
 use crate::policy::{VerifierKey, is_operator_name};
 use crate::time::Timestamp;
 
@@ -34,7 +34,7 @@ pub struct OperatorList {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListedOperator {
     /// What it signs with.
-    pub keys: Vec<PublicKey>,
+    pub keys: Vec<AnyPublicKey>,
     /// Where its service is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilder: Option<String>,

@@ -167,7 +167,7 @@ fn what_cannot_be_meant_is_neither_signed_nor_read() {
 
 fn list() -> OperatorList {
     let alice = ListedOperator {
-        keys: vec![key(1).public()],
+        keys: vec![key(1).public().into()],
         rebuilder: Some("https://alice.example/".into()),
         log: None,
         attrs: [("country".to_owned(), "FIN".to_owned())].into(),

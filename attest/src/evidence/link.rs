@@ -80,6 +80,16 @@ pub fn is_link(document: &[u8]) -> bool {
     mark.is_ok_and(|mark| mark.signed.kind == "link")
 }
 
+/// The keys that a link names, to somebody who trusts nobody yet. Nothing is verified.
+///
+/// # Errors
+/// When it is no link.
+pub fn unverified_key_ids(document: &[u8]) -> Result<Vec<String>, LinkReadError> {
+    let block: Block = json::from_slice(document, &limits()).map_err(LinkReadError::Json)?;
+    let signatures = block.signatures.into_iter().take(SIGNATURES);
+    Ok(signatures.map(|signature| signature.keyid).collect())
+}
+
 /// Opens a link of a stranger: at least one of `keys` must have signed it.
 ///
 /// # Errors
@@ -93,7 +103,7 @@ pub fn open(document: &[u8], keys: &[PublicKey]) -> Result<Testimony, LinkReadEr
     }
     Ok(Testimony {
         statement: Sha256::of(&signed),
-        signers,
+        signers: signers.into_iter().map(Into::into).collect(),
         said: Said::Verdict(Box::new(claim(&block.signed)?)),
         place: None,
     })

@@ -1,4 +1,5 @@
-//! Ed25519 keys: signing, verifying, the names of keys. The files around them are in [`pem`].
+//! Ed25519 keys: signing, verifying, the names of keys. The files around them are in [`pem`], the keys of
+//! others that are of another kind in [`ecdsa`], and what has a key of either kind in [`any`].
 //!
 //! A secret is never printed, compared or copied out; only [`PrivateKey::to_pem`] writes it, for the
 //! one place that stores it.
@@ -6,18 +7,20 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::digest::{Sha256, hex, unhex};
 
+mod any;
+mod ecdsa;
 mod pem;
 #[cfg(test)]
 mod tests;
 
+pub use any::{AnyPublicKey, ParseAnyPublicKeyError};
+pub use ecdsa::EcdsaP256Key;
 pub use pem::{KeyError, MAX_PEM_BYTES, armored_encrypted, unarmored_encrypted};
 
 /// An Ed25519 signature (RFC 8032). The same key and message always give the same one.
@@ -173,19 +176,23 @@ impl PublicKey {
     /// The key id of Sigstore bundles: base64 of the SHA-256 of the key's DER.
     #[must_use]
     pub fn spki_key_id(&self) -> String {
-        STANDARD.encode(Sha256::of(&pem::spki(self)).as_bytes())
+        pem::digest_in_base64(&pem::spki(self))
     }
 
     /// All 256 bits of [`Self::key_id`] in groups that people can compare.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let id = self.key_id();
-        let groups: Vec<&str> = (0..id.len())
-            .step_by(4)
-            .filter_map(|at| id.get(at..at + 4))
-            .collect();
-        groups.join(" ")
+        grouped(&self.key_id())
     }
+}
+
+/// Hexadecimal in groups that people can compare.
+fn grouped(id: &str) -> String {
+    let groups: Vec<&str> = (0..id.len())
+        .step_by(4)
+        .filter_map(|at| id.get(at..at + 4))
+        .collect();
+    groups.join(" ")
 }
 
 impl FromStr for PublicKey {

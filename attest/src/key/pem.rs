@@ -1,7 +1,7 @@
 //! Reads and writes key files: PKCS#8 and SubjectPublicKeyInfo for Ed25519 (RFC 8410) in PEM
 //! (RFC 7468), as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
 //!
-//! There is no general DER parser: an Ed25519 key has one encoding, which is compared byte by byte.
+//! There is no general DER parser: a key of a kind has one encoding, which is compared byte by byte.
 
 use std::fmt::Write as _;
 
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::{PrivateKey, PublicKey};
+use crate::digest::Sha256;
 
 /// Longest key file that is looked at, in bytes. Ours have less than 200.
 pub const MAX_PEM_BYTES: usize = 16 << 10;
@@ -26,6 +27,9 @@ const V2_NESTED_PUBLIC: &[u8] = b"\xa1\x23\x03\x21\x00";
 const SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 /// The same with the NULL parameter that some software writes against RFC 8410.
 const SPKI_NULL: &[u8] = b"\x30\x2c\x30\x07\x06\x03\x2b\x65\x70\x05\x00\x03\x21\x00";
+/// The same for ECDSA on the named curve P-256 (RFC 5480), before an uncompressed point.
+pub(super) const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
+\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 /// The object identifier of Ed25519.
 const OID: &[u8] = b"\x06\x03\x2b\x65\x70";
 
@@ -58,8 +62,13 @@ pub enum KeyError {
         "not an Ed25519 key in PKCS#8 or SubjectPublicKeyInfo; make one: countersign key new, or openssl genpkey -algorithm ed25519"
     )]
     OtherKind,
+    /// Another kind of public key than anybody may speak with.
+    #[error(
+        "neither an Ed25519 key nor an ECDSA key on P-256 with its point uncompressed, in SubjectPublicKeyInfo"
+    )]
+    OtherPublicKind,
     /// The base64 or the DER inside is damaged or cut off.
-    #[error("a damaged or truncated Ed25519 key")]
+    #[error("a damaged or truncated key")]
     Damaged,
     /// The file names a public key that does not belong to its secret.
     #[error("the public key in or beside the file does not belong to the private key")]
@@ -135,7 +144,7 @@ impl PublicKey {
     /// # Errors
     /// Says what else was found.
     pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
-        let der = decode(text, PUBLIC)?;
+        let der = public_der(text)?;
         let rest = der
             .strip_prefix(SPKI)
             .or_else(|| der.strip_prefix(SPKI_NULL));
@@ -155,8 +164,23 @@ impl PublicKey {
     /// Writes SubjectPublicKeyInfo in PEM, byte for byte as OpenSSL does.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        encode(&spki(self), PUBLIC).to_string()
+        public_pem(&spki(self))
     }
+}
+
+/// What stands in a public key's file, in DER.
+pub(super) fn public_der(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    decode(text, PUBLIC)
+}
+
+/// Writes a public key's DER in PEM.
+pub(super) fn public_pem(der: &[u8]) -> String {
+    encode(der, PUBLIC).to_string()
+}
+
+/// The digest of a public key's DER as Sigstore bundles have it.
+pub(super) fn digest_in_base64(der: &[u8]) -> String {
+    STANDARD.encode(Sha256::of(der).as_bytes())
 }
 
 /// SubjectPublicKeyInfo in DER.

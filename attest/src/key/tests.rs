@@ -1,6 +1,8 @@
 //! Keys against files that OpenSSL wrote, and against what is not such a file.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 const OPENSSL: &[u8] = include_bytes!("../../golden/keys/openssl.pem");
 const OPENSSL_PUBLIC: &[u8] = include_bytes!("../../golden/keys/openssl.pub.pem");

@@ -8,28 +8,38 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::key::PublicKey;
+use crate::key::AnyPublicKey;
 use crate::merkle::Tree;
 use crate::purl::Purl;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 
-mod file;
+mod check;
 mod scope;
 #[cfg(test)]
 mod tests;
 mod verifier_key;
+mod written;
 
-pub use file::{PolicyError, is_operator_name};
+pub use check::{PolicyError, is_operator_name};
 pub use scope::Scope;
 pub use verifier_key::{Algorithm, ParseVerifierKeyError, VerifierKey};
 
+/// What a policy calls the software of operators whose evidence has forms of its own
+/// (`attrs: { software: … }`).
+pub mod software {
+    /// Its links are in-toto's old format.
+    pub const REBUILDERD: &str = "rebuilderd";
+    /// Its attestations are envelopes under ECDSA keys.
+    pub const OSS_REBUILD: &str = "oss-rebuild";
+}
+
 /// A checked policy.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "file::File")]
+#[serde(try_from = "written::File")]
 pub struct Policy {
     operators: BTreeMap<String, Operator>,
-    keys: BTreeMap<PublicKey, String>,
+    keys: BTreeMap<AnyPublicKey, String>,
     witnesses: Option<Witnesses>,
     rules: Vec<Rule>,
     default: Rule,
@@ -45,13 +55,13 @@ impl Policy {
 
     /// Every key of every operator.
     #[must_use]
-    pub fn keys(&self) -> Vec<PublicKey> {
+    pub fn keys(&self) -> Vec<AnyPublicKey> {
         self.keys.keys().copied().collect()
     }
 
     /// The one operator to whom a key belongs, with the key's own terms.
     #[must_use]
-    pub fn owner(&self, key: &PublicKey) -> Option<(&str, &Operator, &OperatorKey)> {
+    pub fn owner(&self, key: &AnyPublicKey) -> Option<(&str, &Operator, &OperatorKey)> {
         let (name, operator) = self.operators.get_key_value(self.keys.get(key)?)?;
         let terms = operator.keys.iter().find(|terms| terms.key == *key)?;
         Some((name, operator, terms))
@@ -77,7 +87,7 @@ impl Policy {
             .rules
             .iter()
             .filter(|rule| purl.is_some_and(|purl| rule.scope.matches(purl)));
-        // no two scopes have the same literal prefix: see `file`
+        // no two scopes have the same literal prefix: see `check`
         matching
             .max_by_key(|rule| rule.scope.literal_prefix().len())
             .unwrap_or(&self.default)
@@ -132,7 +142,7 @@ pub struct Operator {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorKey {
     /// The key.
-    pub key: PublicKey,
+    pub key: AnyPublicKey,
     /// Statements before this moment are not the operator's.
     pub from: Option<Timestamp>,
     /// Statements from this moment on are not the operator's.

@@ -1,5 +1,7 @@
 //! The names of our types. Compared by their exact characters; nothing is fetched from them.
 
+use serde_json::Value;
+
 use super::Kind;
 use crate::verdict::Verdict;
 
@@ -8,6 +10,18 @@ macro_rules! ours {
     ($path:literal) => {
         concat!("https://countersign.dev/", $path, "/v1")
     };
+}
+
+/// Whether a statement is of the types before these, which ended in `/v0` and are read no more.
+#[must_use]
+pub fn is_of_older_types(statement: &[u8]) -> bool {
+    let statement: Value = serde_json::from_slice(statement).unwrap_or_default();
+    let types = [
+        statement.get("predicateType"),
+        statement.pointer("/predicate/buildDefinition/buildType"),
+    ];
+    let mut types = types.into_iter().flatten().filter_map(Value::as_str);
+    types.any(|name| name.starts_with("https://countersign.dev/") && name.ends_with("/v0"))
 }
 
 /// `_type` of every statement (in-toto Attestation Framework v1).

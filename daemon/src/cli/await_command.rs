@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use countersign_attest::declaration::{CandidateArtifact, CandidateRequest, Declaration};
 use countersign_attest::escape::printable;
 use countersign_attest::policy::Policy;
-use countersign_verify::{files, policy_file};
+use countersign_verify::files;
 use url::Url;
 
-use super::trust::default_path;
+use super::trust::needed_policy;
 use super::{Exit, Format, output};
 use crate::consult::remote;
 use crate::http::{Http, HttpOptions};
@@ -115,9 +115,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(arguments: AwaitArguments, format: Format) -> Result<Exit, Trouble> {
-    let path = arguments.policy.clone().or_else(default_path);
-    let path = path.ok_or_else(|| Trouble::refused("usage", anyhow!("say --policy FILE")))?;
-    let policy = policy_file::load(&path).map_err(Trouble::refusal)?;
+    let policy = needed_policy(arguments.policy.as_deref())?;
     let request = request(&arguments)?;
     let mut operators = operators(&arguments, &policy)?;
     let envelope = sign(&arguments.key, &request)?;

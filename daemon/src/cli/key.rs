@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Subcommand;
+use countersign_attest::key::AnyPublicKey;
 
 use super::{Exit, Format, output, rotate};
 use crate::config::Config;
@@ -26,7 +27,7 @@ pub(super) enum KeyCommand {
         #[arg(long, value_name = "FILE")]
         passphrase: Option<String>,
     },
-    /// Shows the public key, its fingerprint and its key ids.
+    /// Shows the public key, its fingerprint and its key ids; anybody's public key too.
     Show {
         /// A private or public key; by default the configuration's.
         file: Option<PathBuf>,
@@ -75,18 +76,18 @@ pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result
             } else {
                 said(passphrase.as_deref())?
             };
-            (file.clone(), keys::new(file, &passphrase))
+            (file.clone(), keys::new(file, &passphrase).map(Into::into))
         }
         KeyCommand::Show { file, passphrase } => match file {
             Some(file) => (
                 file.clone(),
-                keys::show(file, &said(passphrase.as_deref())?),
+                keys::show_any(file, &said(passphrase.as_deref())?),
             ),
             None => {
                 let keys = configured()?;
                 let path = keys.public_source().to_owned();
                 let public = keys::show(&path, &keys.passphrase());
-                (path, public)
+                (path, public.map(Into::into))
             }
         },
         KeyCommand::Import {
@@ -99,10 +100,10 @@ pub(super) fn run(command: &KeyCommand, config: &Path, format: Format) -> Result
                 None => made(&configured()?)?,
             };
             let public = keys::import(from, &path, &said(passphrase.as_deref())?);
-            (path, public)
+            (path, public.map(Into::into))
         }
     };
-    let public = public.map_err(keys::KeyFileError::into_trouble)?;
+    let public: AnyPublicKey = public.map_err(keys::KeyFileError::into_trouble)?;
     match format {
         Format::Json => output::json(&serde_json::json!({
             "file": path.display().to_string(),

@@ -13,11 +13,11 @@ use countersign_verify::attestation::{Attestation, Problem, ProblemKind, hear_al
 use countersign_verify::exit::Exit;
 use countersign_verify::files::{self, ReadLimits};
 use countersign_verify::memory::{MemoryError, Remembered};
-use countersign_verify::policy_file;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::trust::needed_policy;
 use super::{Format, output};
 use crate::clock;
 use crate::consult::batch::{self, About, BatchLimits};
@@ -46,9 +46,9 @@ pub(super) struct ScanArguments {
     /// With --dpkg, the root folder of the system that is meant.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
-    /// A policy: whom you believe, and how many of them.
+    /// A policy: whom you believe, and how many of them. Without it yours is used, which `trust add` keeps.
     #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    policy: Option<PathBuf>,
     /// A file with attestations, or a folder of such files; may be given several times.
     #[arg(long, value_name = "FILE|DIR")]
     attestation: Vec<PathBuf>,
@@ -82,7 +82,7 @@ enum KindName {
 }
 
 pub(super) fn run(arguments: &ScanArguments, format: Format) -> Result<Exit, Trouble> {
-    let policy = policy_file::load(&arguments.policy).map_err(Trouble::refusal)?;
+    let policy = needed_policy(arguments.policy.as_deref())?;
     let mut remembered = match &arguments.remember {
         Some(path) => Remembered::load(path).map_err(Trouble::refusal)?,
         None => Remembered::default(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use countersign_attest::escape::printable;
+use countersign_attest::key::AnyPublicKey;
 use countersign_attest::policy::Operator;
 use serde_json::{Value, json};
 
@@ -22,12 +23,13 @@ mod add;
 mod consent;
 mod edit;
 mod list;
+mod others;
 mod share;
 mod sync;
 mod user_policy;
 
 use user_policy::UserPolicy;
-pub(super) use user_policy::default_path;
+pub(super) use user_policy::{needed_policy, own_policy};
 
 /// Subcommands of `trust`.
 #[derive(Debug, Subcommand)]
@@ -127,7 +129,14 @@ fn words(name: &str, operator: &Operator, asked: &str) -> String {
             .as_ref()
             .map(|r| format!(" revoked: {}", r.reason));
         let [end, revoked] = [end, revoked].map(Option::unwrap_or_default);
-        field("key", &format!("{}{end}{revoked}", terms.key.fingerprint()));
+        let kind = match terms.key {
+            AnyPublicKey::Ed25519(_) => "",
+            AnyPublicKey::EcdsaP256(_) => " (ECDSA P-256)",
+        };
+        field(
+            "key",
+            &format!("{}{kind}{end}{revoked}", terms.key.fingerprint()),
+        );
     }
     field(
         "log",
@@ -137,6 +146,9 @@ fn words(name: &str, operator: &Operator, asked: &str) -> String {
             .map_or_else(|| "none".into(), ToString::to_string),
     );
     field("address", operator.rebuilder.as_deref().unwrap_or("none"));
+    if let Some(software) = operator.attributes.get("software") {
+        field("software", software);
+    }
     if let Some(revoked) = &operator.revoked {
         field("revoked", &revoked.reason);
     }
@@ -167,6 +179,7 @@ fn value(name: &str, operator: &Operator, asked: &[String]) -> Value {
         "keys": keys.collect::<Vec<_>>(),
         "log": operator.log,
         "rebuilder": operator.rebuilder,
+        "software": operator.attributes.get("software"),
         "revoked": operator.revoked.as_ref().map(|revoked| &revoked.reason),
         "rules": asked,
     })

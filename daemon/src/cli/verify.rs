@@ -1,6 +1,5 @@
 //! `countersign verify`: what attestations say of a file, to somebody who has a public key or a policy.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,22 +7,22 @@ use anyhow::Context as _;
 use clap::Args;
 use countersign_attest::decide::Asked;
 use countersign_attest::digest::Sha256;
-use countersign_attest::key::PublicKey;
+use countersign_attest::key::AnyPublicKey;
 use countersign_attest::policy::Policy;
 use countersign_attest::purl::Purl;
 use countersign_attest::verdict::Verdict;
-use countersign_verify::answer::{self, Answer, Trust};
+use countersign_verify::answer::{self, Answer, Trusted};
 use countersign_verify::attestation::Attestation;
 use countersign_verify::files::{self, ReadLimits};
 use countersign_verify::memory::{MemoryError, Remembered};
 use countersign_verify::subject::{Named, package};
 use countersign_verify::{key_file, policy_file, render};
-use url::Url;
 
 use super::rebuild::parse_accept;
-use super::trust::default_path;
+use super::trust::own_policy;
 use super::{Exit, Format, output};
-use crate::consult::remote::{self, AskLimits, Gathered};
+use crate::consult::remote::Gathered;
+use crate::consult::service::Service;
 use crate::http::{Http, HttpOptions};
 use crate::trouble::Trouble;
 use crate::{clock, keys};
@@ -41,16 +40,16 @@ pub(super) struct VerifyArguments {
     /// `trust add` keeps.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     policy: Option<PathBuf>,
-    /// A public key that you believe (a file, or ed25519:…); may be given several times.
+    /// A public key that you believe (a file, ed25519:… or ecdsa-p256:…); may be given several times.
     #[arg(long, value_name = "PUB")]
     key: Vec<PathBuf>,
-    /// A file with attestations (envelopes or Sigstore bundles), or a folder of such files; may be
-    /// given several times.
+    /// A file with attestations (envelopes, Sigstore bundles, links of rebuilderd, bundles of OSS
+    /// Rebuild), or a folder of such files; may be given several times.
     #[arg(long, value_name = "FILE|DIR")]
     attestation: Vec<PathBuf>,
     /// The address of a rebuilder's service that is asked what it has about the file; may be given
-    /// several times. It only carries attestations: what counts is the key. With --policy and without
-    /// this, the rebuilders of the policy are asked.
+    /// several times. Where rebuilderd runs, say rebuilderd+URL. It only carries attestations: what
+    /// counts is the key. With --policy and without this, the rebuilders of the policy are asked.
     #[arg(long, value_name = "URL")]
     from: Vec<String>,
     /// Asks nobody.
@@ -79,20 +78,8 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
     };
     let named = Named::parse(&arguments.subject).map_err(Trouble::refusal)?;
     let asked = named.asked(purl).map_err(Trouble::refusal)?;
-    let policy = match policy_path(arguments) {
-        Some(path) => Some(policy_file::load(&path).map_err(Trouble::refusal)?),
-        None => None,
-    };
-    let keys: Vec<PublicKey> = arguments
-        .key
-        .iter()
-        .map(|path| key(path))
-        .collect::<Result<_, _>>()?;
-    let accept: BTreeSet<Verdict> = arguments.accept.iter().copied().collect();
-    let mut remembered = match &arguments.remember {
-        Some(path) => Remembered::load(path).map_err(Trouble::refusal)?,
-        None => Remembered::default(),
-    };
+    let mut trusted = trusted(arguments)?;
+    let policy = trusted.policy.as_ref();
     if arguments.allow_http && arguments.from.is_empty() && policy.is_none() {
         let error = anyhow::anyhow!("--allow-http without anybody who is asked: say --from URL");
         return Err(Trouble::refused("usage", error));
@@ -103,8 +90,8 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
             "--remember and --acknowledge are about a policy, and there is none: say --policy FILE";
         return Err(Trouble::refused("usage", anyhow::anyhow!(message)));
     }
-    let bases = bases(arguments, policy.as_ref(), &asked)?;
-    if bases.is_empty() && arguments.attestation.is_empty() {
+    let services = services(arguments, policy, &asked)?;
+    if services.is_empty() && arguments.attestation.is_empty() {
         let message = "nobody is asked and nothing is given: say --from URL or --attestation FILE, or name \
                        rebuilders in the policy";
         return Err(Trouble::refused("usage", anyhow::anyhow!(message)));
@@ -114,22 +101,10 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
         let found = files::attestations(path, &ReadLimits::default()).map_err(Trouble::refusal)?;
         attestations.extend(found);
     }
-    let gathered = ask(arguments.allow_http, &bases, &asked)?;
+    let gathered = ask(arguments.allow_http, &services, &asked)?;
     attestations.extend(gathered.attestations);
-    let trust = match &policy {
-        Some(policy) => Trust::Policy {
-            policy,
-            remembered: &remembered,
-            acknowledged: &arguments.acknowledge,
-        },
-        None if keys.is_empty() => Trust::Nobody,
-        None => Trust::Keys {
-            keys: &keys,
-            accept: &accept,
-        },
-    };
     let answer = answer::answer(
-        &trust,
+        &trusted.trust(),
         &asked,
         &attestations,
         gathered.problems,
@@ -137,9 +112,9 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
     );
     show(&answer, format)?;
     if let Some(path) = &arguments.remember
-        && answer.teach(&mut remembered)
+        && answer.teach(&mut trusted.remembered)
     {
-        remembered.save(path).map_err(|error| match error {
+        trusted.remembered.save(path).map_err(|error| match error {
             MemoryError::Write { .. } => Trouble::fault("disk", error),
             other => Trouble::refusal(other),
         })?;
@@ -147,10 +122,28 @@ pub(super) fn run(arguments: &VerifyArguments, format: Format) -> Result<Exit, T
     Ok(answer.exit())
 }
 
+/// Whom the command line names.
+fn trusted(arguments: &VerifyArguments) -> Result<Trusted, Trouble> {
+    let policy = policy_path(arguments).map(|path| policy_file::load(&path));
+    let keys = arguments.key.iter().map(|path| key(path));
+    Ok(Trusted {
+        policy: policy.transpose().map_err(Trouble::refusal)?,
+        keys: keys.collect::<Result<_, _>>()?,
+        accept: arguments.accept.iter().copied().collect(),
+        remembered: match &arguments.remember {
+            Some(path) => Remembered::load(path).map_err(Trouble::refusal)?,
+            None => Remembered::default(),
+        },
+        acknowledged: arguments.acknowledge.clone(),
+    })
+}
+
 /// The policy that is named, else the user's own, where no key is named.
 fn policy_path(arguments: &VerifyArguments) -> Option<PathBuf> {
-    let own = || default_path().filter(|path| arguments.key.is_empty() && path.exists());
-    arguments.policy.clone().or_else(own)
+    match &arguments.policy {
+        None if !arguments.key.is_empty() => None,
+        named => own_policy(named.as_deref()),
+    }
 }
 
 fn show(answer: &Answer, format: Format) -> Result<(), Trouble> {
@@ -161,52 +154,48 @@ fn show(answer: &Answer, format: Format) -> Result<(), Trouble> {
 }
 
 /// A public key, written out or in a file; of a private key's file, its public half.
-fn key(path: &Path) -> Result<PublicKey, Trouble> {
+fn key(path: &Path) -> Result<AnyPublicKey, Trouble> {
     match path.to_str() {
-        Some(text) if text.starts_with("ed25519:") => {
+        Some(text) if AnyPublicKey::is_meant(text) => {
             key_file::read(text).map_err(Trouble::refusal)
         }
-        _ => {
-            keys::show(path, &keys::Passphrase::Terminal).map_err(keys::KeyFileError::into_trouble)
-        }
+        _ => keys::show_any(path, &keys::Passphrase::Terminal)
+            .map_err(keys::KeyFileError::into_trouble),
     }
 }
 
 /// The services that are asked: those that are named, else those of the operators whom the policy asks
 /// about this package.
-fn bases(
+fn services(
     arguments: &VerifyArguments,
     policy: Option<&Policy>,
     asked: &Asked,
-) -> Result<Vec<Url>, Trouble> {
-    let mut bases = Vec::new();
+) -> Result<Vec<Service>, Trouble> {
+    let mut services = Vec::new();
     for text in &arguments.from {
-        let base = remote::base(text, arguments.allow_http)
+        let service = Service::named(text, arguments.allow_http)
             .with_context(|| format!("--from {text}"))
             .map_err(Trouble::refusal)?;
-        bases.push(base);
+        services.push(service);
     }
-    let Some(policy) = policy.filter(|_| bases.is_empty() && !arguments.offline) else {
-        return Ok(bases);
+    let Some(policy) = policy.filter(|_| services.is_empty() && !arguments.offline) else {
+        return Ok(services);
     };
     for name in &policy.rule(asked.purl.as_ref()).of {
         let operator = policy.operators().get(name);
-        let Some(text) = operator.and_then(|operator| operator.rebuilder.as_ref()) else {
-            continue;
-        };
-        let base = remote::base(text, arguments.allow_http)
-            .with_context(|| format!("operators.{name}.rebuilder {text}"))
-            .map_err(Trouble::refusal)?;
-        bases.push(base);
+        let service = operator.and_then(|operator| Service::of(operator, arguments.allow_http));
+        let service = service.transpose();
+        let service = service.with_context(|| format!("operators.{name}.rebuilder"));
+        services.extend(service.map_err(Trouble::refusal)?);
     }
-    Ok(bases)
+    Ok(services)
 }
 
 /// Asks every service, one after the other. That one cannot be asked is no error here: what the others
 /// and the files say may suffice.
-fn ask(allow_http: bool, bases: &[Url], asked: &Asked) -> Result<Gathered, Trouble> {
+fn ask(allow_http: bool, services: &[Service], asked: &Asked) -> Result<Gathered, Trouble> {
     let mut gathered = Gathered::default();
-    if bases.is_empty() {
+    if services.is_empty() {
         return Ok(gathered);
     }
     let http = Http::new(HttpOptions {
@@ -222,8 +211,8 @@ fn ask(allow_http: bool, bases: &[Url], asked: &Asked) -> Result<Gathered, Troub
         .build()
         .context("starting the runtime")
         .map_err(|error| Trouble::fault("runtime", error))?;
-    for base in bases {
-        let answer = runtime.block_on(remote::ask(&http, base, asked, &AskLimits::default()));
+    for service in services {
+        let answer = runtime.block_on(service.ask(&http, asked));
         gathered.attestations.extend(answer.attestations);
         gathered.problems.extend(answer.problems);
     }

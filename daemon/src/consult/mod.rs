@@ -4,4 +4,6 @@
 pub(crate) mod batch;
 pub(crate) mod candidate;
 pub(crate) mod identity;
+pub(crate) mod rebuilderd;
 pub(crate) mod remote;
+pub(crate) mod service;

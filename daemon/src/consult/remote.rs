@@ -97,7 +97,18 @@ pub(crate) struct Gathered {
 pub(crate) async fn ask(http: &Http, base: &Url, subject: &Asked, limits: &AskLimits) -> Gathered {
     let mut gathered = Gathered::default();
     let asking = gather(http, base, subject, limits, &mut gathered);
-    let ended = match tokio::time::timeout(limits.time, asking).await {
+    let problem = within(limits.time, base, asking).await;
+    gathered.problems.extend(problem);
+    gathered
+}
+
+/// What ended a conversation before its end, which is so long at most.
+pub(super) async fn within(
+    time: Duration,
+    base: &Url,
+    asking: impl Future<Output = Result<(), Stopped>>,
+) -> Option<Problem> {
+    let ended = match tokio::time::timeout(time, asking).await {
         Ok(ended) => ended,
         Err(_) => Err(Stopped::new(
             base,
@@ -105,17 +116,14 @@ pub(crate) async fn ask(http: &Http, base: &Url, subject: &Asked, limits: &AskLi
             "took too long to tell all that it lists",
         )),
     };
-    gathered
-        .problems
-        .extend(ended.err().map(|stopped| stopped.0));
-    gathered
+    ended.err().map(|stopped| stopped.0)
 }
 
 /// What ends the conversation with a service.
-struct Stopped(Problem);
+pub(super) struct Stopped(pub(super) Problem);
 
 impl Stopped {
-    fn new(url: &Url, kind: ProblemKind, message: &str) -> Self {
+    pub(super) fn new(url: &Url, kind: ProblemKind, message: &str) -> Self {
         Self(Problem {
             name: url.to_string(),
             kind,
@@ -202,14 +210,29 @@ async fn gather(
     limits: &AskLimits,
     gathered: &mut Gathered,
 ) -> Result<(), Stopped> {
-    let mut left = limits.total_bytes;
     let (digests, problems) = list(http, base, subject, limits).await?;
     gathered.problems.extend(problems);
+    let mut listed = Vec::new();
     for digest in digests {
         let url = below(base, &format!("attestations/sha256:{digest}"))?;
+        listed.push((url, Some(digest)));
+    }
+    fetch(http, listed, limits, gathered).await
+}
+
+/// Fetches what a service lists: addresses of ours below its own, and the digest that a document must have where
+/// it was listed under one.
+pub(super) async fn fetch(
+    http: &Http,
+    listed: Vec<(Url, Option<Sha256>)>,
+    limits: &AskLimits,
+    gathered: &mut Gathered,
+) -> Result<(), Stopped> {
+    let mut left = limits.total_bytes;
+    for (url, digest) in listed {
         let limit_bytes = limits.attestation_bytes.min(left);
         let problem = match read(http, &url, limit_bytes).await {
-            Ok(bytes) if Sha256::of(&bytes) == digest => {
+            Ok(bytes) if digest.is_none_or(|digest| Sha256::of(&bytes) == digest) => {
                 left = left.saturating_sub(bytes.len() as u64);
                 gathered.attestations.push(Attestation {
                     name: url.to_string(),
@@ -325,7 +348,7 @@ async fn on_package(
     Ok(artifacts)
 }
 
-async fn document<T: DeserializeOwned>(
+pub(super) async fn document<T: DeserializeOwned>(
     http: &Http,
     url: &Url,
     limits: &AskLimits,
@@ -335,14 +358,14 @@ async fn document<T: DeserializeOwned>(
         .map_err(|error| Stopped::http(url, &error))?;
     json::from_slice(&bytes, &json::Limits::default()).map_err(|error| {
         let message = format!(
-            "is not the answer of a rebuilder's service: {}",
+            "is not the answer of a rebuilder's service (if rebuilderd runs there, say rebuilderd+https://…): {}",
             causes(&error)
         );
         Stopped::new(url, ProblemKind::BadAnswer, &message)
     })
 }
 
-fn below(base: &Url, path: &str) -> Result<Url, Stopped> {
+pub(super) fn below(base: &Url, path: &str) -> Result<Url, Stopped> {
     base.join(path)
         .map_err(|_| Stopped::new(base, ProblemKind::BadAnswer, "is no address to ask below"))
 }

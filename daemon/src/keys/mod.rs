@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use countersign_attest::key::{KeyError, PrivateKey, PublicKey};
+use countersign_attest::key::{AnyPublicKey, KeyError, PrivateKey, PublicKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
@@ -202,15 +202,27 @@ fn open(file: &SecretFile, passphrase: &Passphrase) -> Result<Opened, KeyFileErr
     }
 }
 
-/// Reads a public key file, or the public half of a private one.
+/// Reads a public key file of ours, or the public half of a private one.
 ///
 /// # Errors
 /// When it is neither; a private key that others can read is refused here too.
 pub(crate) fn show(path: &Path, passphrase: &Passphrase) -> Result<PublicKey, KeyFileError> {
+    let key = show_any(path, passphrase)?.ed25519();
+    key.ok_or_else(|| KeyFileError::Key {
+        path: path.to_owned(),
+        source: KeyError::OtherKind,
+    })
+}
+
+/// Reads anybody's public key file, or the public half of a private key of ours.
+///
+/// # Errors
+/// As [`show`].
+pub(crate) fn show_any(path: &Path, passphrase: &Passphrase) -> Result<AnyPublicKey, KeyFileError> {
     let (text, _) = read(path)?;
-    match PublicKey::from_pem(&text) {
+    match AnyPublicKey::from_pem(&text) {
         Err(KeyError::OtherHalf { .. } | KeyError::Encrypted) => {
-            load(&SecretFile::at(path.to_owned()), passphrase).map(|key| key.public())
+            load(&SecretFile::at(path.to_owned()), passphrase).map(|key| key.public().into())
         }
         other => other.map_err(|source| KeyFileError::Key {
             path: path.to_owned(),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use countersign_attest::digest::Sha256;
-use countersign_attest::statement::{Facts, Kind};
+use countersign_attest::statement::{Facts, Kind, types};
 use countersign_attest::verdict::Verdict;
 
 use crate::crash;
@@ -60,7 +60,8 @@ async fn advance_one(
 ) -> Result<(), Trouble> {
     let (envelope, logged) = match statement.state {
         PendingState::Drafted => {
-            let envelope = signers.sign(&statement.facts, &statement.bytes).await?;
+            let bytes = of_these_types(store, signers, &statement).await?;
+            let envelope = signers.sign(&statement.facts, &bytes).await?;
             crash::point("signed");
             store
                 .statement_signed(statement.id, &envelope)
@@ -94,6 +95,26 @@ async fn advance_one(
         .map_err(store_fault)?;
     crash::point("published");
     Ok(())
+}
+
+/// The bytes of a draft. One of older types, which nobody reads any more, is drafted anew from the same facts and
+/// stored before it is signed, as the first time: no signature over the old bytes was ever stored or shown.
+async fn of_these_types(
+    store: &Store,
+    signers: &Signers,
+    statement: &Pending,
+) -> Result<Vec<u8>, Trouble> {
+    if !types::is_of_older_types(&statement.bytes) {
+        return Ok(statement.bytes.clone());
+    }
+    let bytes = signers.draft(&statement.facts).await?;
+    let stored = store.statement_redrafted(statement.id, &bytes).await;
+    stored.map_err(store_fault)?;
+    tracing::info!(
+        statement = statement.id,
+        "drafted anew under the types of this version"
+    );
+    Ok(bytes)
 }
 
 /// The legacy link that goes with a `reproduced` verdict.

@@ -153,6 +153,26 @@ impl Store {
             .collect()
     }
 
+    /// Stores other bytes for a statement that was drafted and never signed.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn statement_redrafted(
+        &self,
+        id: i64,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE statement SET bytes = ?, sha256 = ? WHERE id = ? AND state = 'drafted'",
+        )
+        .bind(bytes)
+        .bind(Sha256::of(bytes).to_string())
+        .bind(id)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Stores a signature. Not served yet.
     ///
     /// # Errors

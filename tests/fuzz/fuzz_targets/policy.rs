@@ -1,4 +1,4 @@
-//! Fuzzes the target `ar` of `entries.rs`.
+//! Fuzzes the target `policy` of `entries.rs`.
 #![no_main]
 
 #[path = "../entries.rs"]

@@ -1,4 +1,4 @@
-//! Fuzzes the target `ar` of `entries.rs`.
+//! Fuzzes the target `statement` of `entries.rs`.
 #![no_main]
 
 #[path = "../entries.rs"]

@@ -14,6 +14,8 @@ use crate::render::by_key as render;
 use countersign_attest::bundle;
 use countersign_attest::digest::Digests;
 
+mod evidence;
+
 const FACTS: [(Verdict, &str); 7] = [
     (
         Verdict::Reproduced,
@@ -63,6 +65,23 @@ fn signed(facts: &Facts, seed: u8) -> Attestation {
     }
 }
 
+/// Facts that take back what key 7 signed.
+fn taking_back(facts: &Facts, attestation: &Attestation) -> Facts {
+    let (opened, _) = open_all(std::slice::from_ref(attestation), &[key(7).public().into()]);
+    let Content::Statement(verified) = &opened[0].content else {
+        panic!("a statement of ours");
+    };
+    let mut withdrawal = facts.clone();
+    withdrawal.kind = Kind::Withdrawn;
+    withdrawal.withdrawal = Some(Withdrawal {
+        statement: verified.signed(),
+        withdrawn_on: facts.decided_on.plus_seconds(5),
+        reason: WithdrawalReason::WrongSource,
+        note: None,
+    });
+    withdrawal
+}
+
 /// The bytes that the golden facts are about.
 fn subject() -> Asked {
     of_file("lib-1.2.3.tgz", &Digests::of(b"published bytes"))
@@ -83,7 +102,7 @@ fn now() -> Timestamp {
 
 fn ask(subject: &Asked, accept: &[Verdict], attestations: &[Attestation]) -> Decision {
     let accept = accept.iter().copied().collect();
-    let keys = [key(7).public()];
+    let keys = [key(7).public().into()];
     decide(
         &Question {
             subject,
@@ -311,15 +330,7 @@ fn nothing_of_a_stranger_reaches_a_terminal_raw() {
 fn who_signed_can_take_back_and_nobody_else_can() {
     let facts = facts(Verdict::Reproduced);
     let good = signed(&facts, 7);
-    let (opened, _) = open_all(std::slice::from_ref(&good), &[key(7).public()]);
-    let mut withdrawal = facts.clone();
-    withdrawal.kind = Kind::Withdrawn;
-    withdrawal.withdrawal = Some(Withdrawal {
-        statement: opened[0].verified.signed(),
-        withdrawn_on: facts.decided_on.plus_seconds(5),
-        reason: WithdrawalReason::WrongSource,
-        note: None,
-    });
+    let withdrawal = taking_back(&facts, &good);
     let own = signed(&withdrawal, 7);
     assert_eq!(answer(&[good.clone(), own.clone()]), Answer::Withdrawn);
     assert_eq!(answer(&[own.clone(), good.clone()]), Answer::Withdrawn);
@@ -332,7 +343,7 @@ fn who_signed_can_take_back_and_nobody_else_can() {
     let asked = subject();
     let question = Question {
         subject: &asked,
-        keys: &[key(7).public(), key(8).public()],
+        keys: &[key(7).public().into(), key(8).public().into()],
         accept: &BTreeSet::new(),
         now: now(),
     };
@@ -409,7 +420,7 @@ fn who_could_not_be_asked_matters_only_where_nothing_else_decides() {
         let subject = subject();
         let question = Question {
             subject: &subject,
-            keys: &[key(7).public()],
+            keys: &[key(7).public().into()],
             accept: &BTreeSet::new(),
             now: now(),
         };

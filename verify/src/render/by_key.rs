@@ -1,9 +1,10 @@
 //! A decision as text for people and as JSON for programs. Everything that a stranger wrote is shown
 //! escaped; nothing here decides.
 
-use countersign_attest::decide::Asked;
+use countersign_attest::decide::{Asked, Form, VerdictSaid};
 use countersign_attest::digest::Sha256;
 use countersign_attest::escape::printable;
+use countersign_attest::key::AnyPublicKey;
 use countersign_attest::origin::AssistKind;
 use countersign_attest::statement::{MemberChange, VerdictStatement};
 use countersign_attest::time::Timestamp;
@@ -26,7 +27,10 @@ pub fn text(subject: &Asked, decision: &Decision) -> String {
     let mut out = heading(subject);
     line(&mut out, &sentence(decision));
     if let Some(said) = &decision.decided_by {
-        details(&mut out, said);
+        match &said.statement {
+            Some(statement) => details(&mut out, said, statement),
+            None => evidence(&mut out, said),
+        }
     }
     for said in &decision.others {
         line(&mut out, &other(said));
@@ -92,8 +96,42 @@ pub fn sentence(decision: &Decision) -> String {
     }
 }
 
-fn details(out: &mut String, said: &Said) {
-    let predicate = &said.statement.predicate;
+/// What evidence of other software says, and what it leaves open.
+fn evidence(out: &mut String, said: &Said) {
+    let mut field =
+        |name: &str, value: &str| line(out, &format!("  {name:<10} {}", printable(value)));
+    let VerdictSaid {
+        form,
+        verdict,
+        decided_on,
+        source,
+        commit,
+        purl,
+        ..
+    } = &said.said;
+    for key in &said.signers {
+        field("key", &key.fingerprint());
+    }
+    if let Some(weaker) = form.weaker(*verdict) {
+        field("says", weaker);
+    }
+    let not_said = || "not said".to_owned();
+    field(
+        "when",
+        &decided_on.map_or_else(not_said, |on| on.to_string()),
+    );
+    field("source", &source.clone().unwrap_or_else(not_said));
+    field(
+        "commit",
+        &commit.map_or_else(not_said, |commit| commit.to_string()),
+    );
+    if let Some(purl) = purl {
+        field("package", purl.as_str());
+    }
+}
+
+fn details(out: &mut String, said: &Said, statement: &VerdictStatement) {
+    let predicate = &statement.predicate;
     let mut field =
         |name: &str, value: &str| line(out, &format!("  {name:<10} {}", printable(value)));
     field("says", &predicate.rebuilder.id);
@@ -146,22 +184,16 @@ fn details(out: &mut String, said: &Said) {
 }
 
 fn other(said: &Said) -> String {
-    let predicate = &said.statement.predicate;
     let what = if said.is_about_subject {
         "said earlier of these bytes".to_owned()
     } else {
-        let subject = &said.statement.subject;
-        format!(
-            "is about {} with sha256:{}",
-            printable(&subject.name),
-            subject.digest.sha256
-        )
+        let (name, sha256) = (printable(&said.said.file_name), said.said.sha256);
+        format!("is about {name} with sha256:{sha256}")
     };
     let name = printable(&said.name);
-    format!(
-        "note: {name} {what}: {} ({})",
-        predicate.verdict, predicate.decided_on
-    )
+    let when = said.said.decided_on;
+    let when = when.map_or_else(|| "it does not say when".to_owned(), |on| on.to_string());
+    format!("note: {name} {what}: {} ({when})", said.said.verdict)
 }
 
 fn tag(reference: &str) -> &str {
@@ -219,15 +251,20 @@ pub struct Report<'a> {
 struct SaidReport<'a> {
     attestation: &'a str,
     verdict: Verdict,
+    /// The form of evidence of other software, and what it says less than a statement.
+    #[serde(skip_serializing_if = "Form::is_statement")]
+    form: Form,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weaker: Option<&'static str>,
     reason: Option<Reason>,
     about: &'a str,
     about_sha256: Sha256,
-    rebuilder: &'a str,
+    rebuilder: Option<&'a str>,
     keys: Vec<String>,
-    decided_on: Timestamp,
-    source: &'a str,
-    tag: &'a str,
-    commit: String,
+    decided_on: Option<Timestamp>,
+    source: Option<&'a str>,
+    tag: Option<&'a str>,
+    commit: Option<String>,
 }
 
 /// A decision as data for `--format json`.
@@ -246,18 +283,24 @@ pub fn report<'a>(subject: &'a Asked, decision: &'a Decision) -> Report<'a> {
 }
 
 fn said_report(said: &Said) -> SaidReport<'_> {
-    let VerdictStatement { subject, predicate } = &said.statement;
+    let spoken = &said.said;
+    let predicate = said
+        .statement
+        .as_ref()
+        .map(|statement| &statement.predicate);
     SaidReport {
         attestation: &said.name,
-        verdict: predicate.verdict,
-        reason: predicate.reason,
-        about: &subject.name,
-        about_sha256: subject.digest.sha256,
-        rebuilder: &predicate.rebuilder.id,
-        keys: said.signers.iter().map(|key| key.key_id()).collect(),
-        decided_on: predicate.decided_on,
-        source: &predicate.source.uri,
-        tag: tag(&predicate.source.reference),
-        commit: predicate.source.digest.git_commit.to_string(),
+        verdict: spoken.verdict,
+        form: spoken.form,
+        weaker: spoken.form.weaker(spoken.verdict),
+        reason: predicate.and_then(|p| p.reason),
+        about: &spoken.file_name,
+        about_sha256: spoken.sha256,
+        rebuilder: predicate.map(|p| p.rebuilder.id.as_str()),
+        keys: said.signers.iter().map(AnyPublicKey::key_id).collect(),
+        decided_on: spoken.decided_on,
+        source: spoken.source.as_deref(),
+        tag: predicate.map(|p| tag(&p.source.reference)),
+        commit: spoken.commit.map(|commit| commit.to_string()),
     }
 }

@@ -13,9 +13,8 @@ use crate::by_policy::Judged;
 const PARTIAL: &str = "What each operator said is known in part: from the attestations that were given, not \
 from a public log. Whoever gave them, a person or a server, may have left others out.";
 
-/// What links of rebuilderd leave open.
-const NO_SOURCE: &str = "not said by those who confirm it: they say that a file was built again with these bytes, \
-not when or from which commit";
+/// What evidence of other software may leave open.
+const NO_SOURCE: &str = "not said by those who confirm it";
 
 /// A decision in words, several lines.
 #[must_use]
@@ -46,6 +45,9 @@ pub fn text(judged: &Judged, problems: &[Problem]) -> String {
     }
     for (name, stand) in &decision.stands {
         field(name, &standing(stand));
+        if let Some(weaker) = stand.verdict.and_then(|verdict| stand.form.weaker(verdict)) {
+            field("", weaker);
+        }
     }
     for alarm in &decision.alarms {
         line(&mut out, &format!("ALARM: {alarm}: {}", alarm.sentence()));

@@ -12,11 +12,12 @@ use countersign_attest::decide::{
 };
 use countersign_attest::declaration::CandidateRequest;
 use countersign_attest::digest::Sha256;
+use countersign_attest::dsse::Verified;
 use countersign_attest::policy::Policy;
 use countersign_attest::statement::Statement;
 use countersign_attest::time::Timestamp;
 use countersign_attest::verdict::{Reason, Verdict};
-use countersign_verify::attestation::{Attestation, Opened, open_all};
+use countersign_verify::attestation::{Attestation, Content, Opened, open_all};
 
 use super::asking::Operator;
 use crate::consult::candidate::Said;
@@ -89,7 +90,7 @@ pub(super) fn judge(
             },
             testimonies: opened
                 .iter()
-                .filter_map(|o| Testimony::of(&o.verified, None))
+                .filter_map(|verified| Testimony::of(verified, None))
                 .collect(),
             views: operators
                 .keys()
@@ -128,12 +129,13 @@ pub(super) fn judge(
     request.artifacts.iter().map(one).collect()
 }
 
-/// Statements about another source or tag are about something else, whatever bytes they name.
-fn about(request: &CandidateRequest, opened: Vec<Opened>) -> Vec<Opened> {
+/// Statements about another source or tag are about something else, whatever bytes they name; and no other
+/// software is asked about candidates.
+fn about(request: &CandidateRequest, opened: Vec<Opened>) -> Vec<Verified<Statement>> {
     let canonical = countersign_attest::policy::canonical_source;
     let source = canonical(&request.source);
     let reference = format!("refs/tags/{}", request.tag);
-    let is_about = |opened: &Opened| match opened.verified.value() {
+    let is_about = |verified: &Verified<Statement>| match verified.value() {
         Statement::Verdict(verdict) => {
             let said = &verdict.predicate.source;
             canonical(&said.uri) == source && said.reference == reference
@@ -141,7 +143,13 @@ fn about(request: &CandidateRequest, opened: Vec<Opened>) -> Vec<Opened> {
         Statement::Withdrawn(_) => true,
         Statement::Build(_) => false,
     };
-    opened.into_iter().filter(is_about).collect()
+    let statements = opened
+        .into_iter()
+        .filter_map(|opened| match opened.content {
+            Content::Statement(verified) => Some(verified),
+            Content::Evidence(_) => None,
+        });
+    statements.filter(is_about).collect()
 }
 
 const DIFFERS: &str = "differs";
@@ -166,7 +174,7 @@ fn result(outcome: Outcome, confirming: usize, k: usize, dissents: usize, open: 
     }
 }
 
-fn word(stand: &Stand, operator: Option<&Operator>, opened: &[Opened]) -> Word {
+fn word(stand: &Stand, operator: Option<&Operator>, opened: &[Verified<Statement>]) -> Word {
     let said = operator.and_then(|operator| operator.said.as_ref());
     let reason = reason(stand, opened);
     let (word, detail) = match stand.standing {
@@ -194,10 +202,10 @@ fn word(stand: &Stand, operator: Option<&Operator>, opened: &[Opened]) -> Word {
     }
 }
 
-fn reason(stand: &Stand, opened: &[Opened]) -> Option<Reason> {
+fn reason(stand: &Stand, opened: &[Verified<Statement>]) -> Option<Reason> {
     let statement = stand.statement?;
-    let found = opened.iter().find(|o| o.verified.signed() == statement)?;
-    match found.verified.value() {
+    let found = opened.iter().find(|o| o.signed() == statement)?;
+    match found.value() {
         Statement::Verdict(verdict) => verdict.predicate.reason,
         Statement::Withdrawn(_) | Statement::Build(_) => None,
     }

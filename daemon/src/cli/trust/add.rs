@@ -1,19 +1,20 @@
 //! `trust add`: an operator that says who it is, or operators of a signed list.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
 use countersign_attest::declaration::Identity;
 use countersign_attest::escape::printable;
-use countersign_attest::key::PublicKey;
+use countersign_attest::key::AnyPublicKey;
 use countersign_attest::policy::Policy;
 use serde_json::json;
 use url::Url;
 
 use super::consent::{Pin, consent};
 use super::edit::{self, Entry};
-use super::{PolicyArguments, UserPolicy, client, list};
+use super::{PolicyArguments, UserPolicy, client, list, others};
 use crate::cli::{Exit, Format, output};
 use crate::consult::identity::{self, IdentityError};
 use crate::consult::remote;
@@ -23,20 +24,27 @@ use crate::trouble::{Trouble, with_causes};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AddArguments {
     /// The address of the operator's service.
-    #[arg(value_name = "URL", required_unless_present = "list")]
-    address: Option<String>,
+    #[arg(value_name = "URL", required_unless_present_any = ["list", "public"])]
+    pub(super) address: Option<String>,
     /// A signed list of operators instead, a file or its address. Give the key of its maker with --key.
     #[arg(long, value_name = "FILE|URL", conflicts_with_all = ["address", "name"], requires = "key")]
     list: Option<String>,
     /// Of a list, only this operator; may be given several times.
     #[arg(long, value_name = "NAME", requires = "list")]
     only: Vec<String>,
+    /// The operator runs other software, whose evidence says less than ours: rebuilderd is asked for its
+    /// keys, which nobody signed; OSS Rebuild has no address to ask, so that its key is given with --public.
+    #[arg(long = "software", value_enum, conflicts_with = "list")]
+    other: Option<others::Software>,
+    /// With --software, the operator's public key itself, for whom cannot be asked.
+    #[arg(long, value_name = "FILE|KEY", requires = "other", requires = "name")]
+    pub(super) public: Option<PathBuf>,
     /// What you call the operator; by default the host of its address.
     #[arg(long)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// The key, or its fingerprint, as you were told it by another way. Another key is refused.
-    #[arg(long, value_name = "FINGERPRINT|ed25519:…")]
-    key: Option<Pin>,
+    #[arg(long, value_name = "FINGERPRINT|KEY")]
+    pub(super) key: Option<Pin>,
     /// Does not ask. For scripts; the key must be named.
     #[arg(long, requires = "key")]
     yes: bool,
@@ -48,7 +56,7 @@ pub(in crate::cli) struct AddArguments {
     no_rule: bool,
     /// Lets other machines be asked over http, where everybody on the way can answer in their place.
     #[arg(long)]
-    allow_http: bool,
+    pub(super) allow_http: bool,
     #[command(flatten)]
     policy: PolicyArguments,
 }
@@ -57,26 +65,36 @@ pub(super) async fn run(arguments: &AddArguments, format: Format) -> Result<Exit
     let user = arguments.policy.open()?;
     let entries = match (&arguments.list, &arguments.address) {
         (Some(place), _) => {
-            let Some(Pin::Key(key)) = &arguments.key else {
+            let key = match &arguments.key {
+                Some(Pin::Key(key)) => key.ed25519(),
+                Some(Pin::Fingerprint(_)) | None => None,
+            };
+            let Some(key) = key else {
                 let message = "a list is checked with the whole key of its maker: --key ed25519:…";
                 return Err(Trouble::refused("usage", anyhow!(message)));
             };
-            match list::read(place, key, &arguments.only, arguments.allow_http).await? {
+            match list::read(place, &key, &arguments.only, arguments.allow_http).await? {
                 Ok(entries) => entries,
                 Err(problem) => return Ok(refuse(&problem)),
             }
         }
-        (None, Some(address)) => match asked(arguments, address).await? {
-            Ok(entry) => vec![entry],
-            Err(exit) => return Ok(exit),
-        },
-        (None, None) => return Ok(Exit::Good), // clap has refused this
+        (None, address) => {
+            let found = match (&arguments.other, address) {
+                (Some(software), _) => others::entry(arguments, *software).await?,
+                (None, Some(address)) => asked(arguments, address).await?,
+                (None, None) => return Ok(Exit::Good), // clap has refused this
+            };
+            match found {
+                Ok(entry) => vec![entry],
+                Err(exit) => return Ok(exit),
+            }
+        }
     };
     take(&user, arguments, &entries, format)
 }
 
 /// Says why a key or a list is not taken. Nothing was changed.
-fn refuse(problem: &str) -> Exit {
+pub(super) fn refuse(problem: &str) -> Exit {
     output::say(&format!(
         "countersign: {}; nothing was changed",
         printable(problem)
@@ -96,14 +114,14 @@ async fn asked(arguments: &AddArguments, address: &str) -> Result<Result<Entry, 
     let found = card.identity();
     show(&base, found);
     if let Some(pin) = &arguments.key
-        && !pin.is(&found.key)
+        && !pin.is(&found.key.into())
     {
         let problem = "this is not the key that --key names";
         return Ok(Err(refuse(problem)));
     }
     Ok(Ok(Entry {
         name: arguments.name.clone().unwrap_or_else(|| name_of(&base)),
-        keys: vec![found.key],
+        keys: vec![found.key.into()],
         rebuilder: Some(base.to_string()),
         log: found.log.clone(),
         attrs: BTreeMap::new(),
@@ -111,11 +129,8 @@ async fn asked(arguments: &AddArguments, address: &str) -> Result<Result<Entry, 
 }
 
 /// Says that a service did not say who it is.
-pub(super) fn unanswered(base: &Url, error: &IdentityError) -> Exit {
-    output::say(&format!(
-        "countersign: {base}: {}; nothing was changed",
-        printable(&with_causes(error))
-    ));
+fn unanswered(base: &Url, error: &IdentityError) -> Exit {
+    refuse(&format!("{base}: {}", with_causes(error)));
     if error.is_fault() {
         Exit::Fault
     } else {
@@ -150,7 +165,7 @@ fn show(base: &Url, identity: &Identity) {
 }
 
 /// A name for an operator: the host, with the port where it is not the usual one.
-fn name_of(base: &Url) -> String {
+pub(super) fn name_of(base: &Url) -> String {
     let host = base.host_str().unwrap_or_default();
     let name = base
         .port()
@@ -189,7 +204,7 @@ fn known(policy: Option<&Policy>, entry: &Entry) -> Known {
         }
     }
     if let Some(operator) = policy.operators().get(&entry.name) {
-        let has = |key: &PublicKey| operator.keys.iter().any(|terms| terms.key == *key);
+        let has = |key: &AnyPublicKey| operator.keys.iter().any(|terms| terms.key == *key);
         if entry.keys.iter().all(has) {
             return Known::Same;
         }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::str::FromStr;
 
 use anyhow::anyhow;
-use countersign_attest::key::PublicKey;
+use countersign_attest::key::AnyPublicKey;
 
 use crate::trouble::Trouble;
 
@@ -13,13 +13,13 @@ use crate::trouble::Trouble;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pin {
     /// The key.
-    Key(PublicKey),
+    Key(AnyPublicKey),
     /// 64 characters of hexadecimal.
     Fingerprint(String),
 }
 
 impl Pin {
-    pub(super) fn is(&self, key: &PublicKey) -> bool {
+    pub(super) fn is(&self, key: &AnyPublicKey) -> bool {
         match self {
             Self::Key(pinned) => pinned == key,
             Self::Fingerprint(pinned) => *pinned == key.key_id(),
@@ -39,7 +39,7 @@ impl FromStr for Pin {
         if hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()) {
             return Ok(Self::Fingerprint(hex));
         }
-        Err("a fingerprint is 64 characters of hexadecimal, all of it; a key is ed25519:…".into())
+        Err("a fingerprint is 64 characters of hexadecimal, all of it; a key is ed25519:… or ecdsa-p256:…".into())
     }
 }
 
@@ -70,11 +70,12 @@ pub(super) fn consent(question: &str, said_yes: bool, otherwise: &str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use countersign_attest::key::PublicKey;
 
     #[test]
     fn a_pin_is_a_whole_key_or_a_whole_fingerprint() {
-        let key = PublicKey::from_bytes([7; 32]);
-        let other = PublicKey::from_bytes([8; 32]);
+        let of = |byte| AnyPublicKey::from(PublicKey::from_bytes([byte; 32]));
+        let (key, other) = (of(7), of(8));
         let id = key.key_id();
         for good in [
             key.to_string(),

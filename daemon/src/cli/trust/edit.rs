@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use countersign_attest::key::PublicKey;
+use countersign_attest::key::{AnyPublicKey, PublicKey};
 use countersign_attest::policy::{Operator, OperatorKey, VerifierKey};
 use countersign_attest::time::Timestamp;
 
@@ -34,7 +34,7 @@ pub(super) struct Entry {
     /// Its name in the policy.
     pub(super) name: String,
     /// What it signs with.
-    pub(super) keys: Vec<PublicKey>,
+    pub(super) keys: Vec<AnyPublicKey>,
     /// Where its service is.
     pub(super) rebuilder: Option<String>,
     /// Its log.
@@ -46,7 +46,7 @@ pub(super) struct Entry {
 impl Entry {
     /// What it is in a policy that was read.
     pub(super) fn operator(&self) -> Operator {
-        let key = |key: &PublicKey| OperatorKey {
+        let key = |key: &AnyPublicKey| OperatorKey {
             key: *key,
             from: None,
             until: None,

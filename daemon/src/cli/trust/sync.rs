@@ -198,7 +198,8 @@ fn compare(operator: &Operator, card: &Card, now: Timestamp) -> Vec<Found> {
                 .iter()
                 .filter(counts)
                 .filter(|t| t.until.is_none());
-            let way = open.into_iter().find_map(|terms| card.way_from(&terms.key));
+            let mut open = open.into_iter().filter_map(|terms| terms.key.ed25519());
+            let way = open.find_map(|key| card.way_from(&key));
             let Some(way) = way else {
                 let problem = format!(
                     "it shows another key than the policy, and no key of the policy signed for it:\n    {}\n  \
@@ -242,7 +243,7 @@ fn take(path: &std::path::Path, name: &str, found: &Found) -> Result<(), Trouble
                     }
                     let at = operator.keys.iter().position(|terms| terms.key == step.old);
                     let next = OperatorKey {
-                        key: step.new,
+                        key: step.new.into(),
                         from: Some(step.from),
                         until: None,
                         revoked: None,

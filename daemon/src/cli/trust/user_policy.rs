@@ -19,8 +19,23 @@ const VARIABLE: &str = "COUNTERSIGN_POLICY";
 /// Longest policy in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// The policy that is named, else the user's own where there is one.
+pub(in crate::cli) fn own_policy(named: Option<&Path>) -> Option<PathBuf> {
+    let own = || default_path().filter(|path| path.exists());
+    named.map(Path::to_owned).or_else(own)
+}
+
+/// That policy, for those who can do nothing without one.
+pub(in crate::cli) fn needed_policy(named: Option<&Path>) -> Result<Policy, Trouble> {
+    let path = own_policy(named).ok_or_else(|| {
+        let message = "you trust nobody yet: say countersign trust add URL, or --policy FILE";
+        Trouble::refused("usage", anyhow!(message))
+    })?;
+    policy_file::load(&path).map_err(Trouble::refusal)
+}
+
 /// Where the user's policy is, whether or not it is there.
-pub(in crate::cli) fn default_path() -> Option<PathBuf> {
+fn default_path() -> Option<PathBuf> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     if let Some(path) = named(VARIABLE) {
         return Some(path.into());

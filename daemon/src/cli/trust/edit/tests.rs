@@ -20,7 +20,7 @@ fn key(byte: u8) -> PublicKey {
 fn entry(name: &str, byte: u8) -> Entry {
     Entry {
         name: name.into(),
-        keys: vec![key(byte)],
+        keys: vec![key(byte).into()],
         rebuilder: Some("https://dora.example/\"x\\".into()),
         log: None,
         attrs: [("country".to_owned(), "a: \"b\" # c".to_owned())].into(),
@@ -88,7 +88,10 @@ fn a_key_ends_and_another_one_begins_whatever_the_form() {
             .iter()
             .map(|k| (k.key, k.until, k.from == Some(from)))
             .collect();
-        let wanted = [(key(1), Some(from), false), (key(2), None, true)];
+        let wanted = [
+            (key(1).into(), Some(from), false),
+            (key(2).into(), None, true),
+        ];
         assert_eq!(found, wanted, "{rotated}");
         let later = from.plus_seconds(60);
         let again = rotate(&rotated, &key(2), &key(3), later).unwrap();
