@@ -64,7 +64,7 @@ pub(crate) async fn run(workshop: &Workshop, task: &Task) -> Result<Findings, Tr
         ..Bench::default()
     };
     for companion in found.companions {
-        let recipe = recipe_name(task, &companion)?;
+        let recipe = recipe_name(task, &resolved, &companion)?;
         let evidence = resolve::inspect(workshop, task, &recipe, &resolved, &companion).await?;
         bench.inspected.push(evidence);
     }
@@ -118,7 +118,7 @@ async fn one_artifact(
     if task.moved_from.is_some() {
         return Ok(result);
     }
-    let recipe = recipe_name(task, &result.published)?;
+    let recipe = recipe_name(task, resolved, &result.published)?;
     let evidence = resolve::inspect(workshop, task, &recipe, resolved, &result.published).await?;
     while !is_spent(&result.attempts) {
         let tools = wanted_tools(task, &recipe, &result.attempts);
@@ -322,14 +322,20 @@ fn next(task: &Task, recipe: &str, situation: &Situation<'_>) -> Next {
     }
 }
 
-fn recipe_name(task: &Task, published: &Published) -> Result<String, Trouble> {
+fn recipe_name(task: &Task, resolved: &Resolved, published: &Published) -> Result<String, Trouble> {
     if let Some(plan) = &task.plan {
         return Ok(plan.candidate.recipe.clone());
     }
     if let Some(recipe) = &task.recipe {
         return Ok(recipe.clone());
     }
-    recipe::pick(published.purl.as_deref(), &task.hints)
+    let package = resolved.tree.path().join(TREE).join(&task.hints.subdir);
+    // only whether it is there: what it says is read in a child
+    let in_tree = |name: &str| {
+        let found = std::fs::symlink_metadata(package.join(name));
+        found.is_ok_and(|found| found.is_file())
+    };
+    recipe::pick(published.purl.as_deref(), &task.hints, in_tree)
         .map(str::to_owned)
         .ok_or_else(|| {
             Trouble::refused(

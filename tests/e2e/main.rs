@@ -28,6 +28,7 @@ mod npm;
 mod odd_releases;
 mod once;
 mod pages;
+mod programs;
 mod project;
 mod pypi;
 mod rebuilderd;

@@ -5,13 +5,15 @@
 //! one is not at hand, other content says nothing about the release.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Proposal, Recipe, Situation};
+use super::{Evidence, InspectError, InspectRequest, Next, Proposal, Recipe, Situation};
 use crate::archive::escape;
 use crate::environment::FoundTool;
 use crate::mirror;
@@ -19,6 +21,7 @@ use crate::plan::{
     Assist, Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, ToolVersion, Valued,
 };
 
+mod binary;
 mod identity;
 mod lock;
 mod manifest;
@@ -26,14 +29,18 @@ mod published;
 mod toolchains;
 mod version;
 
+pub use binary::{
+    Archive, Bin, BinaryEvidence, Executable, Libc, Member, Paths, Program, PublishedBinary, What,
+};
 pub use version::Range;
 
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
     name: "cargo",
-    tools: &TOOLS,
+    tools: &["cargo", "rustc", "cc", "python3"],
     takes: |purl| purl.starts_with(identity::PURL_PREFIX),
-    inspect: manifest::inspect,
+    manifest: Some("Cargo.toml"),
+    inspect,
     next,
 };
 
@@ -153,9 +160,25 @@ enum Lock<'a> {
     Published(&'a str),
 }
 
+/// A crate by its name, and whatever else has a name as a program's.
+fn inspect(
+    request: &InspectRequest,
+    tree: BorrowedFd<'_>,
+    artifact: Option<File>,
+) -> Result<Evidence, InspectError> {
+    match request.file_name.as_str() {
+        "" => manifest::inspect(request, tree, artifact),
+        name if name.ends_with(".crate") => manifest::inspect(request, tree, artifact),
+        _ => binary::inspect(request, tree, artifact),
+    }
+}
+
 /// The candidates are a fixed list: for each toolchain, our own lock, then the published one. The first
 /// that gives the bytes ends it.
 fn next(situation: &Situation<'_>) -> Next {
+    if let Evidence::CargoBinary(evidence) = situation.evidence {
+        return binary::next(situation, evidence);
+    }
     let Evidence::Cargo(evidence) = situation.evidence else {
         return no_recipe("the evidence was taken for another recipe".to_owned());
     };
@@ -340,18 +363,23 @@ fn as_of(situation: &Situation<'_>) -> countersign_attest::time::Timestamp {
 fn package(network: Network, by_flag: bool) -> Step {
     let mut argv = vec!["cargo", "package", "--no-verify"];
     argv.extend(by_flag.then_some("-Zsparse-registry"));
-    let source = format!("source.mirror.registry=\"{}\"", mirror::CARGO_INDEX);
-    match network {
-        Network::None => argv.push("--offline"),
-        // above the settings of the tree, which may name other sources
-        Network::Mirror => argv.extend([
-            "--config",
-            "source.crates-io.replace-with=\"mirror\"",
-            "--config",
-            &source,
-        ]),
-    }
+    let index = package_index(network);
+    argv.extend(index.iter().map(String::as_str));
     step(&argv)
+}
+
+/// Arguments that say where packages come from, above the settings of the tree, which may name other
+/// sources.
+fn package_index(network: Network) -> Vec<String> {
+    match network {
+        Network::None => vec!["--offline".to_owned()],
+        Network::Mirror => vec![
+            "--config".to_owned(),
+            "source.crates-io.replace-with=\"mirror\"".to_owned(),
+            "--config".to_owned(),
+            format!("source.mirror.registry=\"{}\"", mirror::CARGO_INDEX),
+        ],
+    }
 }
 
 /// Writes the published lock at the workspace's root. Its text is an argument, never part of a script.

@@ -33,6 +33,7 @@ pub(super) const RECIPE: Recipe = Recipe {
     name: "deb",
     tools: &[],
     takes: |purl| purl.starts_with(PURL_PREFIX),
+    manifest: None,
     inspect: control::inspect,
     next,
 };

@@ -23,6 +23,7 @@ pub(super) const RECIPE: Recipe = Recipe {
     name: "gem",
     tools: &["ruby", "gem", "git"],
     takes: |purl| purl.starts_with("pkg:gem/"),
+    manifest: None,
     inspect: manifest::inspect,
     next,
 };

@@ -20,6 +20,7 @@ pub(super) const RECIPE: Recipe = Recipe {
     name: "generic",
     tools: &[],
     takes: |_| false,
+    manifest: None,
     inspect,
     next,
 };

@@ -39,6 +39,8 @@ pub struct Recipe {
     tools: &'static [&'static str],
     /// Whether a package URL is for this recipe.
     takes: fn(&str) -> bool,
+    /// The file of the tree that says that a published file without a package URL is for this recipe.
+    manifest: Option<&'static str>,
     inspect: fn(&InspectRequest, BorrowedFd<'_>, Option<File>) -> Result<Evidence, InspectError>,
     next: fn(&Situation<'_>) -> Next,
 }
@@ -128,13 +130,21 @@ fn ask(recipe: &Recipe, situation: &Situation<'_>) -> Next {
     }
 }
 
-/// Chooses a recipe: commands in the configuration go before what a package URL suggests.
+/// Chooses a recipe: commands in the configuration go before what a package URL suggests, and where there
+/// is none, the source says it by a file in the package's folder.
 #[must_use]
-pub fn pick(purl: Option<&str>, hints: &Hints) -> Option<&'static str> {
+pub fn pick(
+    purl: Option<&str>,
+    hints: &Hints,
+    in_tree: impl Fn(&str) -> bool,
+) -> Option<&'static str> {
     if !hints.steps.is_empty() {
         return Some(generic::RECIPE.name);
     }
-    let fits = RECIPES.iter().find(|recipe| purl.is_some_and(recipe.takes));
+    let fits = RECIPES.iter().find(|recipe| match purl {
+        Some(purl) => (recipe.takes)(purl),
+        None => recipe.manifest.is_some_and(&in_tree),
+    });
     fits.map(|recipe| recipe.name)
 }
 
@@ -194,6 +204,8 @@ pub struct InspectRequest {
 pub enum Evidence {
     /// What the manifests of a tree and a `.crate` file say.
     Cargo(Box<cargo::CargoEvidence>),
+    /// What a workspace and a published executable say.
+    CargoBinary(Box<cargo::BinaryEvidence>),
     /// What the packaging in a tree says.
     Deb(deb::DebEvidence),
     /// What a tree's gemspecs and a gem say.
@@ -235,6 +247,7 @@ impl Evidence {
     pub fn said(&self) -> Vec<String> {
         match self {
             Self::Cargo(cargo) => cargo.said(),
+            Self::CargoBinary(binary) => binary.said(),
             Self::Npm(npm) => npm.said(),
             Self::Pypi(pypi) => pypi.said(),
             Self::Unusable { detail } => vec![escape(detail.as_bytes())],

@@ -34,6 +34,7 @@ pub(super) const RECIPE: Recipe = Recipe {
     name: "npm",
     tools: &["node", "npm", "git"],
     takes: |purl| purl.starts_with(identity::PURL_PREFIX),
+    manifest: None,
     inspect: manifest::inspect,
     next,
 };

@@ -37,6 +37,7 @@ pub(super) const RECIPE: Recipe = Recipe {
     name: "pypi",
     tools: &["python3", "pip", "git", "cc"],
     takes: |purl| purl.starts_with(identity::PURL_PREFIX),
+    manifest: None,
     inspect,
     next,
 };

@@ -229,11 +229,14 @@ fn plans_are_what_strangers_were_given() {
 fn a_recipe_is_picked_by_commands_then_by_package_url() {
     let commands = generic(|_| {}).hints;
     let none = Hints::default();
-    assert_eq!(pick(Some("pkg:npm/a@1"), &none), Some("npm"));
-    assert_eq!(pick(Some("pkg:npm/a@1"), &commands), Some("generic"));
-    assert_eq!(pick(None, &commands), Some("generic"));
-    assert_eq!(pick(Some("pkg:npmx/a@1"), &none), None);
-    assert_eq!(pick(None, &none), None);
+    let cargo = |name: &str| name == "Cargo.toml";
+    let nothing = |_: &str| false;
+    assert_eq!(pick(Some("pkg:npm/a@1"), &none, cargo), Some("npm"));
+    assert_eq!(pick(Some("pkg:npm/a@1"), &commands, cargo), Some("generic"));
+    assert_eq!(pick(None, &commands, cargo), Some("generic"));
+    assert_eq!(pick(Some("pkg:npmx/a@1"), &none, cargo), None);
+    assert_eq!(pick(None, &none, cargo), Some("cargo"));
+    assert_eq!(pick(None, &none, nothing), None);
     npm(|_| {}).cannot("cobol", Reason::NoRecipe, &["cobol"]);
 }
 

@@ -205,11 +205,16 @@ impl Package {
         Ok((name, version.ok_or("its Cargo.toml has no usable version")?))
     }
 
-    fn text(&self, key: &str) -> Option<String> {
+    /// All of it.
+    pub(super) const fn table(&self) -> &Table {
+        &self.0
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
         text_of(self.0.get("package")?, key)
     }
 
-    fn workspace_version(&self) -> Option<String> {
+    pub(super) fn workspace_version(&self) -> Option<String> {
         text_of(self.0.get("workspace")?.get("package")?, "version")
     }
 
