@@ -72,6 +72,9 @@ pub struct NpmEvidence {
     pub unknown_manager: Option<String>,
     /// What the published tarball says of itself.
     pub published: PublishedManifest,
+    /// Whether its package.json is the tree's with another version and no other byte changed.
+    #[serde(default)]
+    pub version_in_place: bool,
 }
 
 /// Tools that are named, as they are written.

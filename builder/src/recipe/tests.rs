@@ -155,6 +155,7 @@ pub(super) fn npm_evidence() -> NpmEvidence {
         lock: None,
         unknown_manager: None,
         published: npm_published("@a/b", "1.0.0", Packer::Npm, &[]),
+        version_in_place: false,
     }
 }
 

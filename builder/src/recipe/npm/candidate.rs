@@ -234,17 +234,14 @@ fn steps(
     }
     steps.extend(commands::fill(evidence, manager, way));
     if let Some(version) = identity::version_to_set(situation, evidence) {
-        let command = [
-            "npm",
-            "version",
-            "--no-git-tag-version",
-            "--ignore-scripts",
-            version,
-        ];
         let place = way.folder(evidence).map_or(".", |folder| &folder.path);
-        steps.push(Step {
-            argv: run("run", &[&[place], command.as_slice()].concat()),
-        });
+        let argv = if evidence.version_in_place && place == "." {
+            run("version", &[place, version])
+        } else {
+            let command = ["npm", "version", "--no-git-tag-version", "--ignore-scripts"];
+            run("run", &[&[place], command.as_slice(), &[version]].concat())
+        };
+        steps.push(Step { argv });
     }
     let mut pack = commands::pack(evidence, manager, way, output);
     if let ([], [only]) = (steps.as_slice(), pack.as_mut_slice()) {

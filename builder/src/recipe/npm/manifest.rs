@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
+use countersign_attest::digest::Sha256;
 use serde_json::Value;
 
 use super::super::tree_file::{self, TreeFile};
@@ -70,9 +71,20 @@ pub(super) fn inspect(
         Ok(parsed) => parsed,
         Err(what) => return Ok(unusable(what)),
     };
-    if let (PublishedManifest::Found { unlike, .. }, Some(container)) = (&mut published, &container)
+    let mut version_in_place = false;
+    if let (
+        PublishedManifest::Found {
+            unlike,
+            version: file,
+            ..
+        },
+        Some(container),
+    ) = (&mut published, &container)
     {
         *unlike = published::unlike(tree, &folder, container)?;
+        let set = with_version(&bytes, file).filter(|_| *file != version);
+        let set = set.map(|bytes| Sha256::of(&bytes));
+        version_in_place = set.is_some() && set == published::manifest_digest(container);
     }
     let root = match folder.as_str() {
         "" => None,
@@ -113,6 +125,7 @@ pub(super) fn inspect(
         lock,
         unknown_manager,
         published,
+        version_in_place,
     })))
 }
 
@@ -126,6 +139,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Value, String, String), &'static st
     let name = text("name").ok_or("has no usable name")?;
     let version = text("version").ok_or("has no usable version")?;
     Ok((manifest, name, version))
+}
+
+/// A package.json with another version and no other byte changed, as `run.js` makes it: the value of the
+/// first `"version"` in it.
+fn with_version(bytes: &[u8], version: &str) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (before, rest) = text.split_once("\"version\"")?;
+    let value = rest.trim_start().strip_prefix(':')?.trim_start();
+    let value = value.strip_prefix('"')?;
+    let (_, after) = value.split_once('"')?;
+    let between = rest.get(..rest.len() - value.len())?;
+    Some(format!("{before}\"version\"{between}{version}\"{after}").into_bytes())
 }
 
 /// npm skips a byte order mark too.
@@ -230,4 +255,28 @@ fn bundles_dependencies(manifest: &Value) -> bool {
             Value::Array(list) => !list.is_empty(),
             Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Object(_) => true,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_version;
+
+    #[test]
+    fn a_version_is_set_and_nothing_else() {
+        for (text, expect) in [
+            (r#"{"version":"1.0.0"}"#, Some(r#"{"version":"2.0.0"}"#)),
+            (
+                "{ \"version\" :\n \"1\", \"x\": [1]}",
+                Some("{ \"version\" :\n \"2.0.0\", \"x\": [1]}"),
+            ),
+            (r#"{"name":"a"}"#, None),
+            (r#"{"version":1}"#, None),
+            (r#"{"version":"1"#, None),
+        ] {
+            let set = with_version(text.as_bytes(), "2.0.0");
+            let set = set.map(|set| String::from_utf8(set).expect("text"));
+            assert_eq!(set.as_deref(), expect, "{text}");
+        }
+        assert_eq!(with_version(b"\xff", "2.0.0"), None);
+    }
 }

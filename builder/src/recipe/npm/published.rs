@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 
+use countersign_attest::digest::Sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -117,6 +118,13 @@ pub(super) fn unlike(
         Some((name.get(slash + 1..)?, member.content.sha256))
     });
     source_files::unlike(tree, folder, named)
+}
+
+/// The digest of the package.json of a tarball.
+pub(super) fn manifest_digest(container: &Container) -> Option<Sha256> {
+    let mut members = container.members.iter();
+    let manifest = members.find(|member| is_manifest(&member.name))?;
+    Some(manifest.content.sha256)
 }
 
 /// npm takes off the first folder, whatever its name is; `package` is the usual one.

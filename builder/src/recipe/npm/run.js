@@ -2,6 +2,7 @@
 //   node -e THIS -- fetch FOLDER URL...        unpacks tarballs of tools, and links their programs
 //   node -e THIS -- install LOCK CWD COMMAND   runs it while LOCK names tarballs at the mirror
 //   node -e THIS -- run CWD COMMAND            runs it with those programs first in PATH
+//   node -e THIS -- version FOLDER VERSION     writes it into the package.json and changes nothing else there
 'use strict';
 var fs = require('fs'), path = require('path'), child = require('child_process');
 var TOOLS = '/build/home/tools', BIN = TOOLS + '/bin', REGISTRY = 'http://mirror/npm/';
@@ -70,6 +71,10 @@ if (action === 'fetch') {
   process.exit(status);
 } else if (action === 'run') {
   process.exit(command(args.shift(), args));
+} else if (action === 'version') {
+  var manifest = args.shift() + '/package.json', text = fs.readFileSync(manifest, 'utf8');
+  var set = function (all, before) { return before + args[0]; };
+  fs.writeFileSync(manifest, text.replace(/("version"\s*:\s*")[^"]*/, set));
 } else {
   fail('no such action: ' + action);
 }

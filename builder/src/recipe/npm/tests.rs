@@ -503,6 +503,11 @@ fn a_version_that_is_left_to_the_release_is_set_from_the_tag() {
         commands(&published("0.9.3", "1.0.0").candidate("npm"))[0],
         set
     );
+    let in_place = npm(|e| {
+        e.version = "0.9.3".into();
+        e.version_in_place = true;
+    });
+    assert_eq!(commands(&in_place.candidate("npm"))[0], "version . 1.0.0");
     for (version, file) in [("1.0.1", "1.0.0"), ("0.9.3", "0.9.3"), ("0.9.3", "1.0.1")] {
         let words = ["package.json"];
         published(version, file).cannot("npm", Reason::EvidenceContradicts, &words);
