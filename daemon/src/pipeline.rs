@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use countersign_attest::digest::Sha256;
-use countersign_attest::verdict::Reason;
+use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::compare::Comparison;
 use countersign_builder::compare::causes::{Cause, CauseKind};
-use countersign_builder::judge;
+use countersign_builder::judge::{self, Judgement};
 use countersign_builder::outcome::Ended;
 use countersign_builder::plan::Plan;
 use countersign_builder::profile::variation::Explored;
@@ -282,7 +282,9 @@ fn keep(result: &mut ArtifactResult, proposal: Proposal, plan: &Plan, tried: Tri
     let all_listed = matches!(comparison, Some(Comparison::Different { unlisted: 0, .. }));
     result.attempts.push(Attempt {
         outcomes: tried.outcomes,
-        encoding: comparison.and_then(Comparison::encoding).cloned(),
+        encoding: lacks_only_encoding(&tried.judgement)
+            .then(|| comparison.and_then(Comparison::encoding).cloned())
+            .flatten(),
         copies_differ: all_listed && tried.causes.iter().all(copied),
         ..Attempt::new(proposal, digest, verdict)
     });
@@ -301,6 +303,14 @@ fn keep(result: &mut ArtifactResult, proposal: Proposal, plan: &Plan, tried: Tri
         result.tree_sha256 = plan.source.tree_sha256;
         result.plan_bytes = bytes.len() as u64;
     }
+}
+
+/// Whether a judgement leaves room for another encoding of the same content: where that was built, if with
+/// things copied from the published file, which a verdict on the same bytes can name. What was prebuilt
+/// has none: encoded anew, it would not be known as such any more.
+fn lacks_only_encoding(judgement: &Judgement) -> bool {
+    judgement.verdict == Verdict::Equivalent
+        || judgement.reason == Some(Reason::InputsChosenByArtifact)
 }
 
 /// Members that the published file has and neither the source nor our build, as they are in the archive.
@@ -382,4 +392,33 @@ async fn blocking<T: Send + 'static>(
             anyhow::Error::new(error).context("a worker thread ended"),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_attest::origin::AssistKind;
+
+    use super::*;
+
+    #[test]
+    fn what_was_prebuilt_is_not_encoded_anew() {
+        for (judgement, expect) in [
+            (judge::because(Reason::InputsChosenByArtifact, None), true),
+            (judge::because(Reason::Prebuilt, None), false),
+            (judge::because(Reason::NotComparable, None), false),
+            (judge::because(Reason::ContentDiffers, None), false),
+            (judge::because(Reason::RebuildsDisagree, None), false),
+        ] {
+            assert_eq!(lacks_only_encoding(&judgement), expect, "{judgement:?}");
+        }
+        for (verdict, expect) in [(Verdict::Equivalent, true), (Verdict::Assisted, false)] {
+            let judgement = Judgement {
+                verdict,
+                reason: None,
+                assisted_by: vec![AssistKind::OwnRelease],
+                detail: None,
+            };
+            assert_eq!(lacks_only_encoding(&judgement), expect, "{verdict}");
+        }
+    }
 }

@@ -68,17 +68,19 @@ fn plan_one(situation: &Situation<'_>) -> Option<Box<Proposal>> {
 }
 
 /// The attempt that the second step goes on from: the first that lacks nothing but the encoding, where
-/// none has the very bytes. Never one that was not `equivalent`: what was prebuilt, encoded anew, would
-/// not be known as such any more.
+/// none has the very bytes.
 fn base(attempts: &[Attempt]) -> Option<&Attempt> {
     let has_bytes = |a: &Attempt| matches!(a.verdict, Verdict::Reproduced | Verdict::Assisted);
     if attempts.iter().any(has_bytes) {
         return None;
     }
-    attempts.iter().find(|attempt| {
-        attempt.candidate.encoding.is_none()
-            && attempt.verdict == Verdict::Equivalent
-            && attempt.encoding.is_some()
+    let mut own = attempts.iter().filter(|a| a.candidate.encoding.is_none());
+    own.find(|attempt| {
+        let is_room = matches!(
+            attempt.verdict,
+            Verdict::Equivalent | Verdict::Indeterminate
+        );
+        is_room && attempt.encoding.is_some()
     })
 }
 

@@ -105,7 +105,7 @@ fn only_an_attempt_that_lacks_the_encoding_alone_calls_for_it() {
         (Verdict::Equivalent, None),
         (Verdict::Differs, plain()),
         (Verdict::Unstable, plain()),
-        (Verdict::Indeterminate, plain()), // prebuilt, for instance
+        (Verdict::Indeterminate, None), // prebuilt, for instance
         (Verdict::Reproduced, plain()),
         (Verdict::Assisted, plain()),
     ] {
@@ -113,6 +113,9 @@ fn only_an_attempt_that_lacks_the_encoding_alone_calls_for_it() {
         assert_eq!(facts.next("npm"), Next::Enough, "{verdict}");
     }
     assert_eq!(trials(&after(Verdict::Equivalent, None).situation()), []);
+    // the same content, with something copied that only a verdict on the same bytes can name
+    let copied = after(Verdict::Indeterminate, plain());
+    assert_eq!(step(&copied.candidate("npm")).variants.len(), 18);
 }
 
 #[test]
