@@ -221,7 +221,10 @@ fn bundles_of_oss_rebuild_count_by_policy_and_by_key_as_what_they_say() {
     for part in ["ECDSA P-256", "oss-rebuild"] {
         assert!(listed.stdout.contains(part), "{part}: {listed:#?}");
     }
-    let as_purl = ["--as", "pkg:pypi/lib@1.0"];
+    let as_purl = [
+        "--as",
+        "pkg:pypi/lib@1.0?file_name=lib-1.0-py3-none-any.whl",
+    ];
     let given = ["--attestation", "rebuild.intoto.jsonl", "--offline"];
     let by_policy = |world: &World, more: &[&str]| {
         world.run(
@@ -244,7 +247,14 @@ fn bundles_of_oss_rebuild_count_by_policy_and_by_key_as_what_they_say() {
             "{ran:#?}"
         );
     }
-    let _ = by_policy(&world, &["--as", "pkg:pypi/lib@1.1"]).expect(4);
+    let _ = by_policy(
+        &world,
+        &[
+            "--as",
+            "pkg:pypi/lib@1.1?file_name=lib-1.0-py3-none-any.whl",
+        ],
+    )
+    .expect(4);
     for key in [key.as_str(), "oss.pub.pem"] {
         let ran = world
             .run([&["verify", WHEEL, "--key", key][..], &given].concat())

@@ -147,6 +147,10 @@ fn our_own_verify_asks_a_service_in_the_words_of_rebuilderd() {
             .expect(0);
         assert!(ran.stdout.contains("a link of rebuilderd"), "{ran:#?}");
     }
+    let synced = world
+        .run(["trust", "sync", "--policy", "policy.yaml"])
+        .expect(0);
+    assert!(synced.stderr.contains("nobody signs"), "{synced:#?}");
     let from = format!("rebuilderd+{address}");
     let by_key =
         |subject: &str| world.run(["verify", subject, "--key", "key.pem", "--from", &from]);

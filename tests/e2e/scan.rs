@@ -360,8 +360,11 @@ fn services_are_asked_about_a_whole_list_and_one_that_is_down_is_told() {
         Sha256::of(b"y")
     );
     world.write("list.txt", more);
-    let ran = world.run(["scan", "list.txt", "--policy", "policy.yaml", "--missing"]);
-    let ran = ran.expect(4);
+    let ran = world.run(["scan", "list.txt", "--missing"]).expect(2);
+    assert!(ran.stderr.contains("you trust nobody yet"), "{ran:#?}");
+    let own = std::fs::read(world.path("policy.yaml")).expect("a policy");
+    world.write("own/policy.yaml", own); // as `trust` keeps it
+    let ran = world.run(["scan", "list.txt", "--missing"]).expect(4);
     assert!(
         ran.stdout.contains("4 packages: 3 accept, 1 not-enough"),
         "{ran:#?}"

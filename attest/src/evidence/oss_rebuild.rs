@@ -415,9 +415,13 @@ fn purl(built: &Built) -> Option<Purl> {
     };
     let separator = if kind == "maven" { ':' } else { '/' };
     let name: Vec<String> = built.package.split(separator).map(escaped).collect();
-    format!("pkg:{kind}/{}@{}", name.join("/"), escaped(&built.version))
-        .parse()
-        .ok()
+    // of several files of a version the URL says which, as in statements of ours
+    let file = match kind {
+        "pypi" => format!("?file_name={}", escaped(&built.artifact)),
+        _ => String::new(),
+    };
+    let (name, version) = (name.join("/"), escaped(&built.version));
+    format!("pkg:{kind}/{name}@{version}{file}").parse().ok()
 }
 
 /// The one repository and commit.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use countersign_attest::decide::Asked;
 use countersign_attest::policy::Policy;
 use countersign_attest::purl::Purl;
 use countersign_verify::attestation::{Attestation, Problem, ProblemKind, hear_all};
@@ -15,13 +16,14 @@ use countersign_verify::files::{self, ReadLimits};
 use countersign_verify::memory::{MemoryError, Remembered};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use url::Url;
 
 use super::trust::needed_policy;
 use super::{Format, output};
 use crate::clock;
 use crate::consult::batch::{self, About, BatchLimits};
-use crate::consult::remote::{self, Gathered};
+use crate::consult::rebuilderd;
+use crate::consult::remote::Gathered;
+use crate::consult::service::Service;
 use crate::http::{Http, HttpOptions};
 use crate::scan::judge::{self, Finding, Index};
 use crate::scan::report::Report;
@@ -151,39 +153,49 @@ fn entries(arguments: &ScanArguments) -> Result<Vec<Entry>, Trouble> {
 
 /// Which service is asked about what: each operator of the policy about the packages for whose rule it
 /// counts, or those that are named about everything.
-fn whom(
+fn whom<'a>(
     arguments: &ScanArguments,
     policy: &Policy,
-    entries: &[Entry],
-) -> Result<BTreeMap<Url, Vec<About>>, Trouble> {
-    let mut asked: BTreeMap<Url, Vec<About>> = BTreeMap::new();
+    entries: &'a [Entry],
+) -> Result<BTreeMap<Service, Vec<&'a Entry>>, Trouble> {
+    let mut asked: BTreeMap<Service, Vec<&Entry>> = BTreeMap::new();
     if arguments.offline {
         return Ok(asked);
     }
-    let base = |text: &str, what: &str| {
-        remote::base(text, arguments.allow_http)
-            .with_context(|| format!("{what} {text}"))
+    let named = arguments.from.iter().map(|text| {
+        Service::named(text, arguments.allow_http)
+            .with_context(|| format!("--from {text}"))
             .map_err(Trouble::refusal)
-    };
-    let named = arguments.from.iter().map(|text| base(text, "--from"));
-    let named: Vec<Url> = named.collect::<Result<_, _>>()?;
+    });
+    let named: Vec<Service> = named.collect::<Result<_, _>>()?;
     for entry in entries {
-        let Some(about) = about(entry) else { continue };
-        for url in &named {
-            asked.entry(url.clone()).or_default().push(about.clone());
+        for service in &named {
+            asked.entry(service.clone()).or_default().push(entry);
         }
         if !named.is_empty() {
             continue;
         }
         for name in &policy.rule(entry.purl.as_ref()).of {
             let operator = policy.operators().get(name);
-            if let Some(text) = operator.and_then(|operator| operator.rebuilder.as_ref()) {
-                let url = base(text, &format!("operators.{name}.rebuilder"))?;
-                asked.entry(url).or_default().push(about.clone());
+            let service = operator.and_then(|operator| Service::of(operator, arguments.allow_http));
+            let service = service.transpose();
+            let service = service.with_context(|| format!("operators.{name}.rebuilder"));
+            if let Some(service) = service.map_err(Trouble::refusal)? {
+                asked.entry(service).or_default().push(entry);
             }
         }
     }
     Ok(asked)
+}
+
+/// The same as a file of its own, for a service that is asked by package; `None` where that cannot help.
+fn subject(entry: &Entry) -> Option<Asked> {
+    let unconfirmable = matches!(entry.files, Files::Unconfirmable(_));
+    let purl = entry.purl.clone().filter(|_| !unconfirmable)?;
+    Some(Asked {
+        purl: Some(purl),
+        ..Asked::default()
+    })
 }
 
 /// What is asked about an entry; `None` where nothing that anybody said could count.
@@ -207,7 +219,7 @@ fn spelled(digest: &FileDigest) -> String {
 
 /// Asks the services, several at once. That one cannot be asked is no error here: what the others and
 /// the files say may suffice.
-fn ask(allow_http: bool, asked: BTreeMap<Url, Vec<About>>) -> Result<Gathered, Trouble> {
+fn ask(allow_http: bool, asked: BTreeMap<Service, Vec<&Entry>>) -> Result<Gathered, Trouble> {
     let mut gathered = Gathered::default();
     if asked.is_empty() {
         return Ok(gathered);
@@ -222,11 +234,19 @@ fn ask(allow_http: bool, asked: BTreeMap<Url, Vec<About>>) -> Result<Gathered, T
     let (http, places) = (Arc::new(http), Arc::new(Semaphore::new(AT_ONCE)));
     super::wait_for(async {
         let mut asking = JoinSet::new();
-        for (base, packages) in asked {
+        for (service, entries) in asked {
             let (http, places) = (Arc::clone(&http), Arc::clone(&places));
+            let about: Vec<About> = entries.iter().filter_map(|entry| about(entry)).collect();
+            let subjects: Vec<Asked> = entries.iter().filter_map(|entry| subject(entry)).collect();
             asking.spawn(async move {
                 let _place = places.acquire().await; // never closed
-                batch::ask(&http, &base, &packages, &BatchLimits::default()).await
+                let limits = BatchLimits::default();
+                match &service {
+                    Service::Countersign(base) => batch::ask(&http, base, &about, &limits).await,
+                    Service::Rebuilderd(base) => {
+                        rebuilderd::ask_each(&http, base, &subjects, limits.time).await
+                    }
+                }
             });
         }
         for answer in asking.join_all().await {

@@ -6,6 +6,7 @@
 //! that counts its signature's. The service's word for a package (`GOOD`) is passed over.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use countersign_attest::decide::Asked;
 use countersign_attest::digest::Sha256;
@@ -44,6 +45,44 @@ pub(crate) async fn ask(http: &Http, base: &Url, subject: &Asked, limits: &AskLi
     gathered
 }
 
+/// Asks one service about many files, one after the other, for so long. What it does not know is no problem here;
+/// a service that is down is left alone.
+pub(crate) async fn ask_each(
+    http: &Http,
+    base: &Url,
+    subjects: &[Asked],
+    time: Duration,
+) -> Gathered {
+    let mut gathered = Gathered::default();
+    let limits = AskLimits::default();
+    let all = async {
+        for subject in subjects {
+            let Gathered {
+                attestations,
+                problems,
+            } = ask(http, base, subject, &limits).await;
+            gathered.attestations.extend(attestations);
+            let is = |kind| {
+                problems
+                    .iter()
+                    .any(|problem: &Problem| problem.kind == kind)
+            };
+            let is_down = is(ProblemKind::Unreachable);
+            let told = problems
+                .into_iter()
+                .filter(|p| p.kind != ProblemKind::NothingThere);
+            gathered.problems.extend(told);
+            if is_down {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let problem = remote::within(time, base, all).await;
+    gathered.problems.extend(problem);
+    gathered
+}
+
 async fn gather(
     http: &Http,
     base: &Url,
@@ -72,7 +111,9 @@ async fn gather(
     }
     if ids.is_empty() {
         let message = match page.records.len() {
-            0 => "does not know this package in this version",
+            0 => {
+                "does not know this package in this version; one with an epoch is found with --as alone"
+            }
             _ => "knows this package in this version and has not built it",
         };
         return Err(nothing(message));

@@ -83,7 +83,14 @@ fn both_attestations_of_a_run_say_what_was_built_from_where() {
         (FILE, PUBLISHED.to_owned())
     );
     assert_eq!(said.rebuilt, Some(said.sha256));
-    assert_eq!(said.purl, Some("pkg:pypi/absl-py@2.0.0".parse().unwrap()));
+    assert_eq!(
+        said.purl,
+        Some(
+            "pkg:pypi/absl-py@2.0.0?file_name=absl_py-2.0.0-py3-none-any.whl"
+                .parse()
+                .unwrap()
+        )
+    );
     assert_eq!(
         said.source.as_deref(),
         Some("git+https://forge.example/absl")

@@ -34,7 +34,12 @@ pub(in crate::cli) struct AddArguments {
     only: Vec<String>,
     /// The operator runs other software, whose evidence says less than ours: rebuilderd is asked for its
     /// keys, which nobody signed; OSS Rebuild has no address to ask, so that its key is given with --public.
-    #[arg(long = "software", value_enum, conflicts_with = "list")]
+    #[arg(
+        long = "software",
+        value_name = "SOFTWARE",
+        value_enum,
+        conflicts_with = "list"
+    )]
     other: Option<others::Software>,
     /// With --software, the operator's public key itself, for whom cannot be asked.
     #[arg(long, value_name = "FILE|KEY", requires = "other", requires = "name")]

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use countersign_attest::declaration::{Card, Rotation};
 use countersign_attest::escape::printable;
-use countersign_attest::policy::{Operator, OperatorKey, VerifierKey};
+use countersign_attest::policy::{Operator, OperatorKey, VerifierKey, software};
 use countersign_attest::time::Timestamp;
 use serde_json::json;
 
@@ -148,6 +148,12 @@ pub(super) async fn run(arguments: &SyncArguments, format: Format) -> Result<Exi
 async fn ask(http: &Http, operator: &Operator) -> Vec<Found> {
     if operator.revoked.is_some() {
         return vec![Found::Skipped("revoked in the policy; it is not asked")];
+    }
+    let runs = operator.attributes.get("software").map(String::as_str);
+    if matches!(runs, Some(software::REBUILDERD | software::OSS_REBUILD)) {
+        return vec![Found::Skipped(
+            "it runs other software, whose changes of key nobody signs; ask its operator by another way",
+        )];
     }
     let Some(address) = &operator.rebuilder else {
         return vec![Found::Skipped(

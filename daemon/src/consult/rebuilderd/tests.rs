@@ -1,7 +1,5 @@
 //! A service that answers as rebuilderd does, and one that does anything else.
 
-use std::time::Duration;
-
 use countersign_fixtures::registries::{Answer, Registry};
 use serde_json::{Value, json};
 
@@ -179,6 +177,40 @@ async fn a_hostile_service_gets_no_further_than_a_problem() {
         asked(&server, &subject()).await,
         (vec![b"good".to_vec()], vec![ProblemKind::BadAnswer])
     );
+}
+
+#[tokio::test]
+async fn of_many_files_the_unknown_are_passed_over_and_a_service_that_is_down_is_left() {
+    let server = service(&[(1, 1, b"good")]);
+    let base = remote::base(&server.url(), false).unwrap();
+    let http = Http::new(HttpOptions::default()).unwrap();
+    let other = |purl: &str| Asked {
+        purl: purl.parse().ok(),
+        ..Asked::default()
+    };
+    let many = [
+        other("pkg:deb/debian/none@1?arch=all"),
+        other("pkg:npm/lib@1"),
+        subject(),
+    ];
+    let long = Duration::from_secs(20);
+    let gathered = ask_each(&http, &base, &many, long).await;
+    assert_eq!(
+        (gathered.attestations.len(), gathered.problems.len()),
+        (1, 0),
+        "{gathered:?}"
+    );
+    server.put(PAGE, Answer::Status(503));
+    let asked = server.requests().len();
+    let gathered = ask_each(&http, &base, &[subject(), subject()], long).await;
+    assert_eq!(gathered.problems[0].kind, ProblemKind::Unreachable);
+    assert_eq!(
+        (gathered.problems.len(), server.requests().len()),
+        (1, asked + 1)
+    );
+    server.put(PAGE, Answer::Hang);
+    let gathered = ask_each(&http, &base, &[subject()], Duration::from_millis(300)).await;
+    assert_eq!(gathered.problems[0].kind, ProblemKind::Unreachable);
 }
 
 #[test]
