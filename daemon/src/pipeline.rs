@@ -46,6 +46,8 @@ pub(crate) use values::{ArtifactResult, Findings, Resolved, Task};
 const PARSE_TIME: Duration = Duration::from_secs(600);
 /// How many times the limit of one build all builds of an artifact may take; the one that passes it ends.
 const TIMES_THE_LIMIT: u32 = 4;
+/// Most candidates that are tried for one artifact: what was built before takes no time.
+const MAX_ATTEMPTS: usize = 24;
 /// The folder of the tree in its scratch folder.
 const TREE: &str = "tree";
 
@@ -191,15 +193,15 @@ async fn one_artifact(
     Ok(result)
 }
 
-/// Whether the builds of one artifact have taken all the time that they may take together.
+/// Whether the builds of one artifact were as many, or have taken all the time, as they may together.
 fn is_spent(attempts: &[Attempt]) -> bool {
     let Some(first) = attempts.first() else {
         return false;
     };
     let builds = attempts.iter().flat_map(|attempt| &attempt.outcomes);
     let spent: u64 = builds.map(|outcome| outcome.duration_ms).sum();
-    Duration::from_millis(spent)
-        >= Duration::from_secs(first.candidate.limits.time_seconds) * TIMES_THE_LIMIT
+    let limit = Duration::from_secs(first.candidate.limits.time_seconds);
+    attempts.len() >= MAX_ATTEMPTS || Duration::from_millis(spent) >= limit * TIMES_THE_LIMIT
 }
 
 /// Varies the plan that decided about an artifact, where its first build ended well.

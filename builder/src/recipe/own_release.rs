@@ -18,7 +18,9 @@ pub(super) fn seen<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Vec<Attem
         let again = all.iter().filter(|other| other.candidate.own_releases);
         failed.failed()
             && !failed.candidate.own_releases
-            && again.into_iter().any(|a| a.candidate == with(failed))
+            && again
+                .into_iter()
+                .any(|a| is_same(&a.candidate, &with(failed)))
     };
     let seen = all.iter().filter(|attempt| !done(attempt));
     seen.map(|attempt| (*attempt).clone()).collect()
@@ -50,9 +52,19 @@ fn next(situation: &Situation<'_>, which: fn(&Attempt) -> bool) -> Option<Box<Pr
         .filter(|attempt| !attempt.candidate.own_releases && which(attempt) && asked(attempt));
     let mut again = needy.map(|attempt| (attempt, with(attempt)));
     let (attempt, candidate) =
-        again.find(|(_, candidate)| attempts.iter().all(|a| a.candidate != *candidate))?;
+        again.find(|(_, candidate)| !attempts.iter().any(|a| is_same(&a.candidate, candidate)))?;
     let why = "the build asked for another release of its own package and had to do without";
     Some(Proposal::new(candidate, attempt.way.clone(), why))
+}
+
+/// Whether two are the same but for what was only found out when they were recorded.
+fn is_same(one: &Candidate, other: &Candidate) -> bool {
+    let proposed = |candidate: &Candidate| Candidate {
+        incomplete: None,
+        missing: None,
+        ..candidate.clone()
+    };
+    proposed(one) == proposed(other)
 }
 
 fn with(attempt: &Attempt) -> Candidate {

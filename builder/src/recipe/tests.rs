@@ -287,11 +287,18 @@ fn another_release_of_the_package_itself_is_a_last_resort() {
             ..first
         };
         assert_eq!(second, expect);
-        // once, whatever it comes to
-        facts
-            .attempts
-            .push(attempt(second, misses, Verdict::BuildFailed));
-        assert_eq!(facts.next("npm"), Next::Enough, "{misses:?} {verdict}");
+        // once, whatever it comes to and whatever was found when it was recorded
+        for incomplete in [None, Some(Reason::DependenciesUndated)] {
+            let second = Candidate {
+                missing: incomplete.map(|_| "times".to_owned()),
+                incomplete,
+                ..second.clone()
+            };
+            let mut facts = facts.clone();
+            let tried = attempt(second, misses, Verdict::BuildFailed);
+            facts.attempts.push(tried);
+            assert_eq!(facts.next("npm"), Next::Enough, "{misses:?} {verdict}");
+        }
     }
 }
 
