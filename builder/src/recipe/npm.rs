@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Proposal, Recipe, Situation};
+use super::{Attempt, Evidence, Next, Proposal, Recipe, Situation};
 use crate::outcome::Ended;
 use candidate::{Build, Place, Way};
 use tools::Toolchain;
@@ -124,17 +124,12 @@ fn next(situation: &Situation<'_>) -> Next {
             detail,
         };
     }
-    let good = |verdict| {
-        matches!(
-            verdict,
-            Verdict::Reproduced | Verdict::Assisted | Verdict::Equivalent
-        )
+    let good = |attempt: &Attempt| {
+        let verdict = attempt.verdict;
+        let same = matches!(verdict, Verdict::Reproduced | Verdict::Assisted);
+        same || verdict == Verdict::Equivalent || attempt.encoding.is_some()
     };
-    if situation
-        .attempts
-        .iter()
-        .any(|attempt| good(attempt.verdict))
-    {
+    if situation.attempts.iter().any(good) {
         return Next::Enough;
     }
     // a build was run, and what differs are files of the tree that it left alone
@@ -282,10 +277,12 @@ fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way> {
             ..main
         });
         // not every tool that packs goes by what the manifest says of a folder
-        ways.push(Way {
-            place: Place::Package,
-            ..main
-        });
+        if matches!(by, Some(NamedBy::Manifest | NamedBy::Lerna)) {
+            ways.push(Way {
+                place: Place::Package,
+                ..main
+            });
+        }
     } else {
         ways.push(plain);
     }

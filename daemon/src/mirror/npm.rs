@@ -6,13 +6,14 @@
 use super::fault::MirrorError;
 use super::registry::{Asked, Registry, Shown};
 use super::request::{NotARequest, What, decoded, is_version, without_build};
-use super::session::Body;
-use super::upstream::Expected;
-use crate::publish::endpoints::KEY_NPM;
+use super::session::{Body, Document as _};
+use super::upstream::{Expected, Registries};
+use crate::http::HttpError;
+use crate::publish::endpoints::{KEY_NPM, SlashUrl};
 
 mod document;
 
-use document::Package;
+use document::{Known, Package};
 
 /// What the mirror knows of it.
 pub(super) const REGISTRY: Registry = Registry {
@@ -74,19 +75,17 @@ fn is_package(name: &str) -> bool {
 }
 
 async fn answer(asked: Asked<'_>) -> Result<Body, MirrorError> {
-    let (What::Index(name) | What::File(name, _)) = asked.request.what() else {
-        return Ok(None);
-    };
+    match asked.request.what() {
+        What::Config => Ok(None),
+        What::Index(name) => index(asked, name).await,
+        What::File(name, version) => file(asked, name, version).await,
+    }
+}
+
+async fn index(asked: Asked<'_>, name: &str) -> Result<Body, MirrorError> {
     let Some(package) = asked.session.document::<Package>(asked, name).await? else {
         return Ok(None);
     };
-    if let What::File(_, version) = asked.request.what() {
-        let Some(known) = package.version(version) else {
-            return Ok(None);
-        };
-        let expected = Expected::Sha512(known.sha512);
-        return asked.session.file(asked, &known.url()?, expected).await;
-    }
     let Some(bytes) = package.to_served(asked.registries.as_of) else {
         return Ok(None); // at that moment there was no such package
     };
@@ -94,4 +93,58 @@ async fn answer(asked: Asked<'_>) -> Result<Body, MirrorError> {
         asked.session.is_undated(asked.request);
     }
     asked.session.cache.keep(bytes).await.map(Some)
+}
+
+/// Nothing about a version's tarball changes: what was found once stands for later runs.
+async fn file(asked: Asked<'_>, name: &str, version: &str) -> Result<Body, MirrorError> {
+    let (session, registries) = (asked.session, asked.registries);
+    let endpoint = registries.endpoint(asked.request)?;
+    let key = session.cache.key(registries, asked.request, endpoint);
+    if let Some(kept) = session.cache.named(&key).await? {
+        return Ok(Some(kept));
+    }
+    let Some(known) = known(asked, endpoint, name, version).await? else {
+        return Ok(None);
+    };
+    let expected = Expected::Sha512(known.sha512);
+    let Some(kept) = session.file(asked, &known.url()?, expected).await? else {
+        return Ok(None);
+    };
+    session.cache.remember(registries, &key, kept).await?;
+    Ok(Some(kept))
+}
+
+fn is_tested(registries: &Registries, name: &str, version: &str) -> bool {
+    registries.under_test.has_version(&REGISTRY, name, version)
+}
+
+/// What the registry says of one version: in the package's document where that is at hand, else in a
+/// document of that version alone, which is a hundredth of it.
+async fn known(
+    asked: Asked<'_>,
+    endpoint: &SlashUrl,
+    name: &str,
+    version: &str,
+) -> Result<Option<Known>, MirrorError> {
+    let (session, registries) = (asked.session, asked.registries);
+    if is_tested(registries, name, version) {
+        return Ok(None);
+    }
+    if session.made::<Package>(name).is_none() {
+        let url = Known::address(endpoint, name, version);
+        let limit = session.document_limit();
+        match registries
+            .document(&url, limit, Some(Package::ACCEPT))
+            .await
+        {
+            Ok(Some(bytes)) => return Known::read(name, version, &bytes),
+            // not every registry has such documents
+            Ok(None) => {}
+            Err(MirrorError::Http(HttpError::Status { status, .. }))
+                if status.is_client_error() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let package = session.document::<Package>(asked, name).await?;
+    Ok(package.and_then(|package| package.version(version).cloned()))
 }

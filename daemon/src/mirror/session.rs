@@ -222,6 +222,14 @@ impl Session {
         self.once(name.to_owned(), fetched).await
     }
 
+    /// A document that this run has read.
+    pub(super) fn made<T: Document>(&self, name: &str) -> Option<Arc<T>> {
+        let key = (TypeId::of::<T>(), name.to_owned());
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = made.get(&key)?.get()?.as_ref().ok()?.clone()?;
+        value.downcast().ok()
+    }
+
     async fn fetch_document<T: Document>(
         &self,
         asked: Asked<'_>,

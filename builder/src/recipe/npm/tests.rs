@@ -230,9 +230,11 @@ fn a_folder_that_is_named_is_packed_after_what_fills_it() {
     let build = "run . npm run build";
     let ways = with(NamedBy::Workflow, &scripts, false);
     assert_eq!(ways[0], [build, pack]);
-    assert_eq!(ways.last().expect("ways"), &[build, "run . npm pack"]);
+    assert_ne!(ways.last().expect("ways")[1], "run . npm pack");
     let named = with(NamedBy::Manifest, &scripts, false);
     assert_eq!(named[0], [build, "run . npm run prepack", pack]);
+    // not every client goes by the manifest's word
+    assert_eq!(named.last().expect("ways"), &[build, "run . npm pack"]);
     // packing runs the build, and who publishes from a folder does not pack the package itself
     let built = [("build", "tsc"), ("prepack", "npm run build")];
     let named = with(NamedBy::Manifest, &built, false);

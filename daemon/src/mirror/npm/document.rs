@@ -80,6 +80,35 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Where a version's own document is upstream.
+    pub(super) fn address(endpoint: &SlashUrl, name: &str, version: &str) -> Url {
+        endpoint.join(&format!("{}/{version}", escaped(name)))
+    }
+
+    /// Reads a version's own document; `None` where nothing could be verified against it.
+    ///
+    /// # Errors
+    /// When it is not one of this version.
+    pub(super) fn read(
+        name: &str,
+        version: &str,
+        bytes: &[u8],
+    ) -> Result<Option<Self>, MirrorError> {
+        let broken = |problem: String| {
+            let of = format!("the document of npm package {name} at {version}");
+            MirrorError::Registry(format!("{of}: {problem}"))
+        };
+        let manifest: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        for (key, expected) in [("name", name), ("version", version)] {
+            let said = manifest.get(key).and_then(Value::as_str);
+            if said != Some(expected) {
+                return Err(broken(format!("its {key} is {said:?}")));
+            }
+        }
+        Ok(known(manifest, None))
+    }
+
     /// Where the tarball is upstream.
     pub(super) fn url(&self) -> Result<Url, MirrorError> {
         let broken = || MirrorError::Registry(format!("{:?} is no URL", self.tarball));
@@ -92,7 +121,7 @@ impl Document for Package {
 
     /// The whole name is one segment, as npm spells it.
     fn url(endpoint: &SlashUrl, name: &str) -> Url {
-        endpoint.join(&name.replace('/', "%2f"))
+        endpoint.join(&escaped(name))
     }
 
     fn of_upstream(
@@ -103,6 +132,10 @@ impl Document for Package {
     ) -> Result<Option<Self>, MirrorError> {
         Self::read(name, bytes, &registries.under_test).map(Some)
     }
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('/', "%2f")
 }
 
 impl Package {

@@ -110,3 +110,41 @@ async fn npm_tarballs_that_are_not_what_was_declared_are_not_served() {
     );
     assert_eq!(tested.get("/npm/depend").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_tarball_asks_for_its_version_alone_where_the_registry_has_such_documents() {
+    let whole = ["/depend", "/depend/-/depend-1.0.0.tgz"];
+    let alone = ["/depend/1.0.0", "/depend/-/depend-1.0.0.tgz"];
+    for (answer, expect) in [
+        (None, &alone[..]),
+        (Some(Upstream::Status(404)), &[alone[0], whole[0], whole[1]]),
+        (Some(Upstream::Status(405)), &[alone[0], whole[0], whole[1]]),
+    ] {
+        let registry = npm_registry();
+        if let Some(answer) = answer {
+            registry.put("/depend/1.0.0", answer);
+        }
+        let door = Door::with(registry, |_, _| ()).await;
+        let path = "/npm/depend/-/depend-1.0.0.tgz";
+        assert_eq!(door.get(path).await.body, b"npm one");
+        assert_eq!(door.registry.requests(), expect);
+    }
+    // one that calls itself otherwise is the registry's trouble
+    for (key, other) in [("name", "other"), ("version", "2.0.0")] {
+        let registry = npm_registry();
+        registry.edit_npm("depend", |d| d["versions"]["1.0.0"][key] = other.into());
+        let door = Door::with(registry, |_, _| ()).await;
+        assert_eq!(door.get("/npm/depend/-/depend-1.0.0.tgz").await.status, 502);
+        assert_eq!(door.trouble(), TroubleKind::Registry);
+    }
+    // nothing is asked about what is under test
+    let tested = Door::with(npm_registry(), |upstreams, _| {
+        upstreams.under_test.add_version("npm", "depend", "1.0.0");
+    });
+    let tested = tested.await;
+    assert_eq!(
+        tested.get("/npm/depend/-/depend-1.0.0.tgz").await.status,
+        404
+    );
+    assert_eq!(tested.registry.requests(), [""; 0]);
+}
