@@ -12,7 +12,7 @@ use super::super::tests::{
 };
 use super::*;
 use crate::environment::FoundTool;
-use crate::outcome::{Enforcement, EnvironmentFound, IdMode, LogRecord, Misses, Outcome};
+use crate::outcome::{Ended, Enforcement, EnvironmentFound, IdMode, LogRecord, Misses, Outcome};
 use crate::plan::{Candidate, Limits, Network, SourceForm};
 
 /// A package whose published file has what a build makes.
