@@ -148,6 +148,8 @@ impl Plan {
             .chain(candidate.environment.origins())
             .chain(candidate.settings.origins())
             .chain(self.inputs.iter().map(|i| i.origin))
+            // another commit than the tag's is no value of a step
+            .chain(candidate.assists.iter().map(|_| Origin::Artifact))
             .collect();
         origins.sort_unstable();
         origins.dedup();

@@ -121,7 +121,16 @@ async fn one_artifact(
         return Ok(result);
     }
     let recipe = recipe_name(task, resolved, &result.published)?;
-    let evidence = resolve::inspect(workshop, task, &recipe, resolved, &result.published).await?;
+    let tagged = resolved;
+    let evidence = resolve::inspect(workshop, task, &recipe, tagged, &result.published).await?;
+    let claimed = resolve::claimed(workshop, task, tagged, &evidence).await?;
+    let (resolved, evidence) = match &claimed {
+        None => (tagged, evidence),
+        Some(other) => {
+            let evidence = resolve::inspect(workshop, task, &recipe, other, &result.published);
+            (other, evidence.await?)
+        }
+    };
     while !is_spent(&result.attempts) {
         let tools = wanted_tools(task, &recipe, &result.attempts);
         let capabilities = workshop.capabilities(&tools).await?;
@@ -180,9 +189,10 @@ async fn one_artifact(
                 .await?;
         keep(&mut result, proposal, &plan, tried);
     }
+    // what the artifact claims is held against the tag, whatever was built
     result.findings = source_evidence::findings(
-        resolved,
-        &resolved.signature,
+        tagged,
+        &tagged.signature,
         &result.published,
         &evidence,
         &result.not_in_source,
@@ -220,6 +230,9 @@ async fn vary_plan(
     let (Some(plan), Some(first)) = (plan, first) else {
         return Ok(());
     };
+    if plan.source.commit != resolved.release.commit {
+        return Ok(()); // a claimed commit's tree is gone
+    }
     let explored = match bench.explored.get(&digest) {
         Some(known) => known.clone(),
         None if first.outcome.ended != Ended::Completed => return Ok(()),

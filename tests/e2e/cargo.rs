@@ -10,6 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_attest::digest::Sha256;
 use countersign_fixtures::registries::Registry;
 use countersign_tests::{Ran, Repository, World, ran};
 use serde_json::{Value, json};
@@ -189,14 +192,25 @@ fn workspace(world: &World) -> (Repository, Vec<u8>) {
     repository.git(["commit", "-q", "-m", "before"]);
     repository.git(["commit", "-q", "--allow-empty", "-m", "release"]);
     repository.git(["tag", "v1.2.0"]);
-    let clone = world.path("clone");
+    let published = packed_at(world, &repository, "HEAD");
+    (repository, published)
+}
+
+/// The member as the installed cargo packs it in a clone at a commit.
+fn packed_at(world: &World, repository: &Repository, commit: &str) -> Vec<u8> {
+    let clone = world.path(format!("clone-{commit}"));
+    let commit = repository.git(["rev-parse", commit]);
     repository.git(["clone", "-q", ".", clone.to_str().expect("UTF-8")]);
+    let checkout = ran(Command::new("git")
+        .current_dir(&clone)
+        .args(["checkout", "-q", &commit]));
+    assert_eq!(checkout.code, Some(0), "{checkout:#?}");
     let mut package = cargo(&clone.join("crates/inner"));
     package.args(["package", "--no-verify", "--offline"]);
     let packaged = ran(&mut package);
     assert_eq!(packaged.code, Some(0), "{packaged:#?}");
     let file: PathBuf = clone.join("target/package/inner-crate-1.2.0.crate");
-    (repository, fs::read(file).expect("a crate"))
+    fs::read(file).expect("a crate")
 }
 
 #[test]
@@ -211,8 +225,9 @@ fn a_member_that_was_packed_in_a_repository_carries_the_commit() {
     let ran = rebuild(&world, "inner-crate", "1.2.0", &published);
     artifact(ran, 0, "reproduced", None);
 
-    // another commit than the tag's: the evidence contradicts itself
-    let other = repository.git(["rev-parse", "HEAD^"]);
+    // a commit that is in no branch and under no tag, though its object is there: as a fork's on a forge
+    let tree = repository.git(["rev-parse", "HEAD^{tree}"]);
+    let other = repository.git(["commit-tree", &tree, "-m", "nobody's"]);
     let lie = said.replace(&commit, &other).into_bytes();
     members.get_mut(".cargo_vcs_info.json").expect("it").0 = lie;
     let lying = packed("inner-crate-1.2.0", &members);
@@ -223,6 +238,39 @@ fn a_member_that_was_packed_in_a_repository_carries_the_commit() {
         detail.contains(&commit) && detail.contains(&other),
         "{detail}"
     );
+}
+
+/// The commit that a crate names is built where it is of the repository's own history; that it is another
+/// than the tag's is said, and the verdict is `assisted` at best.
+#[test]
+fn another_commit_of_the_history_is_built_and_said() {
+    let world = World::new();
+    let (repository, _) = workspace(&world);
+    let before = repository.git(["rev-parse", "HEAD^"]);
+    let published = packed_at(&world, &repository, "HEAD^");
+    let json = rebuild(&world, "inner-crate", "1.2.0", &published);
+    let json = json.expect(1).json();
+    let artifact = &json["artifacts"][0];
+    assert_eq!(artifact["verdict"], "assisted", "{json:#}");
+    assert_eq!(artifact["assisted_by"], json!(["commit"]), "{json:#}");
+    let said = artifact["findings"].to_string();
+    assert!(said.contains(&before), "{json:#}");
+    assert_ne!(json["release"]["commit"], before.as_str(), "the tag's");
+
+    // what is signed names the claim by its digest
+    let out = fs::read_dir(world.path("countersign-out")).expect("a folder");
+    let verdict = out
+        .map(|entry| entry.expect("a file").path())
+        .find(|path| path.to_string_lossy().ends_with(".verdict.dsse.json"));
+    let bytes = fs::read(verdict.expect("a verdict")).expect("an envelope");
+    let envelope: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let payload = envelope["payload"].as_str().expect("a payload");
+    let payload = STANDARD.decode(payload).expect("base64");
+    let statement: Value = serde_json::from_slice(&payload).expect("JSON");
+    let assist = &statement["predicate"]["assistedBy"][0];
+    assert_eq!(assist["kind"], "commit", "{statement:#}");
+    let sha256 = Sha256::of(before.as_bytes()).to_string();
+    assert!(assist.to_string().contains(&sha256), "{statement:#}");
 }
 
 /// A crate as a cargo before 1.83 has packed it.

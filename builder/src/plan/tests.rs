@@ -59,6 +59,20 @@ fn a_plan_with_a_mirror_is_what_strangers_were_given() {
     assert_eq!(Plan::from_bytes(&bytes).unwrap(), plan());
 }
 
+/// What was copied may be no value of a step, as another commit than the tag's is.
+#[test]
+fn whatever_was_copied_taints() {
+    let mut copied = plan();
+    let inputs = copied.inputs.iter_mut();
+    inputs.for_each(|input| input.origin = Origin::Registry);
+    assert!(!copied.origins().contains(&Origin::Artifact));
+    copied.candidate.assists.push(Assist {
+        kind: AssistKind::Commit,
+        sha256: Sha256::of(b"a commit"),
+    });
+    assert!(copied.origins().contains(&Origin::Artifact));
+}
+
 #[test]
 fn moment_inputs_and_network_go_together() {
     assert!(refused(|p| p.candidate.as_of = None).contains("no moment"));

@@ -15,7 +15,7 @@ use countersign_builder::compare::{Compared, Comparison, Tree};
 use countersign_builder::environment::Capabilities;
 use countersign_builder::judge::{self, Case, Judgement};
 use countersign_builder::outcome::{Ended, Outcome};
-use countersign_builder::plan::{Candidate, Network, Plan, PlanSource, SCHEMA};
+use countersign_builder::plan::{Assist, Candidate, Network, Plan, PlanSource, SCHEMA};
 use countersign_builder::release::Published;
 use countersign_builder::sandbox::Profile;
 
@@ -33,6 +33,13 @@ pub(super) fn plan(
     candidate: Candidate,
 ) -> Result<Plan, Trouble> {
     let release = &resolved.release;
+    let mut candidate = candidate;
+    if let Some(claimed) = resolved.claimed {
+        candidate.assists.push(Assist {
+            kind: AssistKind::Commit,
+            sha256: Sha256::of(claimed.to_string().as_bytes()),
+        });
+    }
     let plan = Plan {
         schema: SCHEMA.to_owned(),
         source: PlanSource {

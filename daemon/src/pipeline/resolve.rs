@@ -4,6 +4,7 @@
 use std::os::fd::AsFd as _;
 
 use anyhow::anyhow;
+use countersign_attest::digest::GitOid;
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
 use countersign_builder::plan::SourceForm;
@@ -15,6 +16,7 @@ use super::{PARSE_TIME, Resolved, TREE, Task, blocking, child_fault, source};
 use crate::crash;
 use crate::publish::Found;
 use crate::trouble::Trouble;
+use crate::watch::git::Fetched;
 use crate::watch::{WatchError, signature, tags};
 use crate::workshop::{Step, Workshop};
 
@@ -27,6 +29,42 @@ pub(super) async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved
         .fetch(&task.location, &task.tag, task.expected, &mirror)
         .await
         .map_err(WatchError::into_trouble)?;
+    let resolved = exported(workshop, task, fetched).await?;
+    crash::point("resolved");
+    Ok(resolved)
+}
+
+/// The same for the commit that an artifact claims, where it is another than the tag's, and one of the same
+/// repository's own history (ATTESTATION section 2). Whatever is built of it is `assisted` at best.
+pub(super) async fn claimed(
+    workshop: &Workshop,
+    task: &Task,
+    resolved: &Resolved,
+    evidence: &Evidence,
+) -> Result<Option<Resolved>, Trouble> {
+    let (Some(claimed), _) = evidence.says_of_source() else {
+        return Ok(None);
+    };
+    let Ok(commit) = claimed.parse::<GitOid>() else {
+        return Ok(None); // a finding, and no commit
+    };
+    if commit == resolved.release.commit || task.plan.is_some() {
+        return Ok(None);
+    }
+    let repositories = workshop.repositories();
+    let fetched = repositories.claimed(&resolved.fetched, commit).await;
+    let Some(fetched) = fetched.map_err(WatchError::into_trouble)? else {
+        return Ok(None);
+    };
+    let mut other = exported(workshop, task, fetched).await?;
+    other.release.version.clone_from(&resolved.release.version);
+    other.release.tag_object = resolved.release.tag_object;
+    other.claimed = Some(commit);
+    Ok(Some(other))
+}
+
+/// Exports the tree of what was fetched.
+async fn exported(workshop: &Workshop, task: &Task, fetched: Fetched) -> Result<Resolved, Trouble> {
     let tree = workshop.scratch("source-")?;
     let folder = tree.path().join(TREE);
     let exported = workshop
@@ -36,7 +74,6 @@ pub(super) async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved
         .map_err(WatchError::into_trouble)?;
     let digest = source::digested(&folder).await?;
     let signature = signature::verify(exported.signature.as_ref(), &task.tag_keys).await?;
-    crash::point("resolved");
     let mut missing = exported.submodules;
     missing.extend(exported.lfs_pointers);
     let release = Release {
@@ -50,6 +87,7 @@ pub(super) async fn resolve(workshop: &Workshop, task: &Task) -> Result<Resolved
     };
     Ok(Resolved {
         project: exported.project,
+        claimed: None,
         release,
         tree,
         digest,

@@ -63,6 +63,8 @@ pub(crate) struct Task {
 pub(crate) struct Resolved {
     /// What the project says of itself in its tree.
     pub project: Option<Result<Project, String>>,
+    /// The commit that an artifact claims, where this is that one in the place of the tag's.
+    pub claimed: Option<GitOid>,
     /// The release, with the version still as guessed from the tag.
     pub release: Release,
     /// The exported tree; gone when this value is.

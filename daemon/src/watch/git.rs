@@ -167,6 +167,7 @@ impl Repositories {
                 Answer::Exported(_)
                 | Answer::Listing(_)
                 | Answer::Peeled(_)
+                | Answer::Reached { .. }
                 | Answer::Refused { .. }
                 | Answer::Fault { .. },
             ) => Err(out_of_place()),
@@ -179,6 +180,49 @@ impl Repositories {
         exported
     }
 
+    /// Another commit of the same repository, in the place of a tag's: `None` unless it is reachable from a
+    /// branch or a tag that the repository advertises. It is never asked for by its name, which a forge
+    /// would answer with the objects of forks: only a repository on this machine has the history at hand.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub(crate) async fn claimed(
+        &self,
+        fetched: &Fetched,
+        commit: GitOid,
+    ) -> Result<Option<Fetched>, WatchError> {
+        let path = match &fetched.store {
+            Store::Local(path) => path,
+            Store::Mirror(_) => return Ok(None), // holds the tag's commit and no history
+        };
+        let max_refs = self.limits.upstream.max_refs;
+        let request = Request::Reach {
+            path: path.clone(),
+            oid: commit,
+            max_refs,
+        };
+        match self.ask(request, None).await? {
+            Answer::Reached { reached: true } => {}
+            Answer::Reached { reached: false } => return Ok(None),
+            Answer::Listing(_)
+            | Answer::Peeled(_)
+            | Answer::Exported(_)
+            | Answer::Refused { .. }
+            | Answer::Fault { .. } => return Err(out_of_place()),
+        }
+        let request = Request::CheckLocal {
+            path: path.clone(),
+            oid: commit,
+            limits: self.limits.tree,
+        };
+        let peeled = peeled(self.ask(request, None).await?)?;
+        Ok(Some(Fetched {
+            oid: commit,
+            peeled,
+            ..fetched.clone()
+        }))
+    }
+
     async fn list_local(&self, path: &Path) -> Result<Listing, WatchError> {
         let max_refs = self.limits.upstream.max_refs;
         let request = Request::ListLocal {
@@ -188,6 +232,7 @@ impl Repositories {
         match self.ask(request, None).await? {
             Answer::Listing(listing) => Ok(listing),
             Answer::Peeled(_)
+            | Answer::Reached { .. }
             | Answer::Exported(_)
             | Answer::Refused { .. }
             | Answer::Fault { .. } => Err(out_of_place()),
@@ -246,7 +291,10 @@ impl Repositories {
                 let message = printable_up_to(2000, message.as_bytes());
                 Err(Fault::Child(format!("reports: {message}")).into())
             }
-            answer @ (Answer::Listing(_) | Answer::Peeled(_) | Answer::Exported(_)) => Ok(answer),
+            answer @ (Answer::Listing(_)
+            | Answer::Peeled(_)
+            | Answer::Reached { .. }
+            | Answer::Exported(_)) => Ok(answer),
         }
     }
 }
@@ -255,6 +303,7 @@ fn peeled(answer: Answer) -> Result<Peeled, WatchError> {
     match answer {
         Answer::Peeled(peeled) => Ok(peeled),
         Answer::Listing(_)
+        | Answer::Reached { .. }
         | Answer::Exported(_)
         | Answer::Refused { .. }
         | Answer::Fault { .. } => Err(out_of_place()),

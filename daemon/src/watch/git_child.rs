@@ -17,6 +17,7 @@ use super::error::{Refusal, WatchError};
 use super::export::{self, Exported, TreeLimits};
 use super::local;
 use super::mirror::{self, Objects, Peeled};
+use super::reach;
 use super::refs::Listing;
 
 /// The argument that makes the binary a git child.
@@ -42,6 +43,16 @@ pub(crate) enum Request {
         oid: GitOid,
         /// What the tree may come to.
         limits: TreeLimits,
+    },
+    /// Finds out whether a commit is reachable from a branch or a tag of a local repository. Answered by
+    /// [`Answer::Reached`].
+    Reach {
+        /// The folder.
+        path: PathBuf,
+        /// The commit.
+        oid: GitOid,
+        /// Most references.
+        max_refs: usize,
     },
     /// Adds a pack, the one descriptor, to a mirror that exists, and checks that an object and the
     /// whole tree that it leads to is then there. Answered by [`Answer::Peeled`].
@@ -88,6 +99,11 @@ pub(crate) enum Answer {
     Listing(Listing),
     /// See [`Request::Import`].
     Peeled(Peeled),
+    /// See [`Request::Reach`].
+    Reached {
+        /// Whether it is.
+        reached: bool,
+    },
     /// See [`Request::Export`].
     Exported(Box<Exported>),
     /// The repository is not acceptable.
@@ -121,7 +137,9 @@ impl Request {
             false => Vec::new(),
         };
         match self {
-            Self::ListLocal { path, .. } | Self::CheckLocal { path, .. } => Grants {
+            Self::ListLocal { path, .. }
+            | Self::CheckLocal { path, .. }
+            | Self::Reach { path, .. } => Grants {
                 read: one(path),
                 write: Vec::new(),
             },
@@ -210,6 +228,16 @@ fn answer(request: Request, pack: Option<File>) -> Result<Answer, WatchError> {
             Ok(Answer::Peeled(export::check_complete(
                 &objects, oid, limits,
             )?))
+        }
+        Request::Reach {
+            path,
+            oid,
+            max_refs,
+        } => {
+            let folder = local::repository_folder(&path)?;
+            let tips = local::tips(&folder, max_refs)?;
+            let reached = reach::reaches(&Objects::open(&folder)?, tips, oid)?;
+            Ok(Answer::Reached { reached })
         }
         Request::Import {
             mirror,

@@ -16,6 +16,8 @@ use super::refs::{AnswerError, Collector, Listing, TAGS};
 
 /// Most bytes of `packed-refs`.
 const MAX_PACKED_REFS: u64 = 64 << 20;
+/// What every name of a branch starts with.
+const HEADS: &str = "refs/heads/";
 /// Deepest folder below `refs/tags`.
 const MAX_DEPTH: usize = 16;
 
@@ -99,7 +101,7 @@ pub(crate) fn list(
     loose.sort_unstable();
     let taken: std::collections::HashSet<Vec<u8>> =
         loose.iter().map(|(name, _)| name.clone()).collect();
-    let packed = packed_refs(folder)?
+    let packed = packed_refs(folder, TAGS)?
         .into_iter()
         .filter(|(name, _)| !taken.contains(name));
     for (name, oid) in loose.into_iter().chain(packed) {
@@ -113,6 +115,25 @@ pub(crate) fn list(
         collector.add(&name, oid, peeled).map_err(over)?;
     }
     Ok(collector.finish())
+}
+
+/// What a repository's branches and tags name: at most `max_refs` objects, some perhaps twice.
+///
+/// # Errors
+/// As [`list`].
+pub(crate) fn tips(folder: &Path, max_refs: usize) -> Result<Vec<GitOid>, WatchError> {
+    let mut found = Vec::new();
+    for prefix in [HEADS, TAGS] {
+        let at = folder.join(prefix.trim_end_matches('/'));
+        gather(&at, prefix.as_bytes(), 0, max_refs, &mut found)?;
+        found.extend(packed_refs(folder, prefix)?);
+    }
+    if found.len() > max_refs {
+        let what = format!("the references in {}", folder.display());
+        let limit = max_refs as u64;
+        return Err(Refusal::Limit { what, limit }.into());
+    }
+    Ok(found.into_iter().filter_map(|(_, oid)| oid).collect())
 }
 
 type Reference = (Vec<u8>, Option<GitOid>);
@@ -169,7 +190,7 @@ fn loose_reference(path: &Path) -> Option<GitOid> {
     text.trim_end().parse().ok()
 }
 
-fn packed_refs(folder: &Path) -> Result<Vec<Reference>, WatchError> {
+fn packed_refs(folder: &Path, prefix: &str) -> Result<Vec<Reference>, WatchError> {
     let path = folder.join("packed-refs");
     let what = || format!("reading {}", path.display());
     match look(&path)? {
@@ -206,7 +227,7 @@ fn packed_refs(folder: &Path) -> Result<Vec<Reference>, WatchError> {
             .next()
             .and_then(|text| str::from_utf8(text).ok()?.parse().ok());
         let name = words.next().unwrap_or_default();
-        if name.starts_with(TAGS.as_bytes()) {
+        if name.starts_with(prefix.as_bytes()) {
             found.push((name.to_vec(), oid));
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod tags;
 
 pub(crate) mod fetch;
 pub(crate) mod pkt;
+mod reach;
 pub(crate) mod refs;
 pub(crate) mod upstream;
 

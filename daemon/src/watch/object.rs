@@ -41,6 +41,8 @@ pub(crate) enum ObjectError {
 pub(crate) struct Commit {
     /// Its tree.
     pub tree: GitOid,
+    /// The commits before it.
+    pub parents: Vec<GitOid>,
     /// The committer's time.
     pub time: Timestamp,
 }
@@ -88,8 +90,10 @@ pub(crate) fn parse_commit(bytes: &[u8]) -> Result<Commit, ObjectError> {
     let malformed = || ObjectError::Headers("commit");
     let mut lines = bytes.split(|&b| b == b'\n');
     let tree = header_oid(lines.next(), b"tree ").ok_or_else(malformed)?;
+    let mut parents = Vec::new();
     let committer = lines
         .take_while(|line| !line.is_empty())
+        .inspect(|line| parents.extend(header_oid(Some(*line), b"parent ")))
         .find_map(|line| line.strip_prefix(b"committer "))
         .ok_or_else(malformed)?;
     // NAME SP "<" MAIL ">" SP SECONDS SP ZONE
@@ -102,7 +106,11 @@ pub(crate) fn parse_commit(bytes: &[u8]) -> Result<Commit, ObjectError> {
     let time = seconds
         .and_then(|s| Timestamp::from_unix_seconds(s).ok())
         .ok_or_else(malformed)?;
-    Ok(Commit { tree, time })
+    Ok(Commit {
+        tree,
+        parents,
+        time,
+    })
 }
 
 /// Reads a tag object.
