@@ -1,5 +1,7 @@
 //! Attestations as OSS Rebuild makes them, under keys of ours, and everything that could be taken for one.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::*;
