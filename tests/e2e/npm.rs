@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 const OLD: &str = "2023-05-01T00:00:00Z";
 const PUBLISHED: &str = "2023-06-01T00:00:00Z";
 const YOUNG: &str = "2023-07-01T00:00:00Z";
+/// What the dependency of the moment makes.
+const MADE: &[(&str, &str)] = &[("dist/index.js", "made by 1.0.0\nfalse")];
 
 /// A dependency that writes its version into the package that it builds.
 fn maker(version: &str) -> Vec<u8> {
@@ -90,13 +92,15 @@ fn publish(
     registry: &Registry,
     repository: &Repository,
     folder: &str,
-    content: &str,
+    made: &[(&str, &str)],
 ) {
     let package = world.path("publisher");
     std::fs::create_dir_all(&package).expect("a folder");
     let manifest = repository.path.join(format!("{folder}package.json"));
     std::fs::copy(manifest, package.join("package.json")).expect("a file");
-    world.write("publisher/dist/index.js", content);
+    for (path, content) in made {
+        world.write(format!("publisher/{path}"), content);
+    }
     let mut pack = Command::new("npm");
     pack.args(["pack", "--ignore-scripts", "--offline", "--loglevel=error"]);
     let _ = ran(pack.current_dir(&package)).expect(0);
@@ -137,10 +141,33 @@ fn a_locked_build_fetches_what_the_lock_names() {
     let repository = source(&world, "");
     repository.write("package-lock.json", lock());
     repository.release("v1.0.0");
-    publish(&world, &registry, &repository, "", "made by 1.0.0\nfalse");
+    publish(&world, &registry, &repository, "", MADE);
     let json = rebuild(&world, &registry, &[]).expect(0).json();
     assert_eq!(verdict(&json), ("reproduced", ""), "{json:#}");
     assert_eq!(inputs(&world, &json), ["npm:file/maker/1.0.0"]);
+}
+
+#[test]
+fn a_folder_that_the_release_workflow_publishes_is_packed_and_a_build_may_ask_git() {
+    let (world, registry) = (World::new(), registry());
+    let repository = source(&world, "");
+    let build = "maker && git rev-parse HEAD > dist/commit && cp package.json dist";
+    let manifest = json!({
+        "name": "@s/made", "version": "1.0.0",
+        "scripts": { "build": build }, "devDependencies": { "maker": "^1.0.0" },
+    });
+    repository.write("package.json", manifest.to_string());
+    repository.write("package-lock.json", lock());
+    repository.write(
+        ".github/workflows/release.yml",
+        "steps:\n  - run: npm run build\n  - run: npm publish\n    working-directory: dist\n",
+    );
+    repository.release("v1.0.0");
+    let commit = format!("{}\n", repository.git(["rev-parse", "HEAD"]).trim());
+    let made = [("index.js", MADE[0].1), ("commit", &commit)];
+    publish(&world, &registry, &repository, "", &made);
+    let json = rebuild(&world, &registry, &[]).expect(0).json();
+    assert_eq!(verdict(&json), ("reproduced", ""), "{json:#}");
 }
 
 #[test]
@@ -150,13 +177,7 @@ fn an_unlocked_build_of_a_member_is_as_of_publication() {
     let workspace = json!({ "name": "root", "private": true, "workspaces": ["packages/*"] });
     repository.write("package.json", workspace.to_string());
     repository.release("v1.0.0");
-    publish(
-        &world,
-        &registry,
-        &repository,
-        "packages/made/",
-        "made by 1.0.0\nfalse",
-    );
+    publish(&world, &registry, &repository, "packages/made/", MADE);
     let json = rebuild(&world, &registry, &[]).expect(0).json();
     assert_eq!(verdict(&json), ("reproduced", ""), "{json:#}");
     let inputs = inputs(&world, &json);
@@ -168,7 +189,7 @@ fn what_a_registry_cannot_date_is_not_held_against_a_release() {
     let (world, registry) = (World::new(), registry());
     let repository = source(&world, "");
     repository.release("v1.0.0");
-    publish(&world, &registry, &repository, "", "made by 1.0.0\nfalse");
+    publish(&world, &registry, &repository, "", MADE);
     // the registry says that the later version came first
     registry.edit_npm("maker", |document| {
         document["time"]["1.1.0"] = "2023-04-01T00:00:00Z".into();
@@ -186,13 +207,8 @@ fn a_package_that_was_tampered_with_differs() {
     let repository = source(&world, "");
     repository.write("package-lock.json", lock());
     repository.release("v1.0.0");
-    publish(
-        &world,
-        &registry,
-        &repository,
-        "",
-        "made by somebody else\n",
-    );
+    let other = [("dist/index.js", "made by somebody else\n")];
+    publish(&world, &registry, &repository, "", &other);
     let json = rebuild(&world, &registry, &[]).expect(1).json();
     assert_eq!(verdict(&json), ("differs", "content-differs"), "{json:#}");
     let causes = &json["artifacts"][0]["causes"];
@@ -214,7 +230,7 @@ fn a_lock_that_leaves_the_registries_has_a_clear_outcome() {
         lock["packages"]["node_modules/maker"]["resolved"] = place.into();
         repository.write("package-lock.json", lock.to_string());
         repository.release("v1.0.0");
-        publish(&world, &registry, &repository, "", "made by 1.0.0\nfalse");
+        publish(&world, &registry, &repository, "", MADE);
         let json = rebuild(&world, &registry, &[]).expect(3).json();
         let expected = ("indeterminate", "dependencies-elsewhere");
         assert_eq!(verdict(&json), expected, "{json:#}");
