@@ -137,6 +137,7 @@ async fn one_artifact(
         let situation = Situation {
             release: &resolved.release,
             published: &result.published,
+            all_published: &bench.published,
             evidence: &evidence,
             siblings: &bench.inspected,
             source_incomplete: !resolved.missing.is_empty(),
@@ -375,11 +376,10 @@ fn recipe_name(task: &Task, resolved: &Resolved, published: &Published) -> Resul
 
 /// The programs whose versions a plan of this task may pin.
 fn wanted_tools(task: &Task, recipe: &str, attempts: &[Attempt]) -> Vec<String> {
-    let mut tools: Vec<String> = recipe::tools(recipe)
-        .iter()
-        .map(|&t| t.to_owned())
-        .collect();
-    tools.extend(task.hints.tools.iter().cloned());
+    let mut tools = task.hints.tools.clone();
+    if task.hints.steps.is_empty() {
+        tools.extend(recipe::tools(recipe).iter().map(|&tool| tool.to_owned()));
+    }
     if attempts.iter().any(|attempt| attempt.encoding.is_some()) {
         tools.extend(encoding::TOOLS.map(str::to_owned));
     }

@@ -11,6 +11,7 @@ mod bad_input;
 mod cargo;
 mod comparing;
 mod confined;
+mod conventions;
 mod crash;
 mod deb;
 mod encoding;

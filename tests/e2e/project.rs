@@ -84,8 +84,10 @@ fn what_is_the_operators_alone_is_refused_and_never_read_over() {
         let ran = rebuild(&world, &[]).expect(2);
         assert!(ran.stderr.contains("countersign.yaml"), "{ran:#?}");
         // nor is any of it used where the operator says the rest
-        let ran = rebuild(&world, &["--published", "./published/x-{version}.txt"]).expect(2);
-        assert!(ran.stderr.contains("no recipe"), "{ran:#?}");
+        let ran = rebuild(&world, &["--published", "./published/x-{version}.txt"]).expect(3);
+        let json = ran.json();
+        assert_eq!(json["artifacts"][0]["reason"], "no-recipe", "{json:#}");
+        assert_eq!(json["attempts"], serde_json::json!([]), "{json:#}");
     }
     // a project that says nothing needs an operator who does
     let silent = World::new();

@@ -20,6 +20,22 @@ pub struct Container {
     pub findings: Vec<Oddity>,
 }
 
+impl Container {
+    /// What is inside every compression; itself where there is none, or where what it holds is no container.
+    #[must_use]
+    pub fn unpacked(&self) -> &Self {
+        let mut inside = self;
+        // as many layers as compression has, which are few
+        while inside.format.is_compression()
+            && let [only] = inside.members.as_slice()
+            && let Some(next) = only.content.container()
+        {
+            inside = next;
+        }
+        inside
+    }
+}
+
 /// One member. The strings in it were written by a stranger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {

@@ -19,6 +19,7 @@ pub fn version_command(tool: &str) -> Vec<String> {
             let code = "import zlib; print(zlib.ZLIB_RUNTIME_VERSION)";
             &["python3", "-I", "-S", "-c", code]
         }
+        "go" => &["go", "version"],
         program => &[program, "--version"],
     };
     command.iter().map(|&word| word.to_owned()).collect()

@@ -1,40 +1,42 @@
-//! The generic recipe: commands, variables and outputs from the configuration.
+//! The generic recipe: commands, variables and outputs from the configuration; where there are none, what the
+//! tree's build system makes ([`conventions`]).
 //!
 //! `{version}` and `{tag}` are replaced inside one argument, one value or one output, which is never
 //! split or handed to a shell: a tag cannot become a second argument.
 
-use std::fs::File;
-use std::os::fd::BorrowedFd;
-
 use countersign_attest::origin::Origin;
 use countersign_attest::verdict::Reason;
 
-use super::{
-    AsOf, Evidence, InspectError, InspectRequest, Next, Proposal, Recipe, Situation, pin_tools,
-};
+use super::{AsOf, Evidence, Next, Proposal, Recipe, Situation, pin_tools};
 use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
 use crate::release::Release;
+
+mod conventions;
+mod evidence;
+mod go;
+mod names;
+#[cfg(test)]
+mod tests;
+
+pub use evidence::{Conventions, Packing, PublishedKind, System};
+pub use go::GoModule;
 
 /// See the module.
 pub(super) const RECIPE: Recipe = Recipe {
     name: "generic",
-    tools: &[],
+    tools: &["cc", "cmake", "autoreconf", "git", "go", "make"],
     takes: |_| false,
     manifest: None,
-    inspect,
+    inspect: evidence::inspect,
     next,
 };
 
-/// Reads nothing: all that this recipe needs is in the configuration.
-fn inspect(
-    _: &InspectRequest,
-    _: BorrowedFd<'_>,
-    _: Option<File>,
-) -> Result<Evidence, InspectError> {
-    Ok(Evidence::Generic)
-}
-
 fn next(situation: &Situation<'_>) -> Next {
+    if let Evidence::Conventional(found) = situation.evidence
+        && situation.hints.steps.is_empty()
+    {
+        return conventions::next(situation, found);
+    }
     if !situation.attempts.is_empty() {
         return Next::Enough;
     }

@@ -130,8 +130,8 @@ fn ask(recipe: &Recipe, situation: &Situation<'_>) -> Next {
     }
 }
 
-/// Chooses a recipe: commands in the configuration go before what a package URL suggests, and where there
-/// is none, the source says it by a file in the package's folder.
+/// Chooses a recipe: commands in the configuration go before what a package URL suggests. Where there is
+/// none, the source says it by a file in the package's folder, else it is what the tree's build system makes.
 #[must_use]
 pub fn pick(
     purl: Option<&str>,
@@ -145,7 +145,8 @@ pub fn pick(
         Some(purl) => (recipe.takes)(purl),
         None => recipe.manifest.is_some_and(&in_tree),
     });
-    fits.map(|recipe| recipe.name)
+    let fits = fits.map(|recipe| recipe.name);
+    fits.or(purl.is_none().then_some(generic::RECIPE.name))
 }
 
 /// The names of all recipes.
@@ -202,6 +203,8 @@ pub struct InspectRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "recipe", rename_all = "kebab-case")]
 pub enum Evidence {
+    /// What a tree's build system and a published file say, where nobody said how it is built.
+    Conventional(Box<generic::Conventions>),
     /// What the manifests of a tree and a `.crate` file say.
     Cargo(Box<cargo::CargoEvidence>),
     /// What a workspace and a published executable say.
@@ -210,7 +213,7 @@ pub enum Evidence {
     Deb(deb::DebEvidence),
     /// What a tree's gemspecs and a gem say.
     Gem(gem::GemEvidence),
-    /// The generic recipe reads nothing.
+    /// Nothing was read, because somebody said how it is built.
     Generic,
     /// What a package.json and an npm tarball say.
     Npm(Box<npm::NpmEvidence>),
@@ -248,6 +251,7 @@ impl Evidence {
         match self {
             Self::Cargo(cargo) => cargo.said(),
             Self::CargoBinary(binary) => binary.said(),
+            Self::Conventional(found) => found.said(),
             Self::Npm(npm) => npm.said(),
             Self::Pypi(pypi) => pypi.said(),
             Self::Unusable { detail } => vec![escape(detail.as_bytes())],

@@ -75,6 +75,8 @@ pub struct Situation<'a> {
     pub release: &'a Release,
     /// The published artifact.
     pub published: &'a Published,
+    /// Everything that was published for the release.
+    pub all_published: &'a [Published],
     /// What inspection found.
     pub evidence: &'a Evidence,
     /// What inspection found in what the registry has beside the release's artifacts, and in other

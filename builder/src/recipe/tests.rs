@@ -41,6 +41,7 @@ impl Facts {
         Situation {
             release: &self.release,
             published: &self.published,
+            all_published: &[],
             evidence: &self.evidence,
             siblings: &[],
             source_incomplete: self.source_incomplete,
@@ -114,7 +115,7 @@ pub(super) fn published() -> Published {
     }
 }
 
-fn facts(evidence: Evidence) -> Facts {
+pub(super) fn facts(evidence: Evidence) -> Facts {
     let tool = |name: &str, version: &str| FoundTool {
         name: name.into(),
         version: version.into(),
@@ -237,7 +238,7 @@ fn a_recipe_is_picked_by_commands_then_by_package_url() {
     assert_eq!(pick(None, &commands, cargo), Some("generic"));
     assert_eq!(pick(Some("pkg:npmx/a@1"), &none, cargo), None);
     assert_eq!(pick(None, &none, cargo), Some("cargo"));
-    assert_eq!(pick(None, &none, nothing), None);
+    assert_eq!(pick(None, &none, nothing), Some("generic"));
     npm(|_| {}).cannot("cobol", Reason::NoRecipe, &["cobol"]);
 }
 

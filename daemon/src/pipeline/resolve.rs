@@ -138,7 +138,7 @@ pub(super) async fn publish(
 }
 
 /// `[Published] -> Evidence`: reads tree and artifact in a parsing child. Nothing is read where a plan
-/// was given: it is replayed as it is.
+/// was given, which is replayed as it is, or steps, which say all that there is to say.
 pub(super) async fn inspect(
     workshop: &Workshop,
     task: &Task,
@@ -146,7 +146,7 @@ pub(super) async fn inspect(
     resolved: &Resolved,
     published: &Published,
 ) -> Result<Evidence, Trouble> {
-    if task.plan.is_some() {
+    if task.plan.is_some() || !task.hints.steps.is_empty() {
         return Ok(Evidence::Generic);
     }
     let request = InspectRequest {

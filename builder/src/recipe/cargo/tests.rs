@@ -301,6 +301,7 @@ impl Case {
                 &Situation {
                     release: &release,
                     published: &published,
+                    all_published: &[],
                     evidence: &evidence,
                     siblings: &[],
                     source_incomplete: false,

@@ -398,6 +398,7 @@ impl Ask<'_> {
         (RECIPE.next)(&Situation {
             release: &release,
             published: &published,
+            all_published: &[],
             evidence: &Evidence::Deb(self.evidence.clone()),
             siblings: self.siblings,
             source_incomplete: false,

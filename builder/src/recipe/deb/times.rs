@@ -82,12 +82,7 @@ fn data(package: &Container) -> Option<&Container> {
 
 /// The tar that a file is, compressed or not.
 fn unpacked(file: &Container) -> Option<&Container> {
-    let mut inside = file;
-    // as many layers as compression has, which are few
-    while inside.format.is_compression() {
-        inside = inside.members.first()?.content.container()?;
-    }
-    (inside.format == Format::Tar).then_some(inside)
+    Some(file.unpacked()).filter(|inside| inside.format == Format::Tar)
 }
 
 /// Times by the content that has them, of files that are older than the build.

@@ -50,6 +50,7 @@ fn ask(specifications: &[&str], published: Option<PublishedGem>, tools: &[&str])
         &Situation {
             release: &release,
             published: &file,
+            all_published: &[],
             evidence: &evidence,
             siblings: &[],
             source_incomplete: false,

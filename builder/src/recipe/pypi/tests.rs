@@ -95,6 +95,7 @@ impl Facts {
         let situation = Situation {
             release: &self.release,
             published: &self.published,
+            all_published: &[],
             evidence: &evidence,
             siblings: &self.siblings,
             source_incomplete: false,
