@@ -1,7 +1,7 @@
 //! Signatures of tags: what a tag object bears, and whether an operator's keys made it.
 //!
 //! [`split`] takes the bytes apart in the git child; [`verify`] asks the programs that git itself
-//! asks, `gpgv` and `ssh-keygen`, each with a file of keys that the operator named for this
+//! asks, `gpgv` (or `sqv`, where only that is installed) and `ssh-keygen`, each with a file of keys that the operator named for this
 //! repository, an empty folder and nothing of this machine's own key rings. Only a signature by such a
 //! key is `VALID`. Nothing here decides what a signature is worth.
 
@@ -149,6 +149,9 @@ async fn openpgp(ring: &Path, payload: &[u8], armored: &[u8]) -> Result<Checked,
         place.put("ring.gpg", &keys)?,
         place.put("signature", armored)?,
     );
+    if !is_installed("gpgv") && is_installed("sqv") {
+        return by_sqv(&place, &ring, &signature, payload).await;
+    }
     let mut gpgv = place.command("gpgv");
     gpgv.args(["--status-fd", "1", "--keyring"]).arg(ring);
     gpgv.arg(signature).arg("-");
@@ -172,6 +175,36 @@ async fn openpgp(ring: &Path, payload: &[u8], armored: &[u8]) -> Result<Checked,
         _ => (SignatureState::Invalid, None),
     };
     Ok(Checked::signed(state, SignatureFormat::Openpgp, key))
+}
+
+/// The same by `sqv`. It judges a key at the time of its signature, so that one that has expired since is
+/// valid, where `gpgv` says that it has expired.
+async fn by_sqv(
+    place: &Place,
+    ring: &Path,
+    signature: &Path,
+    payload: &[u8],
+) -> Result<Checked, Trouble> {
+    let payload = place.put("payload", payload)?;
+    let mut sqv = place.command("sqv");
+    sqv.arg("--keyring").arg(ring).arg(signature).arg(payload);
+    let said = ask(sqv, b"", "tag_keys.openpgp").await?;
+    let says = |words: &[&str]| words.iter().any(|word| said.text.contains(word));
+    let first = said.stdout.lines().next().filter(|_| said.success);
+    let key = first.filter(|key| !key.is_empty() && key.bytes().all(|b| b.is_ascii_hexdigit()));
+    let state = match key {
+        Some(_) => SignatureState::Valid,
+        None if says(&["Missing key", "No key to verify"]) => SignatureState::UnknownKey,
+        None if says(&["expired", "not alive"]) => SignatureState::ExpiredKey,
+        None => SignatureState::Invalid,
+    };
+    Ok(Checked::signed(state, SignatureFormat::Openpgp, key))
+}
+
+/// Whether a program is in one of the folders where it would be looked for.
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 async fn ssh(signers: &Path, payload: &[u8], armored: &[u8]) -> Result<Checked, Trouble> {

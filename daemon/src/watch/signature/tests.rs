@@ -196,6 +196,32 @@ async fn openpgp_signatures_are_checked_against_the_key_ring() {
     assert_eq!(found, (ExpiredKey, true));
 }
 
+/// The other program says the same, but of a key that has expired since.
+#[tokio::test]
+async fn sqv_says_of_openpgp_signatures_what_gpgv_says() {
+    use SignatureState::{Invalid, UnknownKey, Valid};
+    const THEN: &str = "20200101T000000";
+    assert!(is_installed("sqv"), "install sqv, as tests/setup does");
+    let (keys, other) = (Keys::openpgp("1y", THEN), Keys::openpgp("never", THEN));
+    let signature = keys.gpg_sign(PAYLOAD, "20200201T000000");
+    let tampered = [PAYLOAD, b"more\n"].concat();
+    let noise = b"-----BEGIN PGP SIGNATURE-----\n\nnonsense\n-----END PGP SIGNATURE-----\n";
+    for (ring, payload, signature, expected) in [
+        (&keys, PAYLOAD, signature.as_slice(), Valid),
+        (&other, PAYLOAD, &signature, UnknownKey),
+        (&keys, &tampered, &signature, Invalid),
+        (&keys, PAYLOAD, noise, Invalid),
+    ] {
+        let place = Place::new().unwrap();
+        let armored = place.put("signature", signature).unwrap();
+        let ring = ring.path("ring.gpg");
+        let found = by_sqv(&place, &ring, &armored, payload).await.unwrap();
+        assert_eq!(found.state, expected);
+        let key = found.signed.and_then(|signed| signed.key_fingerprint);
+        assert_eq!(key.is_some(), expected == Valid);
+    }
+}
+
 #[tokio::test]
 async fn no_signature_and_no_keys_are_told_apart() {
     let none = verify(None, &TagKeys::default()).await.unwrap();
