@@ -19,6 +19,10 @@ use crate::outcome::{Ended, LimitKind, Outcome};
 use crate::plan::Plan;
 use crate::release::Published;
 
+mod tools;
+
+pub use tools::other_compilers;
+
 /// The facts about one artifact under one plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {

@@ -298,6 +298,7 @@ fn keep(result: &mut ArtifactResult, proposal: Proposal, plan: &Plan, tried: Tri
     let all_listed = matches!(comparison, Some(Comparison::Different { unlisted: 0, .. }));
     result.attempts.push(Attempt {
         outcomes: tried.outcomes,
+        reason: tried.judgement.reason,
         encoding: lacks_only_encoding(&tried.judgement)
             .then(|| comparison.and_then(Comparison::encoding).cloned())
             .flatten(),

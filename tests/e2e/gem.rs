@@ -123,3 +123,93 @@ fn a_gemspec_runs_in_the_sandbox_only() {
     assert_eq!(json["artifacts"][0]["verdict"], "reproduced", "{json:#}");
     assert!(!Path::new(path).exists());
 }
+
+/// As tools lay a gem out: the version in a file of its own, files by git, an executable, and a key that
+/// only its publisher has.
+const LAID_OUT: &str = r#"require_relative "lib/left/version"
+Gem::Specification.new do |spec|
+  spec.name = "left"
+  spec.version = Left::VERSION
+  spec.authors = ["A. Nobody"]
+  spec.summary = "Pads."
+  spec.homepage = "https://example.org/left"
+  spec.license = "MIT"
+  spec.required_ruby_version = ">= 2.7.0"
+  spec.metadata["rubygems_mfa_required"] = "true"
+  spec.files = Dir.chdir(File.expand_path(__dir__)) do
+    `git ls-files -z`.split("\x0").reject { |f| f.match(%r{\A(?:test|certs)/}) }
+  end
+  spec.bindir = "exe"
+  spec.executables = spec.files.grep(%r{\Aexe/}) { |f| File.basename(f) }
+  spec.add_dependency "rack", "~> 2.0"
+  key = File.expand_path("~/gem-private_key.pem")
+  if $PROGRAM_NAME.end_with?("gem") && File.exist?(key)
+    spec.signing_key = key
+    spec.cert_chain = [File.expand_path("~/gem-public_cert.pem")]
+  end
+end
+"#;
+
+/// Publishers do not say when a gem is packed: it bears their clock, in its metadata too.
+#[test]
+fn a_gem_that_bears_its_publishers_clock_is_assisted_and_a_signed_one_accuses_nobody() {
+    let world = World::new();
+    let repository = world.repository("source");
+    repository.write("left.gemspec", LAID_OUT);
+    repository.write(
+        "lib/left/version.rb",
+        "module Left\n  VERSION = \"1.0.0\"\nend\n",
+    );
+    repository.write("exe/left", "#!/usr/bin/env ruby\nputs 1\n");
+    repository.write("test/left.rb", "");
+    repository.release("v1.0.0");
+    let publish = || {
+        let _ = fs::remove_dir_all(world.path("publisher"));
+        let mut clone = Command::new("git");
+        clone.args(["clone", "-q"]).arg(world.path("source"));
+        let _ = ran(clone.arg(world.path("publisher"))).expect(0);
+        let mut gem = Command::new("gem");
+        gem.args(["build", "left.gemspec"])
+            .current_dir(world.path("publisher"));
+        let _ = ran(gem
+            .env("HOME", world.path(""))
+            .env_remove("SOURCE_DATE_EPOCH"))
+        .expect(0);
+    };
+    let rebuild = |code| {
+        let ran = world.run([
+            "rebuild",
+            "--source",
+            "source",
+            "--tag",
+            "v1.0.0",
+            "--published",
+            "publisher/left-{version}.gem",
+            "--recipe",
+            "gem",
+            "--format",
+            "json",
+        ]);
+        let json = ran.expect(code).json();
+        let artifact = json["artifacts"][0].clone();
+        (artifact, json)
+    };
+    publish();
+    let (artifact, json) = rebuild(1);
+    assert_eq!(artifact["verdict"], "assisted", "{json:#}");
+    assert_eq!(artifact["assisted_by"], serde_json::json!(["epoch"]));
+
+    let mut key = Command::new("gem");
+    key.args(["cert", "--build", "nobody@example.org"])
+        .current_dir(world.path(""));
+    let _ = ran(key
+        .env("HOME", world.path(""))
+        .stdin(std::process::Stdio::null()))
+    .expect(0);
+    publish();
+    let (artifact, json) = rebuild(3);
+    assert_eq!(artifact["verdict"], "indeterminate", "{json:#}");
+    assert_eq!(artifact["reason"], "build-step-unsupported", "{json:#}");
+    let detail = artifact["detail"].to_string();
+    assert!(detail.contains("key of its publisher"), "{detail}");
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use countersign_attest::digest::Sha256;
 
-use super::{ArchiveError, Detail, FindingKind, Format, Trace};
+use super::{ArchiveError, Detail, Field, FindingKind, Format, Trace};
 
 /// A walked container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,17 @@ pub struct Member {
     pub details: Vec<Detail>,
     /// Whether it is a sparse file; its content is then what is stored.
     pub sparse: bool,
+}
+
+impl Member {
+    /// When it was changed last in seconds since 1970, by its header in a tar.
+    #[must_use]
+    pub fn tar_seconds(&self) -> Option<i64> {
+        let mut details = self.details.iter();
+        let detail = details.find(|detail| detail.field == Field::TarTime)?;
+        let text = std::str::from_utf8(&detail.value).ok()?;
+        i64::from_str_radix(text.trim_matches(['\0', ' ']), 8).ok()
+    }
 }
 
 /// Some bytes and what is inside them.

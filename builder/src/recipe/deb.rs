@@ -14,7 +14,7 @@ use countersign_attest::purl::Purl;
 use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Proposal, Recipe, Situation};
+use super::{Attempt, Evidence, Next, Proposal, Recipe, Situation};
 use crate::plan::{Valued, is_dependency};
 
 mod binary_only;
@@ -202,7 +202,12 @@ fn rung<'a>(
         clock: date,
         ..first
     };
-    let verdicts: Vec<Verdict> = situation.attempts.iter().map(|a| a.verdict).collect();
+    // what another compiler made may have had another day in it besides
+    let verdict = |attempt: &Attempt| match attempt.reason {
+        Some(Reason::ToolchainUnavailable) => Verdict::Differs,
+        Some(_) | None => attempt.verdict,
+    };
+    let verdicts: Vec<Verdict> = situation.attempts.iter().map(verdict).collect();
     let with_times = |attempted| {
         (!told.is_empty()).then_some(Attempted {
             times: told,

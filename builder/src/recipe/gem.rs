@@ -1,18 +1,22 @@
 //! The recipe for Ruby gems: `gem build` at the tag.
 //!
 //! A gemspec is a program; it and everything else of the gem run in the sandbox only. Extensions are
-//! compiled when a gem is installed, not here. A gemspec may list its files by git, so the tree comes
+//! compiled when a gem is installed, not here. A gem bears the moment at which it was packed, in its metadata and
+//! in every header; where nothing but that may be it, the next attempt copies the moment. A gemspec may list its files by git, so the tree comes
 //! with a `.git`; its content is the tree's all the same.
 
 use std::collections::BTreeMap;
 
-use countersign_attest::origin::Origin;
+use countersign_attest::digest::Sha256;
+use countersign_attest::origin::{AssistKind, Origin};
 use countersign_attest::purl::Purl;
-use countersign_attest::verdict::Reason;
+use countersign_attest::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Next, Proposal, Recipe, Situation, pin_tools};
-use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
+use super::{Attempt, Evidence, Next, Proposal, Recipe, Situation, pin_tools};
+use crate::plan::{
+    Assist, Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued,
+};
 
 mod manifest;
 #[cfg(test)]
@@ -46,17 +50,30 @@ pub struct PublishedGem {
     pub version: String,
     /// The version of the tool that packed it.
     pub rubygems: String,
+    /// Whether its publisher signed it, with a key that nobody else has.
+    #[serde(default)]
+    pub signed: bool,
+    /// When it was packed, in seconds since 1970.
+    #[serde(default)]
+    pub seconds: Option<i64>,
 }
 
 fn next(situation: &Situation<'_>) -> Next {
-    if !situation.attempts.is_empty() {
-        return Next::Enough;
-    }
     let Evidence::Gem(evidence) = situation.evidence else {
         return cannot(
             Reason::NoRecipe,
             "the evidence was taken for another recipe",
         );
+    };
+    let told = evidence.published.as_ref().and_then(|gem| gem.seconds);
+    let commit = situation.release.commit_time.unix_seconds();
+    let moment = match situation.attempts {
+        [] => None,
+        [first] if may_be_the_moment(first) && told != Some(commit) => match told {
+            Some(seconds) => Some(seconds),
+            None => return Next::Enough,
+        },
+        _ => return Next::Enough,
     };
     let (name, version) = match identity(situation, evidence) {
         Ok(identity) => identity,
@@ -69,12 +86,29 @@ fn next(situation: &Situation<'_>) -> Next {
         );
         return cannot(Reason::NoRecipe, &detail);
     }
-    match candidate(situation, evidence, &name, &version) {
+    match candidate(situation, evidence, &name, &version, moment) {
         Ok(candidate) => {
-            let why = "the gem is packed by the rubygems of this machine";
-            Next::Try(Proposal::new(candidate, "gem build", why))
+            let (way, why) = match moment {
+                None => (
+                    "gem build",
+                    "the gem is packed by the rubygems of this machine",
+                ),
+                Some(_) => (
+                    "gem build, at the recorded moment",
+                    "the gem was packed at another moment than that of its commit, which is in its metadata",
+                ),
+            };
+            Next::Try(Proposal::new(candidate, way, why))
         }
         Err(cannot) => cannot,
+    }
+}
+
+/// Whether an attempt came to something from which only the moment may be lacking.
+const fn may_be_the_moment(attempt: &Attempt) -> bool {
+    match attempt.verdict {
+        Verdict::Differs | Verdict::Equivalent | Verdict::Indeterminate => true,
+        Verdict::Reproduced | Verdict::Assisted | Verdict::Unstable | Verdict::BuildFailed => false,
     }
 }
 
@@ -116,7 +150,9 @@ fn candidate(
     evidence: &GemEvidence,
     name: &str,
     version: &str,
+    moment: Option<i64>,
 ) -> Result<Candidate, Next> {
+    let signed = evidence.published.as_ref().is_some_and(|gem| gem.signed);
     let packed = evidence.published.as_ref().map(|gem| &gem.rubygems);
     let here = situation.capabilities.tool("gem").map(|tool| &tool.version);
     // the tool writes its own version into what it packs
@@ -126,6 +162,21 @@ fn candidate(
         )),
         (Some(_) | None, _) => None,
     };
+    let missing = missing.or_else(|| {
+        signed.then(|| "the key of its publisher, who signed what is in it".to_owned())
+    });
+    let mut argv = ["gem", "build", &format!("{name}.gemspec")]
+        .map(ours)
+        .to_vec();
+    let mut assists = Vec::new();
+    if let Some(seconds) = moment {
+        let value = format!("SOURCE_DATE_EPOCH={seconds}");
+        assists.push(Assist {
+            kind: AssistKind::Epoch,
+            sha256: Sha256::of(seconds.to_string().as_bytes()),
+        });
+        argv.splice(0..0, [ours("env"), Valued::new(value, Origin::Artifact)]);
+    }
     let candidate = Candidate {
         recipe: RECIPE.name.to_owned(),
         environment: EnvironmentSpec::Host {
@@ -133,11 +184,7 @@ fn candidate(
         },
         source_form: SourceForm::Git,
         subdir: situation.hints.subdir.clone(),
-        steps: vec![Step {
-            argv: ["gem", "build", &format!("{name}.gemspec")]
-                .map(ours)
-                .to_vec(),
-        }],
+        steps: vec![Step { argv }],
         variables: BTreeMap::from([("GEM_HOME".to_owned(), ours("/tmp/gems"))]),
         outputs: vec![ours(&format!("{name}-{version}.gem"))],
         limits: situation.hints.limits,
@@ -146,11 +193,12 @@ fn candidate(
         own_releases: false,
         incomplete: match (situation.source_incomplete, &missing) {
             (true, _) => Some(Reason::SourceIncomplete),
+            (false, Some(_)) if signed => Some(Reason::BuildStepUnsupported),
             (false, Some(_)) => Some(Reason::ToolchainUnavailable),
             (false, None) => None,
         },
         missing,
-        assists: Vec::new(),
+        assists,
         encoding: None,
         settings: Settings {
             any_path: true,

@@ -23,6 +23,9 @@ pub struct Attempt {
     pub outcomes: Vec<Outcome>,
     /// What it came to.
     pub verdict: Verdict,
+    /// Why, where that is not good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// The way that it is, as [`Proposal::way`].
     #[serde(default)]
     pub way: String,
@@ -46,6 +49,7 @@ impl Attempt {
             plan,
             outcomes: Vec::new(),
             verdict,
+            reason: None,
             way: proposal.way,
             why: proposal.why,
             encoding: None,

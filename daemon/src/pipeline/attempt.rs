@@ -7,7 +7,7 @@ use std::fs::File;
 use anyhow::{Context as _, anyhow};
 use countersign_attest::digest::{Digests, Sha256};
 use countersign_attest::origin::AssistKind;
-use countersign_attest::verdict::Verdict;
+use countersign_attest::verdict::{Reason, Verdict};
 use countersign_builder::archive::ReadLimits;
 use countersign_builder::child;
 use countersign_builder::compare::causes::{self, Cause};
@@ -199,10 +199,18 @@ pub(super) async fn judge_replays(
     })
     .map_err(|error| Trouble::fault("bug", error))?;
     if judgement.verdict == Verdict::Differs {
-        let environment = &plan.candidate.environment;
-        let why = environment::explanation(workshop, environment, published)?;
-        let parts: Vec<String> = judgement.detail.into_iter().chain(why).collect();
+        let (younger, of) = environment::younger(workshop, plan, published)?;
+        let names: Vec<&str> = younger.iter().map(String::as_str).collect();
+        let others = differences.as_ref();
+        let others = others.and_then(|tree| judge::other_compilers(tree, &names));
+        let why = others
+            .clone()
+            .or_else(|| environment::explanation(&younger, of));
+        let parts: Vec<String> = judgement.detail.take().into_iter().chain(why).collect();
         judgement.detail = (!parts.is_empty()).then(|| parts.join("; "));
+        if others.is_some() {
+            judgement = judge::because(Reason::ToolchainUnavailable, judgement.detail);
+        }
     }
     Ok(Tried {
         judgement,

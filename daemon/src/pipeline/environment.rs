@@ -15,7 +15,7 @@ use anyhow::{Context as _, anyhow};
 use countersign_attest::digest::Sha256;
 use countersign_builder::child;
 use countersign_builder::environment::debian::{self, BootstrapRequest};
-use countersign_builder::plan::{DebianSpec, EnvironmentSpec, RootPackage};
+use countersign_builder::plan::{DebianSpec, EnvironmentSpec, Plan, RootPackage};
 use countersign_builder::release::Published;
 use countersign_builder::sandbox::{ID_BASE, ID_SLOTS};
 use countersign_builder::tree;
@@ -76,15 +76,15 @@ pub(super) fn root(workshop: &Workshop, spec: &EnvironmentSpec) -> Option<PathBu
 /// Most packages that are named where many are.
 const NAMED: usize = 5;
 
-/// What an environment has to do with a build that came out otherwise than what was published, for
-/// people: packages that cannot have been there.
-pub(super) fn explanation(
+/// Packages of an environment that cannot have been there when a published file was made, the youngest first,
+/// and how many it has in all. A file is no older than the commit that it is of, whatever it says.
+pub(super) fn younger(
     workshop: &Workshop,
-    spec: &EnvironmentSpec,
+    plan: &Plan,
     published: &Published,
-) -> Result<Option<String>, Trouble> {
-    let EnvironmentSpec::Debian(spec) = spec else {
-        return Ok(None);
+) -> Result<(Vec<String>, usize), Trouble> {
+    let EnvironmentSpec::Debian(spec) = &plan.candidate.environment else {
+        return Ok((Vec::new(), 0));
     };
     let (file, made) = (
         workshop.stored(published)?,
@@ -92,30 +92,25 @@ pub(super) fn explanation(
     );
     let time = file.and_then(|mut file| time_of(&mut file).ok());
     let (Some((time, _)), Some(made)) = (time, made) else {
-        return Ok(None);
+        return Ok((Vec::new(), 0));
     };
-    Ok(younger(time, &made.times))
+    let time = time.max(plan.source.epoch.unix_seconds());
+    Ok((younger_than(time, &made.times), made.times.len()))
 }
 
-/// Names packages that are younger than a published one; the youngest first.
-fn younger(published: i64, times: &BTreeMap<String, i64>) -> Option<String> {
-    let mut younger: Vec<(&String, i64)> = times
-        .iter()
-        .map(|(name, time)| (name, *time))
-        .filter(|(_, time)| *time > published)
-        .collect();
-    younger.sort_by_key(|(name, time)| (-time, *name));
-    let named: Vec<&str> = younger
-        .iter()
-        .take(NAMED)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    (!named.is_empty()).then(|| {
+fn younger_than(time: i64, times: &BTreeMap<String, i64>) -> Vec<String> {
+    let mut younger: Vec<(&String, &i64)> = times.iter().filter(|(_, t)| **t > time).collect();
+    younger.sort_by_key(|(name, time)| (-**time, *name));
+    younger.into_iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// What such packages have to do with a build that came out otherwise, for people.
+pub(super) fn explanation(younger: &[String], of: usize) -> Option<String> {
+    let named = younger.get(..NAMED).unwrap_or(younger).join(", ");
+    (!younger.is_empty()).then(|| {
         format!(
-            "{} of {} packages that it was built with are younger than the published file ({}{})",
+            "{} of {of} packages that it was built with are younger than the published file ({named}{})",
             younger.len(),
-            times.len(),
-            named.join(", "),
             if younger.len() > NAMED { ", …" } else { "" }
         )
     })
@@ -403,11 +398,12 @@ mod tests {
             all.iter().map(|(n, t)| ((*n).to_owned(), *t)).collect()
         };
         let some = times(&[("a", 5), ("b", 10), ("c", 11), ("d", 12)]);
-        let line = younger(10, &some).unwrap();
+        let line = explanation(&younger_than(10, &some), 4).unwrap();
         assert!(line.contains("2 of 4 packages"), "{line}");
         assert!(line.contains("(d, c)"), "{line}");
-        assert_eq!(younger(12, &some), None);
+        assert_eq!(explanation(&younger_than(12, &some), 4), None);
         let many = times(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1)]);
-        assert!(younger(0, &many).unwrap().contains("(a, b, c, d, e, …)"));
+        let line = explanation(&younger_than(0, &many), 6).unwrap();
+        assert!(line.contains("(a, b, c, d, e, …)"), "{line}");
     }
 }

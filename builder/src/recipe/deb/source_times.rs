@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use countersign_attest::digest::Sha256;
 
-use super::times::time;
 use crate::archive::{Container, Kind};
 
 /// A file's content and time, by its path in the tree.
@@ -25,7 +24,7 @@ pub(super) fn of(file_name: &str, tar: &Container) -> Known {
         .filter_map(|member| {
             let name = std::str::from_utf8(&member.name).ok()?;
             let name = name.strip_prefix("./").unwrap_or(name);
-            Some((name, member.content.sha256, time(member)?))
+            Some((name, member.content.sha256, member.tar_seconds()?))
         })
         .collect();
     let top = |name: &str| name.split_once('/').map(|(top, _)| top.to_owned());

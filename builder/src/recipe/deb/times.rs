@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{InspectError, InspectRequest};
 use super::{DebEvidence, binary_only, source_times};
-use crate::archive::{BlockKey, Container, Content, Field, Format, Kind, Member, look_inside};
+use crate::archive::{BlockKey, Container, Content, Format, Kind, Member, look_inside};
 use crate::tree::{self, Entry, Order, TreeError};
 
 /// Most files of a source whose times are told; a package with more keeps the rest as git has them.
@@ -92,9 +92,14 @@ fn kept(data: &Container) -> BTreeMap<Sha256, i64> {
         .iter()
         .filter(|member| member.kind == Kind::File);
     let timed: Vec<(&Member, i64)> = timed
-        .filter_map(|member| Some((member, time(member)?)))
+        .filter_map(|member| Some((member, member.tar_seconds()?)))
         .collect();
-    let newest = data.members.iter().filter_map(time).max().unwrap_or(0);
+    let newest = data
+        .members
+        .iter()
+        .filter_map(Member::tar_seconds)
+        .max()
+        .unwrap_or(0);
     let mut kept = BTreeMap::new();
     for (member, seconds) in timed.into_iter().filter(|(_, s)| *s < newest) {
         for sha256 in digests(&member.content) {
@@ -116,14 +121,6 @@ fn digests(content: &Content) -> Vec<Sha256> {
         all.push(stream.content.sha256);
     }
     all
-}
-
-/// When a member was changed last, by its header.
-pub(super) fn time(member: &Member) -> Option<i64> {
-    let mut details = member.details.iter();
-    let detail = details.find(|detail| detail.field == Field::TarTime)?;
-    let text = std::str::from_utf8(&detail.value).ok()?;
-    i64::from_str_radix(text.trim_matches(['\0', ' ']), 8).ok()
 }
 
 /// The files of a tree that have a time, by their path and content.

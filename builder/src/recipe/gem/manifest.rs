@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use super::super::{Evidence, InspectError, InspectRequest};
 use super::{GemEvidence, PublishedGem};
-use crate::archive::{Wanted, tar};
+use crate::archive::{Member, Wanted, tar};
 use crate::tree::{self, Entry, Order, TreeError};
 
 /// Longest metadata that is read, packed or not.
@@ -62,14 +62,19 @@ fn specifications(
 /// `None` where it is no gem; the comparison will say more.
 fn published(file: File, request: &InspectRequest) -> Option<PublishedGem> {
     let mut wanted = Wanted::new(|name| name == b"metadata.gz", MAX_BYTES);
-    tar::walk(file, &request.limits, Some(&mut wanted)).ok()?;
+    let container = tar::walk(file, &request.limits, Some(&mut wanted)).ok()?;
     let [packed] = wanted.found.as_slice() else {
         return None;
     };
     let mut text = String::new();
     let unpacked = flate2::read::GzDecoder::new(packed.as_slice());
     unpacked.take(MAX_BYTES).read_to_string(&mut text).ok()?;
-    metadata(&text)
+    let named = |name: &[u8]| container.members.iter().find(|m| *m.name == *name);
+    Some(PublishedGem {
+        signed: named(b"metadata.gz.sig").is_some(),
+        seconds: named(b"metadata.gz").and_then(Member::tar_seconds),
+        ..metadata(&text)?
+    })
 }
 
 /// The fields that we need of a gem's metadata, which is YAML as one program writes it: no other YAML is
@@ -88,6 +93,8 @@ fn metadata(text: &str) -> Option<PublishedGem> {
         name: field("name: ")?,
         version: version.to_owned(),
         rubygems: field("rubygems_version: ")?,
+        signed: false,
+        seconds: None,
     })
 }
 

@@ -18,10 +18,21 @@ fn gem(name: &str, version: &str, rubygems: &str) -> PublishedGem {
         name: name.into(),
         version: version.into(),
         rubygems: rubygems.into(),
+        signed: false,
+        seconds: Some(0),
     }
 }
 
 fn ask(specifications: &[&str], published: Option<PublishedGem>, tools: &[&str]) -> Next {
+    after(specifications, published, tools, &[])
+}
+
+fn after(
+    specifications: &[&str],
+    published: Option<PublishedGem>,
+    tools: &[&str],
+    attempts: &[Attempt],
+) -> Next {
     let release = Release {
         source_uri: "git+https://example.org/left".into(),
         ..crate::recipe::tests::release()
@@ -56,7 +67,7 @@ fn ask(specifications: &[&str], published: Option<PublishedGem>, tools: &[&str])
             source_incomplete: false,
             capabilities: &capabilities,
             hints: &Hints::default(),
-            attempts: &[],
+            attempts,
             worked_before: &[],
         },
         "gem",
@@ -91,6 +102,51 @@ fn a_plan_is_what_strangers_were_given() {
     let text = String::from_utf8(plan.to_bytes()).unwrap();
     assert_eq!(text, include_str!("../../../golden/plan-gem.json"));
     assert_eq!(Plan::from_bytes(text.as_bytes()).unwrap(), plan);
+}
+
+#[test]
+fn the_moment_is_copied_last_and_taints_the_plan() {
+    let at = |seconds| PublishedGem {
+        seconds,
+        ..gem("left", "1.0.0", "3.3.15")
+    };
+    let first = tried(ask(&["left"], Some(at(Some(5))), &TOOLS));
+    assert!(first.assists.is_empty());
+    let tried_before = |verdict| {
+        let proposal = *Proposal::new(first.clone(), "", "");
+        crate::recipe::tests::attempt(proposal, verdict)
+    };
+    let next = |seconds, verdicts: &[Verdict]| {
+        let attempts: Vec<Attempt> = verdicts.iter().map(|v| tried_before(*v)).collect();
+        after(&["left"], Some(at(seconds)), &TOOLS, &attempts)
+    };
+    let second = tried(next(Some(5), &[Verdict::Differs]));
+    assert_eq!(second.assists[0].kind, AssistKind::Epoch);
+    let argv = &second.steps[0].argv;
+    assert_eq!(
+        (&*argv[1].value, argv[1].origin),
+        ("SOURCE_DATE_EPOCH=5", Origin::Artifact)
+    );
+    // the commit's own moment was the first; what was built well or not at all needs none
+    assert_eq!(next(Some(0), &[Verdict::Differs]), Next::Enough);
+    assert_eq!(next(None, &[Verdict::Differs]), Next::Enough);
+    for verdict in [Verdict::Reproduced, Verdict::Unstable, Verdict::BuildFailed] {
+        assert_eq!(next(Some(5), &[verdict]), Next::Enough, "{verdict:?}");
+    }
+    assert_eq!(
+        next(Some(5), &[Verdict::Differs, Verdict::Differs]),
+        Next::Enough
+    );
+}
+
+#[test]
+fn a_signature_makes_a_difference_say_nothing() {
+    let signed = PublishedGem {
+        signed: true,
+        ..gem("left", "1.0.0", "3.3.15")
+    };
+    let candidate = tried(ask(&["left"], Some(signed), &TOOLS));
+    assert_eq!(candidate.incomplete, Some(Reason::BuildStepUnsupported));
 }
 
 #[test]
