@@ -215,6 +215,7 @@ impl Case {
                 &Situation {
                     release: &self.release,
                     published: &self.published,
+                    all_published: &[],
                     evidence: &evidence,
                     siblings: &[],
                     source_incomplete: false,
