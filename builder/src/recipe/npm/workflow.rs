@@ -174,7 +174,10 @@ fn publishes<'a>(words: &[&'a str]) -> Option<Option<&'a str>> {
         }
         _ => words,
     };
-    if words.iter().take(2).any(|word| *word == RELEASER) {
+    let installs = words
+        .iter()
+        .any(|word| matches!(*word, "add" | "ci" | "i" | "install"));
+    if words.contains(&RELEASER) && !installs {
         return Some(None);
     }
     let rest = match words {
@@ -259,6 +262,9 @@ jobs:
         };
         assert_eq!(found, expect);
         assert!(read(text, |_| false).unwrap().scripts.is_empty());
+        // a tool that publishes is not run where it is installed
+        let text = "steps:\n  - run: |\n      npm i -g semantic-release\n      npm run a\n      X=${{ y }} semantic-release\n";
+        assert_eq!(read(text, |_| true).unwrap().scripts, [task("a", &[])]);
         // what publishes nothing, or elsewhere, says nothing
         assert_eq!(read("steps:\n  - run: npm run build\n", |_| true), None);
         let elsewhere = "steps:\n  - run: npx jsr publish\n  - run: pnpm dlx x publish './dist'\n";
