@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use countersign_tests::{COMMIT_SECONDS, Ran, World, ran};
+use countersign_tests::{COMMIT_SECONDS, Ran, Repository, World, ran};
 use serde_json::{Value, json};
 
 /// Changes the first byte of the longest member of an archive, and nothing else of it.
@@ -162,6 +162,26 @@ fn a_project_of_flit_is_reproduced_and_tampered_files_differ() {
             "{json:#}"
         );
     }
+    dated_by_its_publisher(&world);
+}
+
+/// Packed on a day of the publisher's own choice: that one value is copied, and said.
+#[track_caller]
+fn dated_by_its_publisher(world: &World) {
+    let source = Repository {
+        path: world.path("source"),
+    };
+    source.git(["commit", "-q", "--amend", "--no-edit"]); // at another time
+    source.git(["tag", "-f", "2.2.0"]);
+    let files = fs::read_dir(world.path("published")).expect("downloads");
+    let wheel = files
+        .map(|file| file.expect("a file").path())
+        .find(|path| path.extension().is_some_and(|end| end == "whl"));
+    let json = rebuild(world, "2.2.0", text(&wheel.expect("a wheel")));
+    let json = json.expect(1).json();
+    let artifact = &json["artifacts"][0];
+    assert_eq!(artifact["verdict"], "assisted", "{json:#}");
+    assert_eq!(artifact["assisted_by"], json!(["epoch"]), "{json:#}");
 }
 
 #[test]

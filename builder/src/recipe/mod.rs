@@ -14,11 +14,12 @@ use crate::plan::{Limits, Network, SettingHints, ToolVersion};
 use countersign_attest::digest::Sha256;
 use countersign_attest::origin::Origin;
 use countersign_attest::time::{ParseTimestampError, Timestamp};
-use countersign_attest::verdict::Reason;
+use countersign_attest::verdict::{Reason, Verdict};
 
 pub mod cargo;
 pub mod deb;
 pub mod encoding;
+mod epoch;
 pub mod gem;
 pub mod generic;
 pub mod npm;
@@ -116,16 +117,27 @@ fn ask(recipe: &Recipe, situation: &Situation<'_>) -> Next {
     if let Some(proposal) = own_release::at_once(situation) {
         return Next::Try(proposal);
     }
-    let attempts = situation.attempts.iter();
-    let own = own_release::seen(attempts.filter(|attempt| attempt.candidate.encoding.is_none()));
+    let (dated, others): (Vec<&Attempt>, Vec<&Attempt>) =
+        situation.attempts.iter().partition(|a| epoch::is_copied(a));
+    if dated.iter().any(|a| a.verdict == Verdict::Assisted) {
+        return Next::Enough;
+    }
+    let own = others
+        .into_iter()
+        .filter(|a| a.candidate.encoding.is_none());
+    let own = own_release::seen(own);
     let next = (recipe.next)(&Situation {
         attempts: &own,
         ..*situation
     });
     match next {
-        Next::Enough => {
-            own_release::at_last(situation).map_or_else(|| encoding::next(situation), Next::Try)
+        // one value that is copied goes before many
+        Next::Try(proposal) if !proposal.candidate.assists.is_empty() => {
+            Next::Try(epoch::next(situation).unwrap_or(proposal))
         }
+        Next::Enough => own_release::at_last(situation)
+            .or_else(|| epoch::next(situation))
+            .map_or_else(|| encoding::next(situation), Next::Try),
         Next::Try(_) | Next::Cannot { .. } => next,
     }
 }
@@ -242,6 +254,24 @@ impl Evidence {
             cargo::PublishedCrate::NotGiven | cargo::PublishedCrate::Unreadable { .. } => {
                 (None, false)
             }
+        }
+    }
+
+    /// The one time that all members of the published file bear, where that is neither the commit's nor a
+    /// constant of what made it.
+    #[must_use]
+    fn one_time(&self, commit: Timestamp) -> Option<i64> {
+        match self {
+            Self::Pypi(pypi) => pypi::one_time(pypi, commit),
+            // these formats have constants, times of single files, or the changelog's date
+            Self::Cargo(_)
+            | Self::CargoBinary(_)
+            | Self::Conventional(_)
+            | Self::Deb(_)
+            | Self::Gem(_)
+            | Self::Generic
+            | Self::Npm(_)
+            | Self::Unusable { .. } => None,
         }
     }
 

@@ -253,6 +253,14 @@ fn way<'a>(
     (attempts.len() == ways.len()).then_some((*way, Some(recorded)))
 }
 
+/// As [`moment::of_publisher`].
+pub(super) fn one_time(
+    evidence: &PypiEvidence,
+    commit: countersign_attest::time::Timestamp,
+) -> Option<i64> {
+    moment::of_publisher(&evidence.published, commit)
+}
+
 /// What made the published files: a wheel says it, and an sdist has it from a wheel of its release.
 fn generator<'a>(situation: &Situation<'a>) -> Option<&'a Generator> {
     let all = std::iter::once(situation.evidence).chain(situation.siblings);

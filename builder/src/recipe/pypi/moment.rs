@@ -34,6 +34,19 @@ pub(super) fn read_off(published: &PublishedFile, commit: Timestamp) -> Moment {
     }
 }
 
+/// The one time that all members bear, where it is nobody's but the publisher's.
+pub(super) fn of_publisher(published: &PublishedFile, commit: Timestamp) -> Option<i64> {
+    let PublishedFile::Read(says) = published else {
+        return None;
+    };
+    let [time] = says.times.as_slice() else {
+        return None;
+    };
+    let commit = commit.unix_seconds();
+    let is_commit = *time == commit || *time == commit - commit.rem_euclid(2);
+    (!is_commit && !CONSTANTS.contains(time)).then_some(*time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Says;

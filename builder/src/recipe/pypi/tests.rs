@@ -558,3 +558,5 @@ fn times_and_owners_are_copied_last_and_where_nothing_else_is_lacking() {
         }
     }
 }
+
+mod epoch;
