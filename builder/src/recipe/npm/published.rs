@@ -168,15 +168,20 @@ fn packer(container: &Container, level_9: bool, manifest: &Value) -> Packer {
     }
 }
 
-/// Whether a file of the top folder is of those that old clients always pack, and no entry of `files` can
-/// have asked for it.
+/// Whether a file of the top folder is of those that old clients always pack, and no entry of `files`, nor
+/// `main`, can have asked for it.
 fn says_what_changed_unasked(container: &Container, manifest: &Value) -> bool {
     const ALWAYS: [&str; 4] = ["changelog", "changes", "history", "notice"];
     let Some(files) = manifest.get("files").and_then(Value::as_array) else {
         return false;
     };
     let stem = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();
-    let entries = || files.iter().filter_map(Value::as_str);
+    let entries = || {
+        files
+            .iter()
+            .chain(manifest.get("main"))
+            .filter_map(Value::as_str)
+    };
     let asked_for = |of: &str| {
         let plain = |entry: &str| stem(entry.trim_start_matches(['.', '/'])) == of;
         entries().any(|entry| plain(entry) || entry == "." || entry.starts_with(['*', '!']))

@@ -425,12 +425,12 @@ fn what_packed_a_tarball_is_read_off_its_headers() {
     const NPM: u64 = 499_162_500;
     let tree = tempfile::tempdir().expect("a folder");
     fs::write(tree.path().join("package.json"), MANIFEST).expect("room");
-    let packer = |mtime: u64, owned: bool, names: [&str; 2], level: u8| {
+    let packed = |mtime: u64, owned: bool, names: [&str; 2], level: u8, manifest: &str| {
         let mut tarball = Vec::new();
         for name in names {
             let entry = TarEntry {
                 mtime,
-                ..TarEntry::file(name, MANIFEST.as_bytes())
+                ..TarEntry::file(name, manifest.as_bytes())
             };
             let mut bytes = entry.bytes();
             if !owned {
@@ -450,6 +450,7 @@ fn what_packed_a_tarball_is_read_off_its_headers() {
             other => panic!("{other:?}"),
         }
     };
+    let packer = |mtime, owned, names, level| packed(mtime, owned, names, level, MANIFEST);
     let last = ["package/a.js", "package/package.json"];
     let first = ["package/package.json", "package/a.js"];
     assert_eq!(packer(NPM, false, last, 2), Packer::Npm);
@@ -458,6 +459,29 @@ fn what_packed_a_tarball_is_read_off_its_headers() {
     assert_eq!(packer(NPM, true, last, 0), Packer::Pnpm);
     assert_eq!(packer(456_789_000, true, last, 0), Packer::Yarn);
     assert_eq!(packer(NPM + 1, false, last, 2), Packer::Other);
+    // what says what changed, packed without having been asked for
+    for (name, more, expect) in [
+        ("CHANGELOG.md", r#","files":["a.js"]"#, Packer::Npm7),
+        ("HISTORY", r#","files":[]"#, Packer::Npm7),
+        ("a/CHANGELOG.md", r#","files":["a"]"#, Packer::Npm),
+        ("CHANGELOG.md", r#","files":["changelog.md"]"#, Packer::Npm),
+        ("CHANGELOG.md", r#","files":["*.md"]"#, Packer::Npm),
+        (
+            "history.js",
+            r#","files":["x"],"main":"./history.js""#,
+            Packer::Npm,
+        ),
+        ("CHANGELOG.md", "", Packer::Npm),
+    ] {
+        let name = format!("package/{name}");
+        let manifest = MANIFEST.replace('}', &format!("{more}}}"));
+        let names = [name.as_str(), "package/package.json"];
+        assert_eq!(
+            packed(NPM, false, names, 2, &manifest),
+            expect,
+            "{name} {more}"
+        );
+    }
 }
 
 #[test]
