@@ -19,6 +19,7 @@ mod evidence;
 mod foreign;
 mod fuzzed;
 mod gem;
+mod histories;
 mod holding;
 mod hostile;
 mod keys;

@@ -11,6 +11,7 @@ use super::{AsOf, Evidence, Next, Proposal, Recipe, Situation, pin_tools};
 use crate::plan::{Candidate, EnvironmentSpec, Network, SourceForm, Step, Valued};
 use crate::release::Release;
 
+mod archive;
 mod conventions;
 mod evidence;
 mod go;

@@ -12,26 +12,14 @@ use countersign_attest::verdict::{Reason, Verdict};
 
 use super::super::{Next, Proposal, Situation, pin_tools};
 use super::evidence::{Conventions, Packing, PublishedKind, System};
-use super::{RECIPE, go, names, no_recipe};
+use super::{RECIPE, archive, go, names, no_recipe};
 use crate::plan::{Candidate, EnvironmentSpec, Network, Settings, SourceForm, Step, Valued};
 use crate::profile::Profile;
 
 /// Where results are put, in the folder that is built.
 const RESULTS: &str = "countersign-out";
-/// Where CMake builds.
-const CMAKE_FOLDER: &str = "countersign-build";
-
-/// Puts the contents of the tree's files into a `.git` that lacks them, and packs its commit: with `$1` as
-/// the folder, in the format `$2`, into `$3`, through the program `$4` where one packs the tar.
-const ARCHIVE: &str = r#"set -e
-find . -path ./.git -prune -o -type f -print | git hash-object -w --no-filters --stdin-paths > /dev/null
-find . -path ./.git -prune -o -type l -print | while read -r link; do
-  printf %s "$(readlink "$link")" | git hash-object -w --stdin > /dev/null
-done
-mkdir -p "${3%/*}"
-folder=$1 format=$2 file=$3
-if [ -n "$4" ]; then set -- -c "tar.$2.command=$4"; else set --; fi
-git "$@" archive --format="$format" --prefix="$folder/" HEAD > "$file""#;
+/// Where CMake and Go build.
+const BUILD_FOLDER: &str = "countersign-build";
 
 /// Copies out what a build made: for each pair of a name and the one that it was published under, the
 /// file that is nearest to the top and no script.
@@ -190,7 +178,11 @@ fn candidate(situation: &Situation<'_>, found: &Conventions, way: Way) -> Result
             tools.push("make");
             (steps, tools, published.clone())
         }
-        Way::Archive(packing, program) => archive(situation, found, packing, program),
+        Way::Archive(packing, program) => {
+            let output = format!("{RESULTS}/{published}");
+            let step = archive::step(situation, found, packing, program, &output);
+            (vec![step], vec!["git"], output)
+        }
     };
     let missing = missing(situation, found, way);
     let candidate = Candidate {
@@ -255,13 +247,13 @@ fn build(
         }
         System::Cmake => {
             let kind = "-DCMAKE_BUILD_TYPE=Release";
-            steps.push(ours(&["cmake", "-S", ".", "-B", CMAKE_FOLDER, kind]));
-            steps.push(ours(&["cmake", "--build", CMAKE_FOLDER]));
+            steps.push(ours(&["cmake", "-S", ".", "-B", BUILD_FOLDER, kind]));
+            steps.push(ours(&["cmake", "--build", BUILD_FOLDER]));
             tools.extend(["cc", "cmake"]);
         }
         System::Go => {
             let name = names::built(&situation.published.file_name, situation.release);
-            let output = format!("{CMAKE_FOLDER}/{name}");
+            let output = format!("{BUILD_FOLDER}/{name}");
             let module = found.go.as_ref();
             let module = module.ok_or_else(|| no_recipe("go.mod is no module's".to_owned()))?;
             let argv = go::build(module, name, &output)?;
@@ -290,36 +282,6 @@ fn collect(situation: &Situation<'_>) -> Step {
         argv.extend([built, published].map(|n| Valued::new(n.to_owned(), Origin::Registry)));
     }
     Step { argv }
-}
-
-fn archive(
-    situation: &Situation<'_>,
-    found: &Conventions,
-    packing: Packing,
-    program: Option<&str>,
-) -> (Vec<Step>, Vec<&'static str>, String) {
-    let name = &situation.published.file_name;
-    let usual = names::folders(name, situation.release);
-    let theirs = match &found.published {
-        PublishedKind::Sources { folder, .. } => Some(folder),
-        PublishedKind::NotGiven | PublishedKind::Compiled { .. } | PublishedKind::Other { .. } => {
-            None
-        }
-    };
-    // the published file chooses among folders that are usual, and no other
-    let chosen = usual.iter().find(|usual| theirs == Some(*usual));
-    let folder = chosen.or(usual.first()).map_or("", String::as_str);
-    let format = match packing {
-        Packing::Tar => "tar",
-        Packing::Gzip => "tar.gz",
-        Packing::Xz => "tar.xz",
-        Packing::Bzip2 => "tar.bz2",
-        Packing::Zip => "zip",
-    };
-    let output = format!("{RESULTS}/{name}");
-    let program = program.unwrap_or_default();
-    let step = ours(&["sh", "-c", ARCHIVE, "sh", folder, format, &output, program]);
-    (vec![step], vec!["git"], output)
 }
 
 /// What a build is told beside the profile's own variables.
@@ -395,7 +357,7 @@ fn is_by(words: &str, here: &str) -> bool {
 }
 
 /// A step of words that are rules of ours or the source's.
-fn ours(argv: &[&str]) -> Step {
+pub(super) fn ours(argv: &[&str]) -> Step {
     let ours = |argument: &&str| Valued::new((*argument).to_owned(), Origin::Source);
     Step {
         argv: argv.iter().map(ours).collect(),
