@@ -120,9 +120,15 @@ async fn one_artifact(
     if task.moved_from.is_some() {
         return Ok(result);
     }
-    let recipe = recipe_name(task, resolved, &result.published)?;
+    let mut recipe = recipe_name(task, resolved, &result.published)?;
     let tagged = resolved;
-    let evidence = resolve::inspect(workshop, task, &recipe, tagged, &result.published).await?;
+    let mut evidence = resolve::inspect(workshop, task, &recipe, tagged, &result.published).await?;
+    if task.recipe.is_none()
+        && let Some(instead) = evidence.recipe_instead()
+    {
+        instead.clone_into(&mut recipe);
+        evidence = resolve::inspect(workshop, task, &recipe, tagged, &result.published).await?;
+    }
     let claimed = resolve::claimed(workshop, task, tagged, &evidence).await?;
     let (resolved, evidence) = match &claimed {
         None => (tagged, evidence),

@@ -154,6 +154,19 @@ fn a_program_is_reproduced_and_what_is_not_it_differs() {
 
     archives(&world, &program, &tampered);
 
+    // what git packs is no program
+    repository.git([
+        "archive",
+        "-o",
+        "../tool-1.2.0-src.tar.gz",
+        "--prefix=tool-1.2.0/",
+        "v1.2.0",
+    ]);
+    let ran = rebuild(&world, "tool-1.2.0-src.tar.gz");
+    let json: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let recipe = &json["attempts"][0]["candidate"]["recipe"];
+    assert_eq!(recipe, "generic", "{json:#}");
+
     // a tree without a lock does not say what was compiled
     repository.git(["rm", "-q", "--cached", "Cargo.lock"]);
     repository.git(["commit", "-q", "-m", "without"]);

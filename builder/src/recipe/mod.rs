@@ -257,6 +257,16 @@ impl Evidence {
         }
     }
 
+    /// The recipe to ask instead, where one was chosen by the tree alone and the file is not of its kind.
+    #[must_use]
+    pub fn recipe_instead(&self) -> Option<&'static str> {
+        let Self::CargoBinary(binary) = self else {
+            return None;
+        };
+        let is_no_program = matches!(binary.published, cargo::PublishedBinary::Unreadable { .. });
+        is_no_program.then_some(generic::RECIPE.name)
+    }
+
     /// The one time that all members of the published file bear, where that is neither the commit's nor a
     /// constant of what made it.
     #[must_use]

@@ -130,6 +130,8 @@ fn an_archive_is_its_programs_and_files_of_the_tree() {
         ("a.gz", &file),
         ("a.exe", b"MZ"),
     ] {
+        let found = inspect(TREE, name, Some(bytes));
+        assert_eq!(found.recipe_instead(), Some("generic"), "{name}");
         let published = evidence(TREE, name, Some(bytes)).published;
         assert!(
             matches!(published, PublishedBinary::Unreadable { .. }),
