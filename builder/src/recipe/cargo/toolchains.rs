@@ -24,14 +24,14 @@ pub(super) fn choose<'a>(
     sets.sort_by_key(|set| version::order(cargo(set), published_on));
     let here: Vec<String> = sets.iter().map(|set| cargo(set).to_owned()).collect();
     let missing = wanted.missing(&here).map(|eras| {
-        let here = if here.is_empty() {
+        let listed = if here.is_empty() {
             "none".to_owned()
         } else {
             here.join(", ")
         };
-        let install = version::install(wanted.likeliest(published_on));
+        let install = version::install(wanted.to_install(&here, published_on));
         format!(
-            "the crate was packed by cargo {wanted}; not at hand: {eras}; at hand: {here}; to have one: \
+            "the crate was packed by cargo {wanted}; not at hand: {eras}; at hand: {listed}; to have one: \
              {install}, and DIR among the toolchains"
         )
     });

@@ -63,9 +63,22 @@ impl Range {
         self.before(stable_on(moment) + AHEAD + 1)
     }
 
-    /// The version to install where one of this range is wanted that was released by a moment: the newest
-    /// such one, and the first of a range without an end where the moment is not known.
-    pub(super) fn likeliest(self, published_on: Option<Timestamp>) -> u32 {
+    /// The version to install where one of this range is wanted that is not here: the one nearest to
+    /// [`Self::likeliest`].
+    pub(super) fn to_install(self, here: &[String], published_on: Option<Timestamp>) -> u32 {
+        let likeliest = self.likeliest(published_on);
+        let absent = |minor: &u32| {
+            here.iter()
+                .all(|version| self::minor(version) != Some(*minor))
+        };
+        let all = (self.from..=self.to.unwrap_or(likeliest)).filter(absent);
+        all.min_by_key(|minor| minor.abs_diff(likeliest))
+            .unwrap_or(likeliest)
+    }
+
+    /// Of those that were released by a moment the newest, and the first of a range without an end where the
+    /// moment is not known.
+    fn likeliest(self, published_on: Option<Timestamp>) -> u32 {
         match (published_on.map(stable_on), self.to) {
             (Some(stable), to) => stable.min(to.unwrap_or(u32::MAX)).max(self.from),
             (None, Some(to)) => to,
@@ -246,6 +259,10 @@ mod tests {
         ] {
             assert_eq!(range.likeliest(published_on), expect, "{range}");
         }
+        let here = ["1.79.0", "1.78.2", "1.65.0"].map(str::to_owned);
+        let range = Range::ANY.since(31).before(83);
+        assert_eq!(range.to_install(&here, day), 80);
+        assert_eq!(range.to_install(&[], day), 79);
         assert_eq!(
             install(92),
             "cargo install cargo --version 0.93.0 --locked --root DIR"
