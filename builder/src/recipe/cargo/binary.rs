@@ -230,6 +230,11 @@ fn toolchain<'a>(
                 lines.join(", ")
             ));
         }
+        if executable.libc == Libc::Musl {
+            // rustup's components are not probed
+            let detail = "whether the standard library for musl is at hand is not known";
+            missing.push(detail.to_owned());
+        }
         if executable.auditable {
             missing.push(
                 "the executable was made by cargo auditable, which is not used here".to_owned(),

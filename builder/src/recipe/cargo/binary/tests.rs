@@ -437,13 +437,14 @@ fn what_cannot_be_built_is_said() {
 #[test]
 fn another_linker_or_compiler_is_a_missing_one() {
     type Change = fn(&mut Executable);
-    let rows: [(Change, &str); 4] = [
+    let rows: [(Change, &str); 5] = [
         (
             |e| e.others = vec!["GCC: (Ubuntu 11.4.0-1) 11.4.0".into()],
             "Ubuntu 11.4.0",
         ),
         (|e| e.rustc = None, "does not say which rustc"),
         (|e| e.auditable = true, "cargo auditable"),
+        (|e| e.libc = Libc::Musl, "for musl"),
         (|e| e.others.clear(), ""),
     ];
     for (change, words) in rows {
