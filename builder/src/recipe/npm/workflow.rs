@@ -132,7 +132,7 @@ fn steps(text: &str) -> Vec<Step> {
         match key {
             "run" if value.trim().starts_with(['|', '>']) => inside = Inside::Run(indent),
             "run" => step.run.push(value.trim().to_owned()),
-            "env" if value.trim().is_empty() => inside = Inside::Env(indent),
+            "env" if literal(value).is_none() => inside = Inside::Env(indent),
             "working-directory" => step.folder = literal(value).map(|folder| join("", folder)),
             "node-version" => {
                 step.node = literal(value).filter(|v| is_number(v)).map(str::to_owned);
@@ -237,7 +237,7 @@ jobs:
           node-version: 18 # as always
       - run: pnpm install
       - name: Build
-        env:
+        env: # for what node forgot
           NODE_OPTIONS: --openssl-legacy-provider
           TOKEN: ${{ secrets.X }}
         run: npm run build && npm run babel
