@@ -16,6 +16,16 @@ use crate::release::{Published, Stage};
 const VCS: &str = r#"{ "git": { "sha1": "0101010101010101010101010101010101010101" }, "path_in_vcs": "crates/b" }"#;
 
 fn inspect(files: &[(&str, &str)], subdir: &str, file: Option<&[u8]>) -> Evidence {
+    inspect_named(files, subdir, "", file)
+}
+
+/// Inspects a tree of these files and a published one of this name.
+pub(super) fn inspect_named(
+    files: &[(&str, &str)],
+    subdir: &str,
+    name: &str,
+    file: Option<&[u8]>,
+) -> Evidence {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         let path = folder.path().join(name);
@@ -31,7 +41,7 @@ fn inspect(files: &[(&str, &str)], subdir: &str, file: Option<&[u8]>) -> Evidenc
     let request = InspectRequest {
         recipe: "cargo".into(),
         subdir: subdir.into(),
-        file_name: String::new(),
+        file_name: name.into(),
         limits: ReadLimits::default(),
     };
     crate::recipe::inspect(&request, tree.as_fd(), artifact).unwrap()

@@ -1,18 +1,17 @@
 //! Tests of programs: what is read, and what is tried in which order.
 
-use std::fs::{self, File};
-use std::os::fd::AsFd as _;
+use std::fs;
 
 use countersign_attest::digest::Sha256;
 use countersign_attest::origin::{AssistKind, Origin};
 use countersign_fixtures::archives::{TarEntry, gzip, tar};
 
 use super::*;
-use crate::archive::ReadLimits;
 use crate::environment::Capabilities;
 use crate::plan::{Candidate, Network};
+use crate::recipe::cargo::tests::inspect_named;
 use crate::recipe::tests::{attempt, published, release};
-use crate::recipe::{Evidence, Hints, InspectRequest};
+use crate::recipe::{Evidence, Hints};
 use crate::release::{Published, Release};
 
 const LOCK: &str = "version = 4\n\n[[package]]\nname = \"dep\"\nversion = \"1.0.0\"\nsource = \"registry+https://registry.example/index\"\n";
@@ -42,25 +41,7 @@ fn own() -> Vec<u8> {
 }
 
 fn inspect(files: &[(&str, &str)], name: &str, file: Option<&[u8]>) -> Evidence {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, content) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    let aside = tempfile::NamedTempFile::new().unwrap();
-    let artifact = file.map(|bytes| {
-        fs::write(aside.path(), bytes).unwrap();
-        File::open(aside.path()).unwrap()
-    });
-    let tree = File::open(folder.path()).unwrap();
-    let request = InspectRequest {
-        recipe: "cargo".into(),
-        subdir: String::new(),
-        file_name: name.into(),
-        limits: ReadLimits::default(),
-    };
-    crate::recipe::inspect(&request, tree.as_fd(), artifact).unwrap()
+    inspect_named(files, "", name, file)
 }
 
 #[track_caller]
