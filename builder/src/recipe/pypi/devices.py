@@ -1,6 +1,6 @@
 import tarfile
 
-make = tarfile.TarInfo._create_header
+make, extend = tarfile.TarInfo._create_header, tarfile.TarInfo.create_pax_header
 NONE = b"0000000\0" * 2
 
 def with_numbers(info, *rest):
@@ -10,4 +10,13 @@ def with_numbers(info, *rest):
         header[148:155] = b"%06o\0" % tarfile.calc_chksums(bytes(header))[0]
     return bytes(header)
 
+# a time with a fraction stands in the extended header alone
+def without_rounding(self, info, *rest):
+    time = info["mtime"]
+    if isinstance(time, float):
+        self.pax_headers = {**self.pax_headers, "mtime": str(time)}
+        info = {**info, "mtime": 0}
+    return extend(self, info, *rest)
+
 tarfile.TarInfo._create_header = staticmethod(with_numbers)
+tarfile.TarInfo.create_pax_header = without_rounding

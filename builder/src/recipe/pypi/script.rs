@@ -14,7 +14,8 @@ const FRONT_END: &str = include_str!("front_end.py");
 const SETTLE: &str = include_str!("settle.py");
 /// Goes before [`HOOK`] where members get the times and owners that are recorded in the published file.
 const RECORDED: &str = include_str!("recorded.py");
-/// Goes before [`HOOK`] where the publisher's Python was one that writes device numbers of what is no device.
+/// Goes before [`HOOK`] where the publisher's Python was one that writes device numbers of what is no device,
+/// and a time with a fraction in the extended header alone.
 const DEVICES: &str = include_str!("devices.py");
 /// Backends that take the time of `SOURCE_DATE_EPOCH` or a constant of their own for all that they write.
 const TIMELESS: [&str; 6] = [
