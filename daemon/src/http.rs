@@ -4,20 +4,23 @@
 //! the caller named. Nothing is ever sent but a GET without credentials, documents that are signed, and what
 //! [`post`] says. What the bytes mean is for the caller; this module never parses a body.
 
-use std::error::Error as StdError;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use countersign_attest::digest::{Digests, Hasher};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
 
+mod error;
+mod guard;
 mod post;
+
+pub(crate) use error::HttpError;
+use error::classify;
+use guard::Guard;
 
 pub(crate) use reqwest::header::HeaderValue as Header;
 
@@ -59,87 +62,6 @@ pub(crate) struct Ask<'a> {
     pub(crate) accept: Option<&'static str>,
 }
 
-/// Says why nothing usable came. URLs in the text are percent-encoded, so they are printable.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HttpError {
-    /// The server says that there is no such thing (404 or 410).
-    #[error("{url} does not exist ({status})")]
-    Missing {
-        /// What was asked for.
-        url: Url,
-        /// The status.
-        status: StatusCode,
-    },
-    /// The server answers, but not with the thing: 5xx, 429 and everything else that is not 200.
-    #[error("{url} answered {status}")]
-    Status {
-        /// What was asked for.
-        url: Url,
-        /// The status.
-        status: StatusCode,
-    },
-    /// No connection, or it broke.
-    #[error("reaching {url}")]
-    Unreachable {
-        /// What was asked for.
-        url: Url,
-        /// The client's words.
-        source: reqwest::Error,
-    },
-    /// One of the three time limits passed.
-    #[error("{url} took too long to answer")]
-    TimedOut {
-        /// What was asked for.
-        url: Url,
-    },
-    /// No trusted TLS session: a bad certificate, no common version, no root certificates here.
-    #[error(
-        "no trusted connection to {url}; are root certificates installed (ca-certificates) and this machine's time right?"
-    )]
-    Tls {
-        /// What was asked for.
-        url: Url,
-        /// The client's words.
-        source: reqwest::Error,
-    },
-    /// The body is longer than the caller takes.
-    #[error("{url} has more than the {limit_bytes} bytes allowed")]
-    TooLarge {
-        /// What was asked for.
-        url: Url,
-        /// The limit.
-        limit_bytes: u64,
-    },
-    /// A redirect leads to a host that nobody allowed.
-    #[error("{url} redirects to {target}, which is not an allowed host")]
-    OtherHost {
-        /// What was asked for.
-        url: Url,
-        /// `host` or `host:port` of the target, as an allow list would name it.
-        target: String,
-    },
-    /// A redirect without a usable target, or too many of them.
-    #[error("{url} redirects without end or to nowhere")]
-    Redirect {
-        /// What was asked for.
-        url: Url,
-    },
-    /// The scheme is not https (nor http to loopback), or the URL carries a password.
-    #[error("{url} is not allowed: https only, http on loopback only, no credentials in the URL")]
-    Forbidden {
-        /// What was asked for, without the password.
-        url: Url,
-    },
-    /// The bytes could not be kept.
-    #[error("writing what {url} sent")]
-    Sink {
-        /// What was asked for.
-        url: Url,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
 /// The client. Cheap to share by reference; one per process.
 #[derive(Debug)]
 pub(crate) struct Http {
@@ -150,69 +72,6 @@ pub(crate) struct Http {
     outer: OnceLock<Client>,
     /// Which hosts may be of a private network; `None` where the caller's own addresses are asked.
     guard: Option<Arc<Guard>>,
-}
-
-/// Keeps requests away from private addresses that no operator named.
-#[derive(Debug)]
-struct Guard {
-    /// Hosts that may be anywhere, in lower case.
-    exempt: Vec<String>,
-}
-
-/// A host resolves to an address of a private network.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0:?} is at a private address, where only a configured registry and registries.allowed_hosts may be"
-)]
-struct PrivateAddress(String);
-
-impl Guard {
-    /// Whether a URL may be spoken to, as far as that shows before names are resolved.
-    fn allows(&self, url: &Url) -> bool {
-        let private = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(ip)) => is_private(IpAddr::V4(ip)),
-            Some(Host::Ipv6(ip)) => is_private(IpAddr::V6(ip)),
-            None => true,
-        };
-        !private || self.is_exempt(url.host_str().unwrap_or_default())
-    }
-
-    fn is_exempt(&self, host: &str) -> bool {
-        self.exempt.iter().any(|e| e.eq_ignore_ascii_case(host))
-    }
-}
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().to_owned();
-        let (exempt, others) = (self.is_exempt(&host), self.exempt.clone());
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let found: Vec<_> = found.collect();
-            // one private address among public ones is a private address
-            let private: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
-            let private: Vec<IpAddr> = private.into_iter().filter(|ip| is_private(*ip)).collect();
-            if !exempt && !private.is_empty() && !are_of(&private, &others).await {
-                return Err(PrivateAddress(host).into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether these addresses are those of named hosts. In a network where one machine stands for all
-/// registries, an index and the hosts of its files have one address, which the operator named.
-async fn are_of(addresses: &[IpAddr], hosts: &[String]) -> bool {
-    let mut named = Vec::new();
-    for host in hosts {
-        if let Ok(found) = tokio::net::lookup_host((host.as_str(), 0)).await {
-            named.extend(found.map(|address| address.ip()));
-        }
-    }
-    // loopback is never meant: a build's registry there says nothing of this machine's other services
-    let mut addresses = addresses.iter();
-    addresses.all(|ip| !ip.is_loopback() && named.contains(ip))
 }
 
 impl Http {
@@ -442,41 +301,6 @@ pub(crate) fn authority(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Whether an address is none of the public internet's: of this machine, of a local or private network,
-/// or of none.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_documentation()
-                || a == 0
-                || a >= 224 // multicast, reserved, broadcast
-                || (a == 100 && (64..128).contains(&b))
-                || (a, b, c) == (192, 0, 0)
-                || (a == 198 && (18..20).contains(&b))
-        }
-        IpAddr::V6(ip) => {
-            let within = |high: u16, low: u16| {
-                let [a, b] = high.to_be_bytes();
-                let [c, d] = low.to_be_bytes();
-                is_private(IpAddr::V4([a, b, c, d].into()))
-            };
-            match ip.segments() {
-                // IPv4 in another dress: mapped, NAT64, 6to4
-                [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, _, _, _, _, high, low] => {
-                    within(high, low)
-                }
-                [0x2002, high, low, ..] => within(high, low),
-                [0x2001, 0xdb8, ..] => true,
-                [first, ..] => !(0x2000..0x4000).contains(&first), // the one global range
-            }
-        }
-    }
-}
-
 /// Whether a URL names this machine, by an address or as `localhost`.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -485,36 +309,6 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
         None => false,
     }
-}
-
-/// Tells a late answer and a bad TLS session from a connection that just failed.
-fn classify(url: &Url, error: reqwest::Error) -> HttpError {
-    let (url, source) = (url.clone(), error.without_url());
-    if source.is_timeout() {
-        HttpError::TimedOut { url }
-    } else if is_tls(&source) {
-        HttpError::Tls { url, source }
-    } else {
-        HttpError::Unreachable { url, source }
-    }
-}
-
-fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        // an io::Error shows what it wraps through get_ref, and skips it in source
-        next = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
 }
 
 #[cfg(test)]

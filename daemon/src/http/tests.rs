@@ -1,5 +1,7 @@
 //! Tests of the client against a well-behaved server and against raw bytes.
 
+use std::io;
+
 use countersign_fixtures::registries::{Answer, Registry};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -220,46 +222,6 @@ async fn a_sink_that_is_full_is_our_own_trouble() {
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
 }
 
-#[test]
-fn addresses_of_no_public_network_are_private() {
-    for private in [
-        "127.0.0.1",
-        "10.0.0.1",
-        "172.16.0.1",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "0.0.0.0",
-        "192.0.0.1",
-        "198.18.0.1",
-        "224.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "fe80::1",
-        "fd00::1",
-        "ff02::1",
-        "::ffff:10.0.0.1",
-        "::10.0.0.1",
-        "64:ff9b::10.0.0.1",
-        "2002:a00:1::",
-        "2001:db8::1",
-    ] {
-        assert!(is_private(private.parse().unwrap()), "{private}");
-    }
-    for public in [
-        "1.1.1.1",
-        "100.128.0.1",
-        "172.32.0.1",
-        "198.20.0.1",
-        "2606:4700::1111",
-        "::ffff:1.1.1.1",
-        "64:ff9b::1.1.1.1",
-    ] {
-        assert!(!is_private(public.parse().unwrap()), "{public}");
-    }
-}
-
 #[tokio::test]
 async fn a_guarded_client_reaches_private_addresses_only_where_they_were_named() {
     let registry = Registry::start().unwrap();
@@ -274,15 +236,4 @@ async fn a_guarded_client_reaches_private_addresses_only_where_they_were_named()
         "{refused:?}"
     );
     assert_eq!(registry.requests().len(), 1);
-    // a name is looked at once it is resolved
-    let resolve = |exempt: Vec<String>| async move {
-        let guard = Guard { exempt };
-        guard
-            .resolve("localhost".parse().unwrap())
-            .await
-            .map(Iterator::count)
-    };
-    assert!(resolve(vec!["LOCALHOST".into()]).await.unwrap() > 0);
-    let error = resolve(Vec::new()).await.unwrap_err();
-    assert!(error.is::<PrivateAddress>(), "{error}");
 }
