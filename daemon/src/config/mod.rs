@@ -4,17 +4,14 @@
 //! Unknown keys are errors with file, line and column. Paths are relative to the file that names
 //! them. Nothing here touches the network or the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use countersign_attest::key::PublicKey;
 use countersign_builder::recipe::Hints;
-use serde::{Deserialize, Deserializer, Serialize};
 
-use self::keys::{OperatorKeys, RetiredEntry, SignerEntry};
+use self::keys::OperatorKeys;
 use self::negative::{Negative, NegativeEntry};
-use crate::mirror::Budgets;
 use crate::publish::front::{FRONTS, Front};
 use crate::publish::{Endpoints, PublishedSource};
 use crate::trouble::with_causes;
@@ -24,6 +21,10 @@ use crate::watch::signature::TagKeys;
 pub(crate) mod keys;
 pub(crate) mod negative;
 pub(crate) mod project;
+mod written;
+
+pub(crate) use written::{CandidateRules, HostLimits, Rebuilder};
+use written::{File, Registries};
 
 /// The configuration that `init` writes, with comments.
 pub(crate) const TEMPLATE: &str = include_str!("../../../config/countersign.yaml");
@@ -68,152 +69,6 @@ pub(crate) enum ConfigError {
         /// What is wrong and what to write instead.
         message: String,
     },
-}
-
-/// A file's content, before its values are checked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    version: u32,
-    #[serde(default = "default_data")]
-    data: PathBuf,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    passphrase: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signer: Option<SignerEntry>,
-    #[serde(default)]
-    retired_keys: Vec<RetiredEntry>,
-    rebuilder: Rebuilder,
-    #[serde(default)]
-    listen: Option<std::net::SocketAddr>,
-    #[serde(default)]
-    allow_local: bool,
-    #[serde(default)]
-    allow_http: bool,
-    #[serde(default)]
-    registries: Registries,
-    #[serde(default)]
-    toolchains: Vec<PathBuf>,
-    #[serde(default)]
-    roots: Vec<PathBuf>,
-    #[serde(default)]
-    limits: HostLimits,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    negative_verdicts: Option<NegativeEntry>,
-    #[serde(default)]
-    repositories: Vec<RepositoryEntry>,
-}
-
-/// Who signs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Rebuilder {
-    /// A URI that names this rebuilder in every statement.
-    pub id: String,
-    /// Where others reach its service, as its identity says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-}
-
-/// Endpoints of registries, where the ecosystem's client is not to be asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Registries {
-    /// Hosts (`host` or `host:port`) that may serve files beside the registries' own.
-    pub allowed_hosts: Vec<String>,
-    /// Endpoints by the type of package URLs.
-    #[serde(flatten)]
-    pub endpoints: BTreeMap<String, String>,
-}
-
-/// What the host may use to fetch; the limits of builds are in each repository's `limits`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct HostLimits {
-    /// Bytes of one published artifact.
-    pub artifact_bytes: u64,
-    /// Bytes of a registry's answer about one package.
-    pub metadata_bytes: u64,
-    /// Bytes that a fetch of one tag may bring.
-    pub fetch_bytes: u64,
-    /// Bytes of one source tree.
-    pub source_bytes: u64,
-    /// Files of one source tree.
-    pub source_files: u64,
-    /// Seconds for one fetch.
-    pub fetch_seconds: u64,
-    /// Tags that one repository may have.
-    pub tags: usize,
-    /// Times that a rebuild is tried again after faults of ours, before it waits for an operator.
-    pub attempts: u32,
-    /// What one build may ask of registries through the mirror.
-    pub mirror: Budgets,
-}
-
-impl Default for HostLimits {
-    fn default() -> Self {
-        Self {
-            artifact_bytes: 2 << 30,
-            metadata_bytes: 64 << 20,
-            fetch_bytes: 4 << 30,
-            source_bytes: 4 << 30,
-            source_files: 500_000,
-            fetch_seconds: 1800,
-            tags: 100_000,
-            attempts: 20,
-            mirror: Budgets::default(),
-        }
-    }
-}
-
-/// One repository as the file has it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RepositoryEntry {
-    source: String,
-    #[serde(default)]
-    fetch_from: Option<String>,
-    #[serde(default = "default_tags")]
-    tags: String,
-    #[serde(default, deserialize_with = "one_or_more")]
-    published: Vec<String>,
-    #[serde(default)]
-    package: Option<String>,
-    #[serde(default)]
-    recipe: Option<String>,
-    #[serde(default = "default_interval")]
-    interval_seconds: u64,
-    #[serde(default = "default_backlog")]
-    backlog: usize,
-    #[serde(default)]
-    build: Hints,
-    #[serde(default)]
-    tag_keys: TagKeys,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    negative_verdicts: Option<NegativeEntry>,
-    #[serde(default)]
-    candidates: CandidateRules,
-}
-
-/// Who may ask for rebuilds of what a project is about to publish.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct CandidateRules {
-    /// The keys of the project; none may ask where there is none.
-    pub keys: Vec<PublicKey>,
-    /// Requests of one project in a day.
-    pub per_day: u32,
-}
-
-impl Default for CandidateRules {
-    fn default() -> Self {
-        Self {
-            keys: Vec::new(),
-            per_day: 20,
-        }
-    }
 }
 
 /// A checked configuration.
@@ -444,35 +299,6 @@ fn value(path: &Path, key: &str, message: String) -> ConfigError {
         key: key.to_owned(),
         message,
     }
-}
-
-fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore {
-        One(String),
-        More(Vec<String>),
-    }
-    Ok(match OneOrMore::deserialize(deserializer)? {
-        OneOrMore::One(text) => vec![text],
-        OneOrMore::More(texts) => texts,
-    })
-}
-
-fn default_data() -> PathBuf {
-    "data".into()
-}
-
-fn default_tags() -> String {
-    "*".into()
-}
-
-const fn default_interval() -> u64 {
-    900
-}
-
-const fn default_backlog() -> usize {
-    10
 }
 
 /// What `config show` prints: the file with every default filled in.

@@ -12,7 +12,7 @@ use countersign_builder::recipe;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::one_or_more;
+use super::written::one_or_more;
 use crate::publish::PublishedSource;
 
 /// Where it is in a tree.
