@@ -182,17 +182,19 @@ pub fn judge(case: &Case<'_>) -> Result<Judgement, Undecided> {
     }
 }
 
-/// Every build failed. Where the plan says that it had not the toolchain that the release was made with,
-/// that is no statement about the release.
+/// Every build failed. Where the plan says that it had other tools than the release was made with, or other
+/// dependencies than there were then, that is no statement about the release.
 fn all_failed(case: &Case<'_>, reason: Reason) -> Judgement {
     let candidate = &case.plan.candidate;
     let missing = candidate.missing.as_deref().map(printable);
-    if candidate.incomplete != Some(Reason::ToolchainUnavailable) {
+    let Some(lack @ (Reason::ToolchainUnavailable | Reason::DependenciesUndated)) =
+        candidate.incomplete
+    else {
         return because(reason, missing); // what is missing may be why
-    }
+    };
     let failed = case.outcomes.first().map(|o| describe(&o.ended));
     let parts: Vec<String> = missing.into_iter().chain(failed).collect();
-    because(Reason::ToolchainUnavailable, Some(parts.join("; ")))
+    because(lack, Some(parts.join("; ")))
 }
 
 /// All builds ended well: what did they make of this artifact?

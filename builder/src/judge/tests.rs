@@ -371,10 +371,10 @@ fn an_incomplete_candidate_never_differs() {
     assert!(matches!(wrong.judge(), Err(Undecided::Inconsistent(_))));
 }
 
-/// A failure with another tool than the one that made the release is no statement about it; with any other
-/// thing missing it is one, and what is missing may be why.
+/// A failure with other tools or dependencies than the release was made with is no statement about it; with
+/// any other thing missing it is one, and what is missing may be why.
 #[test]
-fn a_failure_for_want_of_a_toolchain_says_nothing_of_the_release() {
+fn a_failure_for_want_of_a_toolchain_or_of_dates_says_nothing_of_the_release() {
     for (ended, reason) in failures() {
         let failed = |incomplete| {
             with(reproduced(), |f| {
@@ -384,10 +384,12 @@ fn a_failure_for_want_of_a_toolchain_says_nothing_of_the_release() {
                 f.plan.candidate.missing = Some("not at hand: 1.2".into());
             })
         };
-        let without = failed(Some(Reason::ToolchainUnavailable)).judge().unwrap();
-        assert_eq!(without.reason, Some(Reason::ToolchainUnavailable));
-        let detail = without.detail.unwrap();
-        assert!(detail.starts_with("not at hand: 1.2; "), "{detail}");
+        for lack in [Reason::ToolchainUnavailable, Reason::DependenciesUndated] {
+            let without = failed(Some(lack)).judge().unwrap();
+            assert_eq!(without.reason, Some(lack));
+            let detail = without.detail.unwrap();
+            assert!(detail.starts_with("not at hand: 1.2; "), "{detail}");
+        }
         check_reason(&failed(Some(Reason::SourceIncomplete)), reason);
         check_reason(&failed(None), reason);
     }
