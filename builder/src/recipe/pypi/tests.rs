@@ -403,9 +403,15 @@ fn the_tag_says_the_version_to_tools_that_ask_git() {
     let mut facts = facts(WHEEL);
     let variable = "SETUPTOOLS_SCM_PRETEND_VERSION";
     assert!(!facts.candidate().variables.contains_key(variable));
-    facts.evidence.project.system.requires = vec!["hatchling".into(), "hatch-vcs>=0.4".into()];
-    let candidate = facts.candidate();
-    assert_eq!(candidate.variables[variable], ours("1.0"));
+    for (requires, variable) in [
+        ("hatch-vcs>=0.4", variable),
+        ("flit_scm", variable),
+        ("uv-dynamic-versioning", "UV_DYNAMIC_VERSIONING_BYPASS"),
+    ] {
+        facts.evidence.project.system.requires = vec!["hatchling".into(), requires.into()];
+        let candidate = facts.candidate();
+        assert_eq!(candidate.variables[variable], ours("1.0"), "{requires}");
+    }
 }
 
 /// A plain tree cannot say which of its files git knows.

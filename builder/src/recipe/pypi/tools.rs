@@ -23,14 +23,17 @@ const GENERATORS: [(&str, &str); 9] = [
 
 /// Tools that ask git for the version, and the variable that tells it where there is no git. The tag
 /// says the version; nothing of the published file does.
-const VERSION_FROM_TAG: [(&str, &str); 4] = [
+const VERSION_FROM_TAG: [(&str, &str); 7] = [
+    ("flit-scm", "SETUPTOOLS_SCM_PRETEND_VERSION"),
     ("hatch-vcs", "SETUPTOOLS_SCM_PRETEND_VERSION"),
     ("pdm-backend", "PDM_BUILD_SCM_VERSION"),
+    ("pdm-pep517", "PDM_PEP517_SCM_VERSION"),
     (
         "poetry-dynamic-versioning",
         "POETRY_DYNAMIC_VERSIONING_BYPASS",
     ),
     ("setuptools-scm", "SETUPTOOLS_SCM_PRETEND_VERSION"),
+    ("uv-dynamic-versioning", "UV_DYNAMIC_VERSIONING_BYPASS"),
 ];
 
 /// The requirements, each with who chose it.
