@@ -125,12 +125,13 @@ fn next(situation: &Situation<'_>) -> Next {
         let same = matches!(verdict, Verdict::Reproduced | Verdict::Assisted);
         same || verdict == Verdict::Equivalent || attempt.encoding.is_some()
     };
+    let ways = ways::ways(situation, evidence);
     if situation.attempts.iter().any(good) {
-        return Next::Enough;
+        return ways::repacked(situation, &ways)
+            .map_or(Next::Enough, |way| propose(situation, evidence, way));
     }
     // a build was run, and what differs are files of the tree that it left alone
     let is_built = |way: &Way| way.build != Build::Nothing || !evidence.needs_more();
-    let ways = ways::ways(situation, evidence);
     let mut tried = ways.iter().zip(situation.attempts);
     if tried.any(|(way, attempt)| attempt.copies_differ && is_built(way)) {
         return Next::Enough;
@@ -146,11 +147,15 @@ fn next(situation: &Situation<'_>) -> Next {
             detail,
         };
     }
-    match candidate::make(situation, evidence, *way) {
+    propose(situation, evidence, *way)
+}
+
+fn propose(situation: &Situation<'_>, evidence: &NpmEvidence, way: Way) -> Next {
+    match candidate::make(situation, evidence, way) {
         Ok(candidate) => Next::Try(Proposal::new(
             candidate,
-            said::way(*way),
-            said::why(situation, evidence, *way),
+            said::way(way),
+            said::why(situation, evidence, way),
         )),
         Err(cannot) => cannot,
     }

@@ -48,6 +48,12 @@ const SETTINGS: [&str; 4] = [
 /// What a build in another root sees of it beside [`SYSTEM`]: its packages, settings and state.
 const OF_A_ROOT: [&str; 3] = ["/etc", "/var", "/opt"];
 
+/// Where programs look for certificate authorities. Some, newer pip among them, do not start without one; no
+/// build speaks TLS to anybody, and the host's own list is nobody's business.
+const AUTHORITIES: &str = "ssl/certs/ca-certificates.crt";
+/// One certificate, whose key was thrown away.
+const NOBODY: &str = include_str!("authorities.pem");
+
 /// Where settings are made that cover those of another root.
 const COVERS: &str = "/.settings";
 
@@ -316,10 +322,14 @@ fn settings(spec: &Spec) -> Result<(), SandboxError> {
             "nsswitch.conf",
             "passwd: files\ngroup: files\nhosts: files\n".to_owned(),
         ),
+        (AUTHORITIES, NOBODY.to_owned()),
     ] {
         let file = format!("{}/{name}", inside(own));
         match &spec.root {
             None => {
+                if let Some((folder, _)) = file.rsplit_once('/') {
+                    fs::create_dir_all(folder).doing(&format!("making {folder}"))?;
+                }
                 fs::write(&file, text).doing(&format!("writing /etc/{name}"))?;
                 source::settle(Path::new(&file), spec.file_time)?;
             }
@@ -336,7 +346,7 @@ fn cover_setting(name: &str, file: &str, text: String) -> Result<(), SandboxErro
         return Ok(());
     };
     let text = match name {
-        "nsswitch.conf" => return Ok(()),
+        "nsswitch.conf" | AUTHORITIES => return Ok(()),
         "passwd" | "group" => {
             let known = |line: &&str| {
                 let name = line.split(':').next().unwrap_or_default();

@@ -213,6 +213,10 @@ fn environment(bench: &Bench) -> Result<(), String> {
         seen == "0022\n/build/source\n1000\nbuild\n0\n3\nlocalhost\n",
         "settings: {seen}"
     );
+    // programs that insist on a list of authorities have one of nobody's, which is no list of the host's
+    let authorities = "grep -c BEGIN /etc/ssl/certs/ca-certificates.crt; ls /etc/ssl/certs";
+    let seen = bench.script(authorities, |_| ())?.log;
+    ensure!(seen == "1\nca-certificates.crt\n", "authorities: {seen}");
     Ok(())
 }
 

@@ -113,6 +113,11 @@ fn only_an_attempt_that_lacks_the_encoding_alone_calls_for_it() {
         assert_eq!(facts.next("npm"), Next::Enough, "{verdict}");
     }
     assert_eq!(trials(&after(Verdict::Equivalent, None).situation()), []);
+    // another attempt had the bytes as they are
+    let mut had = after(Verdict::Equivalent, plain());
+    had.attempts.push(had.attempts[0].clone());
+    had.attempts[1].verdict = Verdict::Reproduced;
+    assert_eq!(trials(&had.situation()), []);
     // the same content, with something copied that only a verdict on the same bytes can name
     let copied = after(Verdict::Indeterminate, plain());
     assert_eq!(step(&copied.candidate("npm")).variants.len(), 18);

@@ -1,5 +1,6 @@
 //! What the second step came to, encoder by encoder: said also of those that were not tried.
 
+use countersign_attest::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::{ENCODERS, missing, place, second_steps};
@@ -42,9 +43,18 @@ pub enum TrialResult {
     },
 }
 
-/// What the second step came to, encoder by encoder; nothing where no attempt called for it.
+/// What the second step came to, encoder by encoder; nothing where no attempt called for it, or another one had
+/// the published bytes without it.
 #[must_use]
 pub fn trials(situation: &Situation<'_>) -> Vec<Trial> {
+    let without = situation
+        .attempts
+        .iter()
+        .filter(|a| a.candidate.encoding.is_none());
+    let has_bytes = |a: &Attempt| matches!(a.verdict, Verdict::Reproduced | Verdict::Assisted);
+    if without.into_iter().any(has_bytes) {
+        return Vec::new();
+    }
     let called = |a: &&Attempt| a.candidate.encoding.is_none() && a.encoding.is_some();
     let base = situation.attempts.iter().find(called);
     let Some(encoding) = base.and_then(|attempt| attempt.encoding.as_ref()) else {

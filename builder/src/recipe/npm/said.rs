@@ -101,6 +101,10 @@ pub(super) fn why(situation: &Situation<'_>, evidence: &NpmEvidence, way: Way) -
                 escape(named.as_bytes())
             ));
         }
+        Toolchain::Released => {
+            reasons
+                .push("node's releases encode otherwise than the node of this machine".to_owned());
+        }
         Toolchain::Npm7 | Toolchain::Npm6 | Toolchain::Npm5 => {
             if let PublishedManifest::Found { packer, .. } = &evidence.published {
                 reasons.push(format!("the tarball was packed by {}", packed_by(*packer)));
@@ -120,6 +124,7 @@ fn tools(toolchain: Toolchain) -> &'static str {
     match toolchain {
         Toolchain::Installed => "tools of this machine",
         Toolchain::OfTime => "tools of its time",
+        Toolchain::Released => "a released node",
         Toolchain::Npm7 => "npm 7",
         Toolchain::Npm6 => "npm 6",
         Toolchain::Npm5 => "npm 5",

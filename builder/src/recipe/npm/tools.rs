@@ -65,6 +65,9 @@ pub(super) enum Toolchain {
     Installed,
     /// What the tree or the publisher names, else the line of the release's time.
     OfTime,
+    /// The same as it was released, though this machine has a node of that line: distributions build theirs
+    /// with the system's zlib, which encodes otherwise.
+    Released,
     /// Of an npm 7 that still packs what says what changed.
     Npm7,
     /// Of the last npm that packs as old publishers did.
@@ -85,13 +88,15 @@ pub(super) fn pins(
     let installed = installed(capabilities);
     let line = match toolchain {
         Toolchain::Installed => None,
-        Toolchain::OfTime => of_time(declared, time),
+        Toolchain::OfTime | Toolchain::Released => of_time(declared, time),
         Toolchain::Npm7 | Toolchain::Npm6 => {
             let fits = |line: &&Line| match toolchain {
                 Toolchain::Npm7 => (12..=16).contains(&line.0),
-                Toolchain::Npm6 | Toolchain::Npm5 | Toolchain::OfTime | Toolchain::Installed => {
-                    line.0 <= 14
-                }
+                Toolchain::Npm6
+                | Toolchain::Npm5
+                | Toolchain::OfTime
+                | Toolchain::Released
+                | Toolchain::Installed => line.0 <= 14,
             };
             let line = of_time(declared, time).filter(fits);
             Some(line.unwrap_or(&LINES[3])) // LINES has nine
@@ -100,9 +105,10 @@ pub(super) fn pins(
     };
     let exact = declared.node.as_deref().filter(|version| is_exact(version));
     let mut pins = Vec::new();
-    if let Some(line) = line.filter(|line| Some(line.0) != installed) {
+    let is_here = |line: &&Line| Some(line.0) == installed && toolchain != Toolchain::Released;
+    if let Some(line) = line.filter(|line| !is_here(line)) {
         let version = match toolchain {
-            Toolchain::OfTime => exact.unwrap_or(line.2),
+            Toolchain::OfTime | Toolchain::Released => exact.unwrap_or(line.2),
             Toolchain::Npm7 | Toolchain::Npm6 | Toolchain::Npm5 | Toolchain::Installed => line.2,
         };
         pins.push(Pin::new(node_package(&capabilities.architecture)?, version));
@@ -158,6 +164,13 @@ fn manager_pin(lock: &Lock, declared: &Declared) -> Option<Pin> {
 /// Major number of the node that is installed.
 pub(super) fn installed(capabilities: &Capabilities) -> Option<u64> {
     major(&capabilities.tool("node")?.version)
+}
+
+/// Whether this machine's node encodes as releases of node do, which have a zlib of their own and say so in its
+/// version; also where that is not known.
+pub(super) fn encodes_as_released(capabilities: &Capabilities) -> bool {
+    let zlib = capabilities.tool("node-zlib");
+    zlib.is_none_or(|zlib| zlib.version.contains('-'))
 }
 
 /// The line that the tree or the publisher names, else the one of a moment; none where that is newer

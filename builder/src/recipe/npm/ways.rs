@@ -9,7 +9,7 @@ use super::publishing::{NamedBy, Publishing};
 use super::tools::{self, Toolchain};
 use super::{NpmEvidence, declared, said};
 use crate::outcome::Ended;
-use crate::recipe::Situation;
+use crate::recipe::{Attempt, Situation};
 
 /// Most ways that are tried.
 const MAX_WAYS: usize = 5;
@@ -100,6 +100,24 @@ pub(super) fn ways(situation: &Situation<'_>, evidence: &NpmEvidence) -> Vec<Way
     ways
 }
 
+/// The way that lacked nothing but the encoding once more, by a released node, where this machine's encodes
+/// otherwise; once, and before known encoders are tried.
+pub(super) fn repacked(situation: &Situation<'_>, ways: &[Way]) -> Option<Way> {
+    let attempts = situation.attempts;
+    let has_bytes = |a: &Attempt| matches!(a.verdict, Verdict::Reproduced | Verdict::Assisted);
+    if attempts.iter().any(has_bytes) || tools::encodes_as_released(situation.capabilities) {
+        return None;
+    }
+    let mut tried = ways.iter().zip(attempts);
+    let (way, _) = tried.find(|(_, attempt)| attempt.encoding.is_some())?;
+    let again = Way {
+        toolchain: Toolchain::Released,
+        ..*way
+    };
+    let is_tried = attempts.iter().any(|a| a.way == said::way(again));
+    (way.toolchain == Toolchain::Installed && !is_tried).then_some(again)
+}
+
 /// The ways that build, of which `way` has the likeliest tools.
 fn builds(evidence: &NpmEvidence, way: Way) -> Vec<Way> {
     let mut ways = Vec::new();
@@ -135,9 +153,11 @@ fn builds(evidence: &NpmEvidence, way: Way) -> Vec<Way> {
     let main = *ways.first().unwrap_or(&pack);
     let other = match way.toolchain {
         Toolchain::Installed => None,
-        Toolchain::OfTime | Toolchain::Npm7 | Toolchain::Npm6 | Toolchain::Npm5 => {
-            Some(Toolchain::Installed)
-        }
+        Toolchain::OfTime
+        | Toolchain::Released
+        | Toolchain::Npm7
+        | Toolchain::Npm6
+        | Toolchain::Npm5 => Some(Toolchain::Installed),
     };
     ways.extend(other.map(|toolchain| Way { toolchain, ..main }));
     ways.push(Way {
