@@ -180,7 +180,10 @@ async fn fetch(
     let (version, files) = pick(&document.files, package, versions).ok_or_else(missing)?;
     let mut artifacts = Vec::new();
     for (file, kind) in files {
-        let mut artifact = take(fetcher, &url, file, &kind, now).await?;
+        // a release may have a hundred wheels for other machines: their digests are enough, but of one asked for
+        let whole = matches!(kind, FileKind::Sdist | FileKind::PureWheel);
+        let whole = whole || package.file_name.is_some();
+        let mut artifact = take(fetcher, &url, file, whole, now).await?;
         artifact.purl = Some(package.purl(&version, &file.filename));
         artifact.published_on = file.upload_time;
         artifact.yanked = file.yanked.is_string() || file.yanked == true;
@@ -228,11 +231,12 @@ fn pick<'a>(
     })
 }
 
+/// Takes a file, or where not the whole of it is wanted and the index declares its digest, that.
 async fn take(
     fetcher: &Fetcher<'_>,
     page: &Url,
     file: &File,
-    kind: &FileKind,
+    whole: bool,
     now: Timestamp,
 ) -> Result<Published, PublishError> {
     let problem = |problem: String| PublishError::Document {
@@ -251,8 +255,7 @@ async fn take(
         .join(&file.url)
         .map_err(|_| problem("has no usable URL".to_owned()))?;
     let text = declared.map(|declared| format!("sha256:{declared}"));
-    let rebuildable = matches!(kind, FileKind::Sdist | FileKind::PureWheel);
-    if let Some(declared) = declared.filter(|_| !rebuildable) {
+    if let Some(declared) = declared.filter(|_| !whole) {
         let mut artifact = candidate(declared, Some(file_name), now);
         artifact.declared = text;
         return Ok(artifact);

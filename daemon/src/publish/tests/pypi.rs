@@ -80,7 +80,7 @@ async fn a_version_is_the_same_in_any_spelling_and_no_other() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_rebuilt_is_known_by_its_digest_and_not_downloaded() {
+async fn wheels_for_a_platform_are_known_by_their_digests_and_downloaded_where_asked_for() {
     let bench = Bench::new();
     let platform = "left_right-1.2.3-cp311-cp311-linux_x86_64.whl";
     let mut yanked = file(&bench, SDIST, b"sdist");
@@ -98,6 +98,12 @@ async fn what_cannot_be_rebuilt_is_known_by_its_digest_and_not_downloaded() {
         !requests.iter().any(|r| r.contains("cp311")),
         "{requests:?}"
     );
+    let source = format!("{SOURCE}?file_name={platform}");
+    let found = bench.fetch(&source, &["1.2.3"]).await.unwrap();
+    let [wheel] = &found.artifacts[..] else {
+        panic!("{found:?}")
+    };
+    assert!(wheel.stored().is_some(), "{wheel:?}");
 }
 
 #[tokio::test]
