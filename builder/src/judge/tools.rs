@@ -53,7 +53,11 @@ pub fn other_compilers(differences: &Tree, younger: &[&str]) -> Option<String> {
 /// Whether all that differs of a node and below it is compiled, or follows from that.
 fn explained(node: &Node, above: &str, programs: &mut usize) -> bool {
     match node.state {
-        State::Equal | State::Metadata => return true,
+        State::Equal => return true,
+        State::Metadata => {
+            *programs += compiled(node);
+            return true;
+        }
         State::OnlyPublished | State::OnlyRebuilt => return false,
         State::Content => {}
     }
@@ -83,6 +87,16 @@ fn explained(node: &Node, above: &str, programs: &mut usize) -> bool {
         return true;
     }
     inside.starts_with(SUMS.0) && node.name == SUMS.1
+}
+
+/// How many programs there are whose difference a normalization covers, such as a build id: they are no
+/// difference, and still the sums follow from them.
+fn compiled(node: &Node) -> usize {
+    match (node.state, node.format.as_deref()) {
+        (State::Metadata, Some("elf")) => 1,
+        (State::Metadata, _) => node.children.iter().map(compiled).sum(),
+        (State::Equal | State::Content | State::OnlyPublished | State::OnlyRebuilt, _) => 0,
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +176,27 @@ mod tests {
         let libc = ["libc6-dev_2.41-12+deb13u5_amd64.deb"];
         assert_eq!(other_compilers(&tree, &libc), None);
         assert_eq!(other_compilers(&tree, &[]), None);
+    }
+
+    /// A build id is normalized away in the program, and not in what the sums say of it.
+    #[test]
+    fn sums_that_follow_from_a_build_id_are_explained_too() {
+        let sums = || file("./md5sums", None, |_| {});
+        let normalized = |format: Option<&str>| {
+            let mut program = node("./usr/bin/x", State::Metadata, Vec::new());
+            program.format = format.map(str::to_owned);
+            let tar = node("", State::Metadata, vec![program]);
+            let data = node("data.tar.xz", State::Metadata, vec![tar]);
+            let control = node("", State::Content, vec![sums()]);
+            let control = node("control.tar.xz", State::Content, vec![control]);
+            Tree {
+                root: node("", State::Content, vec![control, data]),
+                left_out: 0,
+            }
+        };
+        let words = other_compilers(&normalized(Some("elf")), &YOUNGER).expect("words");
+        assert!(words.contains("1 compiled files"), "{words}");
+        assert_eq!(other_compilers(&normalized(None), &YOUNGER), None);
     }
 
     #[test]
