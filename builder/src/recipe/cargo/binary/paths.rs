@@ -29,7 +29,7 @@ const FOLDERS: [&str; 3] = [
     "16aafe3a93e9ade34689cff37aea0659c52193777dfc2d6d3cca3505b34ae47f",
 ];
 /// Where a hosted runner checks a repository out, below it twice by the repository's name.
-const CHECKOUTS: &[u8] = b"/home/runner/work/";
+const CHECKOUTS: &str = "/home/runner/work";
 /// Longest path that is looked for.
 const PATH_BYTES: usize = 160;
 /// Most places that are compared.
@@ -68,7 +68,7 @@ impl Paths {
     pub(super) fn checkout_origin(path: &str, source_uri: &str) -> Origin {
         let name = source_uri.rsplit('/').next().unwrap_or_default();
         let name = name.strip_suffix(".git").unwrap_or(name);
-        origin(path == format!("/home/runner/work/{name}/{name}"))
+        origin(path == checkout_of(name))
     }
 }
 
@@ -141,9 +141,15 @@ fn common(all: &[&[u8]]) -> Option<String> {
     (path.len() > 1 && path.chars().all(plain)).then(|| path.to_owned())
 }
 
+/// Where a hosted runner checks out a repository of this name.
+pub(super) fn checkout_of(name: &str) -> String {
+    format!("{CHECKOUTS}/{name}/{name}")
+}
+
 fn checkout(bytes: &[u8]) -> Option<String> {
-    let at = places(bytes, CHECKOUTS).next()?;
-    let rest = bytes.get(at + CHECKOUTS.len()..)?;
+    let folder = format!("{CHECKOUTS}/");
+    let at = places(bytes, folder.as_bytes()).next()?;
+    let rest = bytes.get(at + folder.len()..)?;
     let mut parts = rest
         .get(..rest.len().min(PATH_BYTES))?
         .split(|b| *b == b'/');
@@ -151,7 +157,7 @@ fn checkout(bytes: &[u8]) -> Option<String> {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let is_name = first == second && !first.is_empty() && first.iter().all(plain);
     let name = std::str::from_utf8(first).ok().filter(|_| is_name)?;
-    Some(format!("/home/runner/work/{name}/{name}"))
+    Some(checkout_of(name))
 }
 
 #[cfg(test)]
@@ -198,8 +204,8 @@ mod tests {
         let path = format!("/root/.cargo/registry/src/{FOLDER}");
         assert_eq!(Paths::registry_origin(&path), Origin::Artifact);
         assert!(FOLDERS.iter().all(|digest| digest.len() == 64));
-        let found = read(b"x/home/runner/work/tool/tool/target/release/build/a/out/b.rs").checkout;
-        let found = found.unwrap();
+        let made = format!("x{}/target/release/build/a/out/b.rs", checkout_of("tool"));
+        let found = read(made.as_bytes()).checkout.unwrap();
         for (uri, expect) in [
             ("git+https://forge.example/me/tool", Origin::Source),
             ("git+https://forge.example/me/tool.git", Origin::Source),
@@ -207,6 +213,7 @@ mod tests {
         ] {
             assert_eq!(Paths::checkout_origin(&found, uri), expect, "{uri}");
         }
-        assert_eq!(read(b"/home/runner/work/a/b/c").checkout, None);
+        let other = format!("{CHECKOUTS}/a/b/c");
+        assert_eq!(read(other.as_bytes()).checkout, None);
     }
 }
